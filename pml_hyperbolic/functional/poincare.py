@@ -1,0 +1,170 @@
+"""The Poincare ball as closed forms over one Gram matrix: what geoopt computes pair by pair.
+
+Conventions (see the README): curvature is ``-c`` with ``c > 0``; a tangent vector ``v`` at the
+origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|v|``.
+"""
+
+import math
+
+import torch
+
+# How far below the boundary to_poincare_ball stops, in units of the dtype's epsilon. Wide enough
+# that the squared norm of the rounded coordinates stays below 1/c for thousands of dimensions.
+_BOUNDARY_ULPS = 32
+
+
+def to_poincare_ball(
+    x: torch.Tensor,
+    *,
+    c: float,
+    clip_radius: float | None = None,
+    riemannian_gradient: bool = False,
+) -> torch.Tensor:
+    """Map tangent vectors at the origin onto the Poincare ball, clipping their norms first.
+
+    Args:
+        x: (..., D) tangent vectors. Half precision is computed and returned in float32.
+        c: curvature magnitude, > 0.
+        clip_radius: norms above this are scaled down to it (> 0), or None to clip nothing.
+        riemannian_gradient: multiply the gradient that reaches ``x`` by ``((1 - c|p|^2)^2) / 4``
+            for the ball point ``p``, as the HIER authors' code does. Default False (our choice:
+            Adam largely undoes it).
+
+    Returns:
+        (..., D) points with ``c|p|^2 < 1``. Without a clip radius, points further out than the
+        dtype resolves (sqrt(c)|x| above 6.6 in float32, 16.6 in float64) are held just inside.
+
+    Raises:
+        ValueError: ``c`` or ``clip_radius`` is not a positive finite number.
+
+    Source: Ganea et al. 2018 (exponential map), Guo et al. 2022, arXiv 2107.11472 (clipping).
+    """
+    check_curvature(c)
+    check_clip_radius(clip_radius)
+    x = x.to(at_least_float32(x.dtype))
+    sqrt_c = math.sqrt(c)
+    info = torch.finfo(x.dtype)
+    # float64 norms, because squares of large float32 elements overflow.
+    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
+    # tanh(z)/z is 1 below this, and its gradient 0.
+    norm = norm.clamp(min=math.sqrt(info.tiny))
+    radius = norm if clip_radius is None else norm.clamp(max=clip_radius)
+    reach = torch.tanh(sqrt_c * radius).clamp(max=1 - _BOUNDARY_ULPS * info.eps)
+    points = (x / norm.to(x.dtype)) * (reach / sqrt_c).to(x.dtype)
+    return _RiemannianGradient.apply(points, c) if riemannian_gradient else points
+
+
+def poincare_distance(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
+    """Geodesic distance between corresponding points of the Poincare ball, accurate at any scale.
+
+    Computed from the direct difference in float64 (float32 on devices without float64), so that
+    near-duplicates and points near the boundary keep full relative accuracy.
+
+    Args:
+        x, y: (..., D) points with ``c|x|^2 < 1``, broadcast against each other.
+        c: curvature magnitude, > 0.
+
+    Returns:
+        (...) distances in the inputs' dtype, float32 at least. Coincident points give exactly 0
+        and a zero gradient.
+
+    Raises:
+        ValueError: the shapes do not broadcast, or ``c`` is not a positive finite number.
+    """
+    check_curvature(c)
+    check_broadcast("poincare_distance", x, y)
+    out_dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
+    work_dtype = torch.float64 if has_float64(x.device) else out_dtype
+    x, y = x.to(work_dtype), y.to(work_dtype)
+    sqrt_c = math.sqrt(c)
+    gap = torch.linalg.vector_norm(x - y, dim=-1)
+    conformal = (1 - c * x.square().sum(-1)) * (1 - c * y.square().sum(-1))
+    return ((2 / sqrt_c) * torch.asinh(sqrt_c * gap / conformal.sqrt())).to(out_dtype)
+
+
+def lorentz_lift(x: torch.Tensor, *, c: float) -> torch.Tensor:
+    """Lift ball points to the hyperboloid, where hyperbolic search is inner-product search.
+
+    With ``X = lorentz_lift(x)`` and ``Y = lorentz_lift(y)``:
+    ``cosh(sqrt(c) d(x, y)) = X[0] Y[0] - <X[1:], Y[1:]>``.
+
+    Args:
+        x: (N, D) points with ``c|x|^2 < 1``.
+        c: curvature magnitude, > 0.
+
+    Returns:
+        (N, D + 1) float64: the time-like coordinate first.
+
+    Raises:
+        ValueError: ``x`` is not 2-D, or ``c`` is not positive and finite.
+    """
+    check_curvature(c)
+    if x.ndim != 2:
+        raise ValueError(f"lorentz_lift takes points of shape (N, D), got {tuple(x.shape)}")
+    x = x.double()
+    square = c * x.square().sum(1, keepdim=True)
+    return torch.cat([1 + square, 2 * math.sqrt(c) * x], dim=1) / (1 - square)
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The dtype hyperbolic quantities of such inputs are computed in: float32, or float64."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether tensors on this device can be float64 (Apple's mps cannot)."""
+    return device.type != "mps"
+
+
+def check_curvature(c: float) -> None:
+    """Raise ValueError unless ``c`` is a positive finite number."""
+    if not (isinstance(c, (int, float)) and math.isfinite(c) and c > 0):
+        raise ValueError(f"curvature c must be a finite number > 0, got {c!r}")
+
+
+def check_clip_radius(clip_radius: float | None) -> None:
+    """Raise ValueError unless ``clip_radius`` is None or a positive finite number."""
+    if clip_radius is not None and not (
+        isinstance(clip_radius, (int, float)) and math.isfinite(clip_radius) and clip_radius > 0
+    ):
+        raise ValueError(f"clip_radius must be a finite number > 0 or None, got {clip_radius!r}")
+
+
+def check_broadcast(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Raise ValueError, on behalf of ``name``, unless x (..., D) and y (..., D) broadcast."""
+    try:
+        fits = x.shape[-1] == y.shape[-1] and bool(torch.broadcast_shapes(x.shape, y.shape))
+    except (RuntimeError, IndexError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} takes points (..., D) of one D whose other dimensions broadcast, "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+
+
+def full_precision(x: torch.Tensor) -> torch.autocast:
+    """A context in which operations on tensors like ``x`` ignore any surrounding autocast."""
+    return torch.autocast(device_type=x.device.type, enabled=False)
+
+
+class _RiemannianGradient(torch.autograd.Function):
+    """Identity whose gradient is scaled by the inverse metric of the ball."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(points, c):
+        return points.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        points, ctx.c = inputs
+        ctx.save_for_backward(points)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (points,) = ctx.saved_tensors
+        conformal = 1 - ctx.c * points.square().sum(-1, keepdim=True)
+        return grad * conformal.square() / 4, None

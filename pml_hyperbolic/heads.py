@@ -1,0 +1,81 @@
+"""The last layers of a network: they put features where a hyperbolic loss expects them."""
+
+import math
+
+import torch
+
+
+class HyperbolicEmbedder(torch.nn.Sequential):
+    """LayerNorm without affine parameters, then an orthogonal Linear with zero bias.
+
+    The head of HIER and Hyp. As they start it, tangent norms are near sqrt(embedding_size), far
+    above the usual clip radius of 2.3: every point is clipped and hyperbolic ranking equals
+    cosine ranking. ``initial_radius`` starts them at a chosen norm instead.
+
+    Args:
+        in_features: size of the trunk's output, >= 1.
+        embedding_size: size of the tangent vectors, >= 1.
+        initial_radius: mean tangent norm at the start, > 0, for example half the clip radius; or
+            None (default) for the published start.
+
+    Shapes: (N, in_features) -> (N, embedding_size).
+
+    Raises:
+        ValueError: a size below 1, or ``initial_radius`` not a positive number.
+
+    Source: Ermolov et al., CVPR 2022; ``initial_radius`` is our choice.
+    """
+
+    def __init__(
+        self, in_features: int, embedding_size: int, *, initial_radius: float | None = None
+    ):
+        if in_features < 1 or embedding_size < 1:
+            raise ValueError(f"sizes must be at least 1, got {in_features} and {embedding_size}")
+        if initial_radius is not None and not (
+            math.isfinite(initial_radius) and initial_radius > 0
+        ):
+            raise ValueError(f"initial_radius must be > 0 or None, got {initial_radius}")
+        linear = torch.nn.Linear(in_features, embedding_size)
+        super().__init__(torch.nn.LayerNorm(in_features, elementwise_affine=False), linear)
+        torch.nn.init.orthogonal_(linear.weight)
+        torch.nn.init.zeros_(linear.bias)
+        if initial_radius is not None:
+            # A normalised input has norm sqrt(in_features); an orthogonal map keeps, on average,
+            # min(in, out) / in of its square.
+            start = math.sqrt(min(in_features, embedding_size))
+            with torch.no_grad():
+                linear.weight.mul_(initial_radius / start)
+
+
+class TwoSpaceEmbedder(torch.nn.Module):
+    """Two heads side by side: the ``[euclidean | hyperbolic]`` embedding that CHESTLoss takes.
+
+    Args:
+        in_features: size of the trunk's output, >= 1.
+        euclidean_size: size of the Euclidean part, which comes first, >= 1.
+        hyperbolic_size: size of the hyperbolic part (tangent vectors), >= 1.
+        initial_radius: as :class:`HyperbolicEmbedder`, for the hyperbolic part.
+
+    Shapes: (N, in_features) -> (N, euclidean_size + hyperbolic_size).
+
+    Raises:
+        ValueError: as HyperbolicEmbedder.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        euclidean_size: int,
+        hyperbolic_size: int,
+        *,
+        initial_radius: float | None = None,
+    ):
+        super().__init__()
+        self.euclidean = HyperbolicEmbedder(in_features, euclidean_size)
+        self.hyperbolic = HyperbolicEmbedder(
+            in_features, hyperbolic_size, initial_radius=initial_radius
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, euclidean_size + hyperbolic_size) embeddings of features (N, in_features)."""
+        return torch.cat([self.euclidean(features), self.hyperbolic(features)], dim=1)

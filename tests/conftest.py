@@ -1,0 +1,85 @@
+"""Fixtures shared by all tests: recorded values, data paths, reproducible randomness."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("PML_HYPERBOLIC_SHARED", REPOSITORY.parent / "shared"))
+GOLDEN_CASES = (0, 1, 2)
+ACCURACY = pytest.StashKey[dict]()
+
+# torch gives some warnings once a process: that would make failures depend on the tests' order.
+torch.set_warn_always(True)
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
+settings.load_profile("repeatable")
+
+
+def shared_path(*parts):
+    """A path under the shared folder; the test skips where it is absent."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is absent: set PML_HYPERBOLIC_SHARED to the folder that holds it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden_cases():
+    """The recorded values of the HIER authors' implementation: a list of dicts of tensors."""
+    with np.load(shared_path("golden", "hier_reference.npz")) as archive:
+        return [
+            {
+                key.split("/")[1]: float(archive[key])
+                if archive[key].ndim == 0
+                else torch.from_numpy(archive[key])
+                for key in archive.files
+                if key.startswith(f"case{number}/")
+            }
+            for number in GOLDEN_CASES
+        ]
+
+
+@pytest.fixture(params=GOLDEN_CASES, ids=lambda number: f"case{number}")
+def golden(request, golden_cases):
+    """One recorded case."""
+    return golden_cases[request.param]
+
+
+@pytest.fixture(scope="session")
+def hier_cars():
+    """The folder of embeddings published by HIER's authors."""
+    return shared_path("data", "hier_cars")
+
+
+@pytest.fixture
+def check_accuracy(request):
+    """Assert that a relative error is within its bound, and put it into the table at the end."""
+    table = request.config.stash.setdefault(ACCURACY, {})
+
+    def check(row, error, bound):
+        table[row] = max(table.get(row, (0.0, bound)), (error, bound))
+        assert error <= bound
+
+    return check
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Tabulate the largest relative errors that were measured."""
+    table = config.stash.get(ACCURACY, {})
+    if table:
+        terminalreporter.section("largest relative errors")
+    for row, (error, bound) in sorted(table.items()):
+        terminalreporter.write_line(f"{row:<60} {error:.1e}   bound {bound:.0e}")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same global random state, whatever ran before it."""
+    torch.manual_seed(0)
+    # PML's samplers draw from numpy's global state.
+    np.random.seed(0)  # noqa: NPY002
