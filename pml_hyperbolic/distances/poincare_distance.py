@@ -1,0 +1,207 @@
+"""PoincareDistance: geodesic distance on the Poincare ball for any PML loss, miner or tester."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance
+
+from ..functional.pairwise import poincare_cdist
+from ..functional.poincare import (
+    at_least_float32,
+    check_clip_radius,
+    check_curvature,
+    full_precision,
+    poincare_distance,
+    to_poincare_ball,
+)
+
+if TYPE_CHECKING:
+    import geoopt
+
+
+class PoincareDistance(BaseDistance):
+    """Geodesic distance on the Poincare ball of curvature ``-c``.
+
+    Takes ordinary vectors, as a network's last layer or a proxy parameter holds them: tangent
+    vectors at the origin, which it clips and maps onto the ball itself, queries and references
+    alike. This object owns the curvature: give the same one to losses, kNN, k-means and testers.
+
+    Args:
+        c: curvature magnitude, > 0. Default 0.1 (Hyp, HIER).
+        clip_radius: norms of tangent vectors above this are scaled down to it, so every distance
+            is at most ``4 * clip_radius``; None clips nothing. Default 2.3 (Hyp, HIER).
+        inputs: "tangent" (default), or "ball" for points that already lie on the ball; those are
+            neither clipped nor mapped, only checked.
+        power: raise distances to this power, as in PML. Default 1.
+        collect_stats: record statistics (mean norms before and after mapping, and the clipped
+            fractions of queries and references), as in PML.
+
+    Shapes: embeddings (N, D), distances (N, M) in float32 at least, whatever autocast says.
+    ``forward(x, x)`` with one tensor is ``forward(x)``: its diagonal is exactly 0.
+
+    Raises:
+        ValueError: an argument is out of range; at call time embeddings that are not 2-D, not
+            finite (checked on the CPU only: no synchronisation on CUDA), or, for
+            ``inputs="ball"``, not inside the ball.
+
+    Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (clipping).
+    """
+
+    def __init__(
+        self,
+        c: float = 0.1,
+        clip_radius: float | None = 2.3,
+        inputs: str = "tangent",
+        **kwargs,
+    ):
+        check_curvature(c)
+        check_clip_radius(clip_radius)
+        if inputs not in ("tangent", "ball"):
+            raise ValueError(f'inputs must be "tangent" or "ball", got {inputs!r}')
+        _refuse_base_arguments(type(self).__name__, kwargs)
+        super().__init__(normalize_embeddings=False, **kwargs)
+        self.c = float(c)
+        self.clip_radius = None if clip_radius is None else float(clip_radius)
+        self.inputs = inputs
+        # None has no place in a record; a distance without clipping records its curvature alone.
+        recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
+        self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
+        self.add_to_recordable_attributes(
+            list_of_names=["clipped_query_fraction", "clipped_ref_fraction"], is_stat=True
+        )
+
+    def forward(self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, M) matrix between queries (N, D) and references (M, D), default the queries."""
+        with full_precision(query_emb):
+            return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
+
+    def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
+        """(N,) values between corresponding rows of two raw (N, D) tensors."""
+        if query_emb.ndim != 2 or query_emb.shape != ref_emb.shape:
+            raise ValueError(
+                f"pairwise_distance takes two tensors of one shape (N, D), "
+                f"got {tuple(query_emb.shape)} and {tuple(ref_emb.shape)}"
+            )
+        with full_precision(query_emb):
+            values = self.from_geodesic(
+                poincare_distance(self.to_ball(query_emb), self.to_ball(ref_emb), c=self.c)
+            )
+            return values if self.power == 1 else values**self.power
+
+    def compute_mat(
+        self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(N, M) matrix between points that :meth:`to_ball` has mapped."""
+        ref_emb = query_emb if ref_emb is None else ref_emb
+        return self.from_geodesic(poincare_cdist(query_emb, ref_emb, c=self.c))
+
+    def from_geodesic(self, distances: torch.Tensor) -> torch.Tensor:
+        """What this object makes of geodesic distances: here, the distances themselves."""
+        return distances
+
+    def to_ball(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Map raw embeddings (N, D) onto the ball, in float32 at least.
+
+        Raises:
+            ValueError: NaN or infinite values (on the CPU), or with ``inputs="ball"`` a point on
+                or outside the boundary (on the CPU).
+        """
+        check_finite(type(self).__name__, embeddings)
+        if self.inputs == "tangent":
+            return to_poincare_ball(embeddings, c=self.c, clip_radius=self.clip_radius)
+        embeddings = embeddings.to(at_least_float32(embeddings.dtype))
+        if embeddings.device.type == "cpu" and embeddings.numel():
+            largest = float(embeddings.detach().square().sum(-1).amax())
+            if self.c * largest >= 1:
+                raise ValueError(
+                    f'inputs="ball" needs points of norm below 1/sqrt(c) = '
+                    f"{1 / math.sqrt(self.c):.6g}, got a norm of {math.sqrt(largest):.6g}: "
+                    f'use inputs="tangent" for plain network outputs'
+                )
+        return embeddings
+
+    def maybe_normalize(self, embeddings: torch.Tensor, dim: int = 1, **kwargs) -> torch.Tensor:
+        """BaseDistance's hook for raw inputs: here it maps them onto the ball."""
+        if dim not in (1, -1) or embeddings.ndim != 2:
+            raise ValueError(
+                f"{type(self).__name__} maps rows of a 2-D tensor, "
+                f"got shape {tuple(embeddings.shape)} and dim={dim}"
+            )
+        return self.to_ball(embeddings)
+
+    def clip_saturation(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Fraction of raw embeddings (N, D) at or beyond the clip radius, a detached scalar.
+
+        At 1.0 all points lie on one sphere and hyperbolic ranking equals cosine ranking. 0 where
+        nothing is clipped (no clip radius, or ``inputs="ball"``).
+        """
+        if self.inputs == "ball" or self.clip_radius is None or len(embeddings) == 0:
+            return torch.zeros((), device=embeddings.device)
+        norms = torch.linalg.vector_norm(embeddings.detach().float(), dim=-1)
+        return (norms >= self.clip_radius).float().mean()
+
+    @property
+    def initial_radius(self) -> float:
+        """Tangent norm at which proxies start: 0.9 of the clip radius, as HIER's code does.
+
+        Without a clip radius, 0.9 of the radius at which c = 0.1 is clipped by default, scaled to
+        this curvature (our choice).
+        """
+        radius = self.clip_radius
+        return 0.9 * (2.3 * math.sqrt(0.1 / self.c) if radius is None else radius)
+
+    @property
+    def manifold(self) -> "geoopt.PoincareBall":
+        """A new geoopt.PoincareBall of this curvature in float64, for geoopt's optimizers.
+
+        Never a submodule: geoopt keeps c as a frozen parameter, which would appear in every
+        loss's ``parameters()``.
+        """
+        import geoopt
+
+        return geoopt.PoincareBall(c=torch.tensor(self.c, dtype=torch.float64))
+
+    def set_default_stats(
+        self,
+        query_emb: torch.Tensor,
+        ref_emb: torch.Tensor,
+        query_emb_normalized: torch.Tensor,
+        ref_emb_normalized: torch.Tensor,
+    ) -> None:
+        """Record BaseDistance's mean norms, and how many points were clipped."""
+        super().set_default_stats(query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
+        if self.collect_stats:
+            self.clipped_query_fraction = self.clip_saturation(query_emb).item()
+            self.clipped_ref_fraction = self.clip_saturation(ref_emb).item()
+
+    def extra_repr(self) -> str:
+        return f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
+
+
+def check_finite(name: str, embeddings: torch.Tensor) -> None:
+    """Raise ValueError, on behalf of ``name``, for NaN or infinite embeddings (N, D).
+
+    Looks at CPU tensors only: on CUDA a look would synchronise every step.
+    """
+    if embeddings.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    # A sum is finite unless an element is not (or it overflows): one pass, no mask in memory.
+    if not torch.isfinite(embeddings.detach().sum()) and not torch.isfinite(embeddings).all():
+        bad = int((~torch.isfinite(embeddings)).any(-1).sum())
+        raise ValueError(
+            f"{name} got NaN or infinite values in {bad} of {len(embeddings)} embeddings, "
+            f"expected finite ones: look for a diverged loss or too large a learning rate"
+        )
+
+
+def _refuse_base_arguments(name, kwargs):
+    """Refuse BaseDistance arguments that have no meaning on the ball, naming what to use."""
+    if "normalize_embeddings" in kwargs:
+        raise ValueError(
+            f"{name} takes no normalize_embeddings= (L2 normalisation would destroy the radius): "
+            f'use inputs="tangent" for network outputs or inputs="ball" for points on the ball'
+        )
+    for argument in ("p", "is_inverted"):
+        if argument in kwargs:
+            raise ValueError(f"{name} takes no {argument}=: its geometry fixes it, leave it out")

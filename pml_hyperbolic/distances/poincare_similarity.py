@@ -1,0 +1,48 @@
+"""PoincareSimilarity: geodesic distance turned into a similarity with cosine's range."""
+
+import torch
+
+from .poincare_distance import PoincareDistance
+
+
+class PoincareSimilarity(PoincareDistance):
+    """Similarity on the Poincare ball: ``1 - 2 d / d_max`` in [-1, 1], or plain ``-d``.
+
+    ``d_max = 4 * clip_radius`` is the largest distance possible after clipping, so the published
+    scales and margins of SoftTriple, ProxyAnchor and other cosine losses apply unchanged.
+
+    Args:
+        c, clip_radius, inputs, power, collect_stats: as :class:`PoincareDistance`. With
+            ``inputs="ball"`` nothing is clipped and ``clip_radius`` only sets ``d_max``.
+        bounded: the bounded form (default, our choice), or ``-d`` when False.
+
+    Raises:
+        ValueError: as PoincareDistance, and for ``bounded=True`` without a clip radius.
+    """
+
+    def __init__(
+        self,
+        c: float = 0.1,
+        clip_radius: float | None = 2.3,
+        inputs: str = "tangent",
+        bounded: bool = True,
+        **kwargs,
+    ):
+        if bounded and clip_radius is None:
+            raise ValueError(
+                "PoincareSimilarity(bounded=True) needs a clip_radius, the largest distance is "
+                "4 * clip_radius: give one, or use bounded=False for -d"
+            )
+        super().__init__(c=c, clip_radius=clip_radius, inputs=inputs, **kwargs)
+        self.is_inverted = True
+        self.bounded = bounded
+
+    def from_geodesic(self, distances: torch.Tensor) -> torch.Tensor:
+        """The similarity that belongs to these geodesic distances."""
+        if not self.bounded:
+            return -distances
+        # Rounding gives -1.0000007 at the far end, which range-checking losses refuse.
+        return (1 - distances / (2 * self.clip_radius)).clamp(-1, 1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, bounded={self.bounded}"

@@ -1,0 +1,32 @@
+"""HIERRegularizer: HIER's hierarchical proxies without labels, for any metric loss."""
+
+import torch
+from pytorch_metric_learning.regularizers import BaseRegularizer
+
+from .mixins import HierarchicalProxiesMixin
+
+
+class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
+    """HIER as an ``embedding_regularizer=`` of any PML loss: the hierarchy is found unsupervised.
+
+    Where labels are at hand, :class:`~pml_hyperbolic.losses.HIERLoss` is the paper's method; here
+    relevance is ``exp(-d)`` alone. Its proxies are parameters: give them to an optimizer.
+
+    Args:
+        embedding_size, num_proxies, margin, temperature, num_neighbors, triplets_per_anchor,
+        distance, kwargs: as HIERLoss.
+
+    Shapes: embeddings (N, embedding_size). Sub-losses: "data_loss", "proxy_loss".
+
+    Raises:
+        ValueError: as HIERLoss.
+
+    Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
+    """
+
+    def compute_loss(self, x: torch.Tensor) -> dict:
+        """PML's loss dictionary of embeddings (N, embedding_size)."""
+        return self.hierarchical_losses(x)
+
+    def sub_loss_names(self) -> list[str]:
+        return self._sub_loss_names()

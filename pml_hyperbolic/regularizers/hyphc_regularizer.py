@@ -1,0 +1,108 @@
+"""HypHCRegularizer: hierarchical clustering of proxies in hyperbolic space."""
+
+from collections.abc import Callable
+
+import torch
+from pytorch_metric_learning.regularizers import BaseRegularizer
+
+from ..distances import PoincareDistance
+from ..functional.hierarchy import hyphc_loss
+from ..functional.poincare import at_least_float32, full_precision
+from .mixins import check_count
+
+
+class HypHCRegularizer(BaseRegularizer):
+    """HypHC on weights or embeddings: similar points get a deep lowest common ancestor.
+
+    Fits PML's ``weight_regularizer=`` and ``embedding_regularizer=``. Triplets of distinct points
+    are drawn anew at every call, and only their points are mapped: the cost does not grow with
+    the number of points.
+
+    Args:
+        temperature: of the softmax over depths, > 0. Default 0.05 (HypHC's usual value).
+        num_triplets: draws a call, >= 1. Default 2000 (our choice).
+        similarity: callable ``(i, j) -> (T,)``, similarities >= 0 of the points with these
+            indices. Default: (1 + cosine) / 2 of the tangent vectors, without gradient (our
+            choice).
+        distance: the PoincareDistance that owns curvature and clipping. Default
+            ``PoincareDistance()``.
+        kwargs: PML's ``reducer`` and ``collect_stats``.
+
+    Shapes: x (P, D) raw vectors, mapped by ``distance``. Fewer than three points give 0.
+
+    Raises:
+        ValueError: an argument is out of range, or ``distance`` is not a PoincareDistance.
+
+    Source: Chami et al., NeurIPS 2020, arXiv 2010.00402; as a regularizer of proxies Saeki et
+    al., arXiv 2510.05643.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.05,
+        num_triplets: int = 2000,
+        similarity: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        distance: PoincareDistance | None = None,
+        **kwargs,
+    ):
+        if not temperature > 0:
+            raise ValueError(f"HypHCRegularizer needs temperature > 0, got {temperature}")
+        check_count("HypHCRegularizer", "num_triplets", num_triplets)
+        if distance is not None and not isinstance(distance, PoincareDistance):
+            raise ValueError(
+                f"HypHCRegularizer works on the Poincare ball, got {type(distance).__name__}: "
+                f"give it a PoincareDistance"
+            )
+        super().__init__(distance=distance, **kwargs)
+        self.temperature = temperature
+        self.num_triplets = num_triplets
+        self.similarity = similarity
+        self.add_to_recordable_attributes(
+            list_of_names=["temperature", "num_triplets"], is_stat=False
+        )
+
+    def compute_loss(self, x: torch.Tensor) -> dict:
+        """PML's loss dictionary of raw vectors (P, D)."""
+        self.distance.check_shapes(x, None)
+        if len(x) < 3:
+            return {"loss": {"losses": 0, "indices": None, "reduction_type": "already_reduced"}}
+        triplets = _distinct_triplets(len(x), self.num_triplets, x.device)
+        with full_precision(x):
+            drawn = x.index_select(0, triplets.flatten())
+            similarity = self.similarity or _TangentCosine(x)
+            indices = triplets.flatten()
+            loss = hyphc_loss(
+                self.distance.to_ball(drawn),
+                lambda i, j: similarity(indices[i], indices[j]),
+                torch.arange(len(indices), device=x.device).view(3, -1),
+                c=self.distance.c,
+                temperature=self.temperature,
+            )
+        return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
+
+    def get_default_distance(self) -> PoincareDistance:
+        return PoincareDistance()
+
+
+class _TangentCosine:
+    """(1 + cosine) / 2 of rows of ``vectors``, without gradient."""
+
+    def __init__(self, vectors):
+        # In float16 the cosine's guard against zero vectors would itself be zero.
+        self.vectors = vectors.detach().to(at_least_float32(vectors.dtype))
+
+    def __call__(self, i, j):
+        first, second = self.vectors.index_select(0, i), self.vectors.index_select(0, j)
+        return (1 + torch.cosine_similarity(first, second, dim=1)) / 2
+
+
+def _distinct_triplets(n, count, device):
+    """(3, count) indices below n >= 3, uniform over ordered triplets of distinct ones."""
+    i = torch.randint(n, (count,), device=device)
+    j = torch.randint(n - 1, (count,), device=device)
+    j = j + (j >= i)
+    low, high = torch.minimum(i, j), torch.maximum(i, j)
+    k = torch.randint(n - 2, (count,), device=device)
+    k = k + (k >= low)
+    return torch.stack([i, j, k + (k >= high)])

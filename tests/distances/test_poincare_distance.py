@@ -1,0 +1,279 @@
+"""PoincareDistance: geometry inside, awkward batches, refusals."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
+from pml_hyperbolic.functional import poincare_cdist, to_poincare_ball
+from tests.references import poincare as reference
+
+CLASSES = [PoincareDistance, PoincareSimilarity]
+CUDA = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+)
+DEVICES = ["cpu", CUDA]
+
+
+def tangents(n=12, dim=6, dtype=torch.float64, seed=0):
+    """Tangent vectors of norms 0 to 4.6: about half are beyond the default clip radius."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, dim, generator=generator, dtype=torch.float64)
+    lengths = torch.linspace(0, 4.6, n, dtype=torch.float64).unsqueeze(1)
+    return (x / x.norm(dim=1, keepdim=True) * lengths).to(dtype)
+
+
+@pytest.mark.parametrize("c", [1e-4, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("clip_radius", [2.3, 0.5, None])
+def test_tangent_inputs_are_clipped_mapped_and_measured_on_the_ball(c, clip_radius):
+    # Without a clip radius norms must stay where float64 resolves the ball.
+    scale = 1 if clip_radius else 0.2 / math.sqrt(c)
+    x, y = scale * tangents(5), scale * tangents(4, seed=1)
+    distances = PoincareDistance(c=c, clip_radius=clip_radius)(x, y)
+    mapped = [[reference.expmap0(v, c, clip_radius) for v in points] for points in (x, y)]
+    exact = reference.distance_matrix(*mapped, c)
+    torch.testing.assert_close(distances, exact, rtol=1e-9, atol=1e-7 / math.sqrt(c))
+
+
+def test_defaults_are_those_of_hyp_and_hier():
+    distance = PoincareDistance()
+    assert (distance.c, distance.clip_radius, distance.inputs) == (0.1, 2.3, "tangent")
+    assert not distance.is_inverted
+    assert not distance.normalize_embeddings
+    assert type(distance.c) is float
+
+
+def test_ball_inputs_are_taken_as_they_are():
+    points = to_poincare_ball(tangents(), c=0.5)
+    distances = PoincareDistance(c=0.5, inputs="ball")(points)
+    assert torch.equal(distances, poincare_cdist(points, points, c=0.5))
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_forward_of_one_tensor_twice_is_forward_of_it(distance_class, dtype):
+    x, distance = tangents(dtype=dtype), distance_class()
+    once, twice = distance(x), distance(x, x)
+    assert torch.equal(once, twice)
+    assert (once.diagonal() == (1 if distance.is_inverted else 0)).all()
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-9)])
+def test_pairwise_distance_of_raw_vectors_is_the_diagonal_of_forward(
+    distance_class, power, dtype, tolerance
+):
+    distance = distance_class(power=power)
+    x, y = tangents(dtype=dtype), tangents(seed=1, dtype=dtype)
+    torch.testing.assert_close(
+        distance.pairwise_distance(x, y), distance(x, y).diagonal(), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_compute_mat_takes_mapped_points(distance_class):
+    distance, x, y = distance_class(), tangents(), tangents(seed=1)
+    mapped = [to_poincare_ball(v, c=0.1, clip_radius=2.3) for v in (x, y)]
+    assert torch.equal(distance.compute_mat(*mapped), distance(x, y))
+
+
+def test_power_raises_the_distances():
+    x = tangents()
+    torch.testing.assert_close(PoincareDistance(power=2)(x), PoincareDistance()(x) ** 2)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (1, 5), (5, 1), (1, 1)])
+def test_few_points_give_a_matrix_that_backpropagates(distance_class, shape):
+    x, y = (tangents(n, seed=seed).requires_grad_() for seed, n in enumerate(shape))
+    distances = distance_class()(x, y)
+    assert distances.shape == shape
+    distances.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(y.grad).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str
+)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_awkward_vectors_give_finite_values_and_gradients(distance_class, dtype, autocast, device):
+    r = 2.3
+    rows = [[0, 0, 0], [0, 0, 0], [r, 0, 0], [r, 0, 0], [-r, 0, 0], [1e-6, 0, 0], [60, 60, 60]]
+    x = torch.tensor(rows, device=device).to(dtype).requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    distance = distance_class()
+    with torch.autocast(device_type=device, dtype=torch.bfloat16, enabled=autocast):
+        values = [distance(x), distance(x, y), distance.pairwise_distance(x, y)]
+    for value in values:
+        assert value.dtype == torch.promote_types(dtype, torch.float32)
+        assert torch.isfinite(value).all()
+    sum(value.sum() for value in values).backward()
+    assert x.grad.dtype == dtype
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(y.grad).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_autocast_changes_no_bit(distance_class, device):
+    x, y = (tangents(dtype=torch.float32, seed=seed).to(device) for seed in (0, 1))
+    distance = distance_class()
+    outside = distance(x, y), distance.pairwise_distance(x, y)
+    with torch.autocast(device_type=device, dtype=torch.bfloat16):
+        inside = distance(x, y), distance.pairwise_distance(x, y)
+    assert torch.equal(outside[0], inside[0])
+    assert torch.equal(outside[1], inside[1])
+
+
+def test_distance_object_has_no_parameters_nor_buffers():
+    distance = PoincareDistance()
+    assert distance.manifold.c.item() == pytest.approx(0.1, rel=1e-15)
+    assert distance.manifold.c.dtype == torch.float64
+    assert not list(distance.parameters())
+    assert not distance.state_dict()
+
+
+def test_manifold_measures_the_same_distances():
+    x = tangents(6)
+    distance = PoincareDistance(c=0.3)
+    points = distance.to_ball(x)
+    theirs = distance.manifold.dist(points.unsqueeze(1), points.flip(0))
+    torch.testing.assert_close(distance(x, x.flip(0)), theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_copies_measure_the_same(distance_class):
+    distance, x = distance_class(c=0.3, clip_radius=1.7), tangents()
+    assert torch.equal(copy.deepcopy(distance)(x), distance(x))
+
+
+def test_normalize_stays_l2_for_losses_that_normalise_their_weights():
+    x = tangents()[1:]
+    torch.testing.assert_close(
+        PoincareDistance().normalize(x), torch.nn.functional.normalize(x, dim=1)
+    )
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_statistics_tell_norms_and_the_clipped_fraction(distance_class):
+    distance = distance_class(collect_stats=True)
+    x = torch.tensor([[0.5, 0], [2.3, 0], [2.29, 0], [0, 9.0]])
+    y = torch.tensor([[0.0, 5.0], [3.0, 0.0]])
+    distance(x, y)
+    assert distance.clipped_query_fraction == 0.5
+    assert distance.clipped_ref_fraction == 1.0
+    assert distance.initial_avg_query_norm == pytest.approx((0.5 + 2.3 + 2.29 + 9) / 4)
+    edge = math.tanh(math.sqrt(0.1) * 2.3) / math.sqrt(0.1)
+    assert distance.final_avg_ref_norm == pytest.approx(edge)
+
+
+def test_statistics_are_off_unless_asked_for():
+    distance = PoincareDistance()
+    distance(tangents())
+    assert not hasattr(distance, "initial_avg_query_norm")
+    assert not hasattr(distance, "clipped_query_fraction")
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        (PoincareDistance(), 0.75),
+        (PoincareDistance(clip_radius=100), 0.0),
+        (PoincareDistance(clip_radius=None), 0.0),
+        (PoincareDistance(inputs="ball"), 0.0),
+    ],
+)
+def test_clip_saturation_is_the_fraction_at_the_radius(distance, expected):
+    x = torch.tensor([[1.0, 0], [2.3, 0], [0, 9.0], [-3, 0]])
+    saturation = distance.clip_saturation(x.requires_grad_())
+    assert saturation.item() == expected
+    assert not saturation.requires_grad
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"c": 0}, "c must be .*0"),
+        ({"c": -1.0}, "c must be .*-1.0"),
+        ({"c": math.nan}, "c must be .*nan"),
+        ({"c": math.inf}, "c must be .*inf"),
+        ({"clip_radius": 0}, "clip_radius must be .*0"),
+        ({"clip_radius": -2.3}, "clip_radius must be .*-2.3"),
+        ({"clip_radius": math.nan}, "clip_radius must be .*nan"),
+        ({"inputs": "euclidean"}, 'inputs must be "tangent" or "ball", got .euclidean'),
+        ({"normalize_embeddings": True}, "inputs="),
+        ({"normalize_embeddings": False}, "inputs="),
+        ({"p": 1}, "p="),
+        ({"is_inverted": True}, "is_inverted="),
+    ],
+)
+def test_bad_arguments_are_refused_with_what_was_given(distance_class, arguments, named):
+    with pytest.raises(ValueError, match=named):
+        distance_class(**arguments)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_non_finite_embeddings_are_refused_on_the_cpu(distance_class, bad, inputs):
+    distance = distance_class(inputs=inputs)
+    x, good = 0.1 * tangents(), 0.1 * tangents(seed=1)
+    x[3, 2] = bad
+    for call in (
+        lambda: distance(x),
+        lambda: distance(good, x),
+        lambda: distance.pairwise_distance(good, x),
+    ):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            call()
+
+
+def test_large_finite_embeddings_are_not_mistaken_for_infinite_ones():
+    x = torch.full((4, 3), 3e38)
+    assert torch.isfinite(PoincareDistance()(x)).all()
+
+
+@pytest.mark.parametrize("norm", [1.0, 1.5])
+def test_ball_inputs_on_or_outside_the_boundary_are_refused(norm):
+    distance = PoincareDistance(c=1.0, inputs="ball")
+    inside, outside = torch.tensor([[0.5, 0.0]]), torch.tensor([[0.0, norm]])
+    for call in (
+        lambda: distance(outside),
+        lambda: distance(inside, outside),
+        lambda: distance.pairwise_distance(inside, outside),
+    ):
+        with pytest.raises(ValueError, match=rf'inputs="ball".*{norm:g}.*inputs="tangent"'):
+            call()
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize(
+    "shapes", [((4,), (3, 4)), ((3, 4), (4,)), ((2, 3, 4), (3, 4)), ((3, 4), (3, 5))]
+)
+@pytest.mark.parametrize("method", ["forward", "pairwise_distance"])
+def test_wrong_shapes_are_refused(distance_class, shapes, method):
+    x, y = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match=r"2-?D|\(N, D\)|shape"):
+        getattr(distance_class(), method)(x, y)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_pairwise_distance_refuses_different_numbers_of_rows(distance_class):
+    with pytest.raises(ValueError, match=r"3.*2"):
+        distance_class().pairwise_distance(torch.zeros(3, 4), torch.zeros(2, 4))
+
+
+def test_a_refused_call_changes_nothing():
+    distance = PoincareDistance(collect_stats=True)
+    distance(tangents())
+    before = dict(vars(distance))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        distance.pairwise_distance(tangents(), tangents() * math.nan)
+    assert vars(distance) == before
