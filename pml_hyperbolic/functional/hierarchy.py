@@ -21,6 +21,8 @@ from .poincare import (
 # cache of a CPU core, large enough to fill a GPU.
 _CHUNK_ENTRIES_CPU = 2**18
 _CHUNK_ENTRIES_CUDA = 2**24
+# Largest argument of atanh that rounding may produce.
+_BELOW_ONE = 1 - 2.0**-50
 
 
 def reciprocal_neighbor_triplets(
@@ -152,6 +154,8 @@ def hierarchical_triplet_losses(
             f"got {[tuple(g.shape) for g in gumbel_noise]}"
         )
     distances = distances.to(at_least_float32(distances.dtype))
+    if t == 0:
+        return distances.new_zeros(0)
     noise = (None, None) if gumbel_noise is None else gumbel_noise
     losses, _, _ = _HierarchicalTriplets.apply(
         distances, triplets, float(margin), float(temperature), *noise, generator
@@ -232,17 +236,104 @@ def hyphc_loss(
             f"hyphc_loss takes points (P, D) and triplets (3, T), "
             f"got {_shape(points)} and {_shape(triplets)}"
         )
+    i, j, k = triplets
+    weights = torch.stack([similarity(i, j), similarity(i, k), similarity(j, k)])
+    corners = points.index_select(0, triplets.T.flatten()).unflatten(0, (-1, 3))
+    return hyphc_loss_of_corners(corners, weights, c=c, temperature=temperature)
+
+
+def hyphc_loss_of_corners(
+    corners: torch.Tensor, weights: torch.Tensor, *, c: float, temperature: float
+) -> torch.Tensor:
+    """:func:`hyphc_loss` of triplets whose points and similarities have been looked up already.
+
+    Args:
+        corners: (T, 3, D) points i, j and k of each triplet, with ``c|x|^2 < 1``.
+        weights: (3, T) similarities w_ij, w_ik and w_jk.
+        c, temperature: as hyphc_loss.
+
+    Returns:
+        Scalar; 0, still attached to ``corners``, where there are no triplets.
+
+    Raises:
+        ValueError: ``c`` or ``temperature`` is not positive.
+    """
+    check_curvature(c)
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    if triplets.shape[1] == 0:
-        return points.sum() * 0
-    i, j, k = triplets
-    with full_precision(points):
-        x, y, z = points[i], points[j], points[k]
-        depths = torch.stack([lca_depth(x, y, c=c), lca_depth(x, z, c=c), lca_depth(y, z, c=c)])
-        weights = torch.stack([similarity(i, j), similarity(i, k), similarity(j, k)])
+    if len(corners) == 0:
+        return corners.sum() * 0
+    out_dtype = at_least_float32(corners.dtype)
+    with full_precision(corners):
+        gram = c * _CornerProducts.apply(corners.to(out_dtype))
+        squares = gram.diagonal(dim1=1, dim2=2)
+        depths = torch.stack(
+            [
+                _lca_depth_of_products(squares[:, p], squares[:, q], gram[:, p, q])
+                for p, q in ((0, 1), (0, 2), (1, 2))
+            ]
+        )
+        depths = (depths / math.sqrt(c)).to(out_dtype)
         chosen = (weights * torch.softmax(depths / temperature, dim=0)).sum(0)
         return (weights.sum(0) - chosen).mean()
+
+
+def _lca_depth_of_products(xx, yy, xy):
+    """lca_depth at c = 1 from inner products: what cancels leaves sqrt(eps) of the norms.
+
+    Enough for a loss, in float64, and a fraction of the cost of working on the vectors.
+    """
+    within = (xx * (1 + yy) > xy * (1 + xx)) & (yy * (1 + xx) > xy * (1 + yy))
+    u, v = 1 + xx, 1 + yy
+    chord = u * u * yy - 2 * u * v * xy + v * v * xx
+    area = 4 * (xx * yy - xy * xy)
+    tiny = torch.finfo(xx.dtype).tiny
+    # Square roots have no gradient at 0: what is exactly collinear or at the origin gets none.
+    open_foot = within & (area > tiny) & (chord > tiny)
+    ratio = torch.where(open_foot, area, 0.25) / torch.where(open_foot, chord, 1)
+    foot = torch.where(open_foot, torch.atanh(ratio.clamp(max=_BELOW_ONE).sqrt()), 0)
+    nearest = torch.minimum(xx, yy)
+    off_origin = nearest > tiny
+    endpoint = 2 * torch.atanh(torch.where(off_origin, nearest, 0.25).sqrt())
+    return torch.where(within, foot, torch.where(off_origin, endpoint, 0))
+
+
+class _CornerProducts(torch.autograd.Function):
+    """(T, 3, 3) inner products, in float64, of the three points of each triplet.
+
+    In pieces that fit the cache; a batched matrix product of so small matrices is ten times slower.
+    """
+
+    @staticmethod
+    def forward(corners):
+        dtype = torch.float64 if has_float64(corners.device) else corners.dtype
+        products = corners.new_empty(len(corners), 3, 3, dtype=dtype)
+        for part in _chunks(len(corners), corners[:, 0]):
+            points = corners[part].to(dtype)
+            for p in range(3):
+                for q in range(p, 3):
+                    products[part, p, q] = products[part, q, p] = (points[:, p] * points[:, q]).sum(
+                        -1
+                    )
+        return products
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (corners,) = ctx.saved_tensors
+        grad = (grad + grad.mT).to(corners.dtype)
+        if torch.is_grad_enabled():
+            return grad @ corners
+        out = torch.empty_like(corners)
+        for part in _chunks(len(corners), corners[:, 0]):
+            x, y, z = corners[part].unbind(1)
+            for p in range(3):
+                to_x, to_y, to_z = grad[part, p].unsqueeze(2).unbind(1)
+                torch.mul(x, to_x, out=out[part, p]).addcmul_(y, to_y).addcmul_(z, to_z)
+        return out
 
 
 class _HierarchicalTriplets(torch.autograd.Function):
@@ -251,17 +342,16 @@ class _HierarchicalTriplets(torch.autograd.Function):
     @staticmethod
     def forward(distances, triplets, margin, temperature, noise_pair, noise_all, generator):
         seed = torch.randint(2**62, (), generator=generator, device=_device_of(generator))
-        ancestors = torch.empty_like(triplets[:2])
         draws = _generator_like(distances, seed)
-        for rows in _chunks(triplets.shape[1], distances):
-            pair, _, everything = _farthest(distances, triplets[:, rows])
-            for out, farthest, noise in zip(
-                ancestors, (pair, everything), (noise_pair, noise_all), strict=True
-            ):
+        rates = _AncestorRates(distances, temperature)
+        ancestors = torch.empty_like(triplets[:2])
+        for part in _chunks(triplets.shape[1], distances):
+            both = rates.of(triplets[:, part])
+            for out, rate, noise in zip(ancestors, both, (noise_pair, noise_all), strict=True):
                 if noise is None:
-                    out[rows] = _sample_ancestor(farthest, temperature, draws)
+                    out[part] = _sample_ancestor(rate, draws)
                 else:
-                    out[rows] = (noise[rows] - farthest / temperature).argmax(1)
+                    out[part] = (noise[part] + rate.log()).argmax(1)
         losses, _ = _hinges(distances, triplets, ancestors, margin)
         return losses.sum(0), ancestors, seed
 
@@ -275,26 +365,68 @@ class _HierarchicalTriplets(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad, *_):
-        distances, triplets, ancestors, seed, noise_pair, noise_all = ctx.saved_tensors
+        distances, triplets, ancestors, seed, *noises = ctx.saved_tensors
         _, active = _hinges(distances, triplets, ancestors, ctx.margin)
         rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
-        draws = _generator_like(distances, seed + 1)
+        triplets, ancestors = triplets[:, rows], ancestors[:, rows]
+        # Signed weights of D_i., D_j. and D_k. in each triplet's loss.
+        weights = active[:, rows] * (grad[rows] * distances.new_tensor([[1], [1], [-1]]))
+        noises = [None if noise is None else noise[rows] for noise in noises]
         out = torch.zeros_like(distances)
+        # Straight-through: the hard one-hot ancestors pick the distances ...
+        for ancestor, sign in zip(ancestors, (1, -1), strict=True):
+            at = (triplets, ancestor.expand_as(triplets))
+            out.index_put_(at, sign * weights, accumulate=True)
+        # ... and the soft probabilities carry the gradient to the logits.
+        draws = _generator_like(distances, seed + 1)
+        rates = _AncestorRates(distances, ctx.temperature)
         for part in _chunks(len(rows), distances):
-            part = rows[part]
-            signs = active[:, part] * (grad[part] * distances.new_tensor([[1], [1], [-1]]))
-            noises = [None if n is None else n[part] for n in (noise_pair, noise_all)]
-            _accumulate_gradient(
-                out,
-                distances,
-                triplets[:, part],
-                ancestors[:, part],
-                signs,
-                ctx.temperature,
-                noises,
-                draws,
+            to_pair, to_all = (
+                _soft_ancestor(rate, ancestor[part], noise if noise is None else noise[part], draws)
+                for rate, ancestor, noise in zip(
+                    rates.of(triplets[:, part]), ancestors, noises, strict=True
+                )
             )
+            d_i, d_j, d_k = (distances.index_select(0, index[part]) for index in triplets)
+            w_i, w_j, w_k = weights[:, part].unsqueeze(2)
+            value = (d_i * w_i).addcmul_(d_j, w_j).addcmul_(d_k, w_k)
+            _softmax_gradient_(to_pair, value, -1 / ctx.temperature)
+            _softmax_gradient_(to_all, value, 1 / ctx.temperature)
+            # Each logit is the largest of two or three distances, and its gradient is that one's.
+            # Masks as floats: selecting by booleans costs several passes on a CPU.
+            to_third = torch.gt(d_k, torch.maximum(d_i, d_j), out=value).mul_(to_all)
+            to_pair.add_(to_all).sub_(to_third)
+            to_first = torch.ge(d_i, d_j, out=to_all).mul_(to_pair)
+            for index, gradient in zip(
+                triplets[:, part], (to_first, to_pair.sub_(to_first), to_third), strict=True
+            ):
+                out.index_add_(0, index, gradient)
         return out, None, None, None, None, None, None
+
+
+class _AncestorRates:
+    """Unnormalised ancestor probabilities exp(-max(D_i, D_j[, D_k]) / temperature) by row."""
+
+    # exp of -60 to 60, and sums and ratios of thousands of these, are ordinary float32 numbers.
+    _WIDEST = 120.0
+
+    def __init__(self, distances, temperature):
+        logits = distances / -temperature
+        low, high = logits.amin(), logits.amax()
+        # The exponential of the minimum is the minimum of exponentials, taken once per distance;
+        # only where their range is too wide does each row need a scale, and exponentials, of its
+        # own.
+        self.fits = bool(high - low <= self._WIDEST)
+        self.table = (logits - (low + high) / 2).exp_() if self.fits else logits
+
+    def of(self, triplets):
+        """(rows, P) rates of the pairs' and of the triplets' ancestors."""
+        i, j, k = (self.table.index_select(0, index) for index in triplets)
+        pair = torch.minimum(i, j)
+        everything = torch.minimum(pair, k)
+        if self.fits:
+            return pair, everything
+        return tuple((x - x.amax(1, keepdim=True)).exp_() for x in (pair, everything))
 
 
 def _hinges(distances, triplets, ancestors, margin):
@@ -306,30 +438,16 @@ def _hinges(distances, triplets, ancestors, margin):
     return hinges, hinges > 0
 
 
-def _farthest(distances, triplets):
-    """max(D_i, D_j), D_k and max(D_i, D_j, D_k): each (rows, P)."""
-    i, j, k = triplets
-    pair = torch.maximum(distances[i], distances[j])
-    third = distances[k]
-    return pair, third, torch.maximum(pair, third)
-
-
-def _sample_ancestor(farthest, temperature, generator):
-    """One proxy a row from softmax(-farthest / temperature), by inverting the cumulative sum."""
-    cumulative = _weights(farthest, temperature).cumsum(1)
+def _sample_ancestor(rates, generator):
+    """One proxy a row with probability proportional to its rate: inverts the cumulative sum."""
+    cumulative = rates.cumsum(1)
     total = cumulative[:, -1:]
     target = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
     index = torch.searchsorted(cumulative, target.mul_(total), right=True)
-    return index.squeeze(1).clamp_(max=farthest.shape[1] - 1)
+    return index.squeeze(1).clamp_(max=rates.shape[1] - 1)
 
 
-def _weights(farthest, temperature):
-    """exp(-farthest / temperature), scaled so that each row's largest is 1."""
-    nearest = farthest.amin(1, keepdim=True)
-    return ((nearest - farthest) / temperature).exp_()
-
-
-def _soft_ancestor(farthest, ancestor, temperature, noise, generator):
+def _soft_ancestor(rates, ancestor, noise, generator):
     """(rows, P) Gumbel-softmax probabilities whose argmax is the sampled ancestor.
 
     exp(-(logit + gumbel)) are exponential arrival times with rates exp(logit), and the softmax
@@ -338,51 +456,22 @@ def _soft_ancestor(farthest, ancestor, temperature, noise, generator):
     exponential of their own.
     """
     if noise is not None:
-        return torch.softmax(noise - farthest / temperature, dim=1)
-    rates = _weights(farthest, temperature)
+        return torch.softmax(noise + rates.log(), dim=1)
+    # Negative waiting times log(u); the sign cancels below. log(0) is a wait without end.
     waits = torch.rand(rates.shape, generator=generator, dtype=rates.dtype, device=rates.device)
-    waits.neg_().log1p_().neg_()  # of 1 - u in (0, 1]: never infinite
+    waits.log_()
     chosen = ancestor.unsqueeze(1)
-    # The chosen proxy's own wait serves as the first arrival; exactly 0 would divide 0 by 0.
-    first = waits.gather(1, chosen).clamp_(min=2.0**-30) / rates.sum(1, keepdim=True)
+    # The chosen proxy's own wait serves as the first arrival.
+    first = waits.gather(1, chosen).clamp_(min=-100) / rates.sum(1, keepdim=True)
     waits.scatter_(1, chosen, 0)
-    inverse_times = rates / torch.addcmul(waits, rates, first)
-    return inverse_times / inverse_times.sum(1, keepdim=True)
+    inverse_times = rates.div_(waits.addcmul_(rates, first))
+    return inverse_times.div_(inverse_times.sum(1, keepdim=True))
 
 
-def _accumulate_gradient(
-    out, distances, triplets, ancestors, signs, temperature, noises, generator
-):
-    """Add the gradient of these triplets to ``out`` (N, P); ``signs`` (3, rows) weigh i, j, k."""
-    a, b = ancestors
-    # Straight-through: the hard one-hot ancestors pick the distances ...
-    out.index_put_((triplets, a.expand_as(triplets)), signs, accumulate=True)
-    out.index_put_((triplets, b.expand_as(triplets)), -signs, accumulate=True)
-    # ... and the soft probabilities carry the gradient to the logits.
-    i, j, k = triplets
-    d_i, d_j, d_k = distances[i], distances[j], distances[k]
-    pair = torch.maximum(d_i, d_j)
-    everything = torch.maximum(pair, d_k)
-    value = signs[0, :, None] * d_i + signs[1, :, None] * d_j + signs[2, :, None] * d_k
-    to_pair = _softmax_gradient(
-        _soft_ancestor(pair, a, temperature, noises[0], generator), value, -1 / temperature
-    )
-    to_all = _softmax_gradient(
-        _soft_ancestor(everything, b, temperature, noises[1], generator), value, 1 / temperature
-    )
-    third_farthest = d_k > pair
-    out.index_add_(0, k, torch.where(third_farthest, to_all, 0))
-    to_pair += torch.where(third_farthest, 0, to_all)
-    first_farthest = d_i >= d_j
-    out.index_add_(0, i, torch.where(first_farthest, to_pair, 0))
-    out.index_add_(0, j, torch.where(first_farthest, 0, to_pair))
-
-
-def _softmax_gradient(probability, value, scale):
-    """scale * probability * (value - <probability, value>), row by row."""
-    weighted = probability * value
-    mean = weighted.sum(1, keepdim=True)
-    return weighted.addcmul_(probability, mean, value=-1).mul_(scale)
+def _softmax_gradient_(probability, value, scale):
+    """Turn probabilities, in place, into scale * probability * (value - <probability, value>)."""
+    mean = torch.linalg.vecdot(probability, value).unsqueeze(1)
+    return probability.mul_((value - mean).mul_(scale))
 
 
 def _draw_columns(mask, draws, generator):

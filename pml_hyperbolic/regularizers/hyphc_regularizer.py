@@ -6,7 +6,7 @@ import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
-from ..functional.hierarchy import hyphc_loss
+from ..functional.hierarchy import hyphc_loss_of_corners
 from ..functional.poincare import at_least_float32, full_precision
 from .mixins import check_count
 
@@ -67,17 +67,14 @@ class HypHCRegularizer(BaseRegularizer):
         self.distance.check_shapes(x, None)
         if len(x) < 3:
             return {"loss": {"losses": 0, "indices": None, "reduction_type": "already_reduced"}}
-        triplets = _distinct_triplets(len(x), self.num_triplets, x.device)
+        i, j, k = triplets = _distinct_triplets(len(x), self.num_triplets, x.device)
+        similarity = self.similarity or _TangentCosine(x)
         with full_precision(x):
-            drawn = x.index_select(0, triplets.flatten())
-            similarity = self.similarity or _TangentCosine(x)
-            indices = triplets.flatten()
-            loss = hyphc_loss(
-                self.distance.to_ball(drawn),
-                lambda i, j: similarity(indices[i], indices[j]),
-                torch.arange(len(indices), device=x.device).view(3, -1),
-                c=self.distance.c,
-                temperature=self.temperature,
+            weights = torch.stack([similarity(i, j), similarity(i, k), similarity(j, k)])
+            drawn = _rows(x, triplets.T.flatten())
+            corners = self.distance.to_ball(drawn).unflatten(0, (-1, 3))
+            loss = hyphc_loss_of_corners(
+                corners, weights, c=self.distance.c, temperature=self.temperature
             )
         return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
 
@@ -93,8 +90,15 @@ class _TangentCosine:
         self.vectors = vectors.detach().to(at_least_float32(vectors.dtype))
 
     def __call__(self, i, j):
-        first, second = self.vectors.index_select(0, i), self.vectors.index_select(0, j)
+        first, second = _rows(self.vectors, i), _rows(self.vectors, j)
         return (1 + torch.cosine_similarity(first, second, dim=1)) / 2
+
+
+def _rows(x, index):
+    """Rows of x; the gradient keeps its layout, as PML holds proxies as columns of a parameter."""
+    if x.t().is_contiguous():
+        return x.t().index_select(1, index).t()
+    return x.index_select(0, index)
 
 
 def _distinct_triplets(n, count, device):
