@@ -1,0 +1,5 @@
+"""Testers for hyperbolic embeddings."""
+
+from .embedding_spaces_tester import EmbeddingSpacesTester
+
+__all__ = ["EmbeddingSpacesTester"]

@@ -1,0 +1,261 @@
+"""Metrics against loops over queries, and every promise made about labels, dtypes and names."""
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.utils import common_functions as c_f
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+
+from pml_hyperbolic.distances import PoincareDistance
+from pml_hyperbolic.functional import poincare_cdist
+from pml_hyperbolic.utils import (
+    CosineAccuracyCalculator,
+    EmbeddingSpace,
+    EmbeddingSpacesCalculator,
+    HyperbolicAccuracyCalculator,
+)
+
+CPU = torch.device("cpu")
+RANKING = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "recall_at_1")
+
+
+@pytest.fixture(params=["faiss", "torch"])
+def backend(request, monkeypatch):
+    """With FAISS where it is installed, and as if it were not."""
+    if request.param == "faiss":
+        pytest.importorskip("faiss")
+    else:
+        monkeypatch.setitem(sys.modules, "faiss", None)
+    return request.param
+
+
+def data(count=90, classes=6, size=5):
+    labels = torch.arange(count) % classes
+    return torch.randn(classes, size)[labels] + torch.randn(count, size), labels
+
+
+def slow_metrics(distances, labels, ks, own=None):
+    """R-Precision, MAP@R and recall by loops over the queries; own: the references' labels."""
+    scores = {"r_precision": [], "mean_average_precision_at_r": [], **{K: [] for K in ks}}
+    for row, label in enumerate(labels.tolist()):
+        order = [i for i in distances[row].argsort().tolist() if own is not None or i != row]
+        hits = [(labels if own is None else own)[i].item() == label for i in order]
+        r = sum(hits)
+        if r == 0:
+            continue
+        precisions = [sum(hits[: i + 1]) / (i + 1) for i in range(r) if hits[i]]
+        scores["r_precision"].append(sum(hits[:r]) / r)
+        scores["mean_average_precision_at_r"].append(sum(precisions) / r)
+        for K in ks:
+            scores[K].append(float(any(hits[:K])))
+    names = {K: f"recall_at_{K}" for K in ks}
+    return {names.get(key, key): float(np.mean(values)) for key, values in scores.items()}
+
+
+def geodesics(x, y, distance):
+    return poincare_cdist(distance.to_ball(x.double()), distance.to_ball(y.double()), c=distance.c)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_equals_loops(dtype, backend):
+    x, labels = data()
+    x, distance = x.to(dtype), PoincareDistance()
+    calculator = HyperbolicAccuracyCalculator(distance, recall_at=(1, 3, 40), device=CPU)
+    scores = calculator.get_accuracy(x, labels)
+    expected = slow_metrics(geodesics(x, x, distance), labels, (1, 3, 40))
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value, abs=1e-9), name
+    assert scores["recall_at_1"] == pytest.approx(scores["precision_at_1"])
+    assert {"NMI", "AMI"} <= set(scores)
+
+
+def test_separate_references(backend):
+    x, labels = data()
+    distance = PoincareDistance()
+    scores = HyperbolicAccuracyCalculator(distance, recall_at=(2,), device=CPU).get_accuracy(
+        x[:40], labels[:40], x[40:], labels[40:]
+    )
+    own = slow_metrics(geodesics(x[:40], x[40:], distance), labels[:40], (2,), own=labels[40:])
+    for name, value in own.items():
+        assert scores[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_geometry_matters():
+    """Ball points ranked by PML's L2 score differently: our calculator is not a no-op."""
+    torch.manual_seed(1)
+    distance = PoincareDistance(c=1.0, clip_radius=None, inputs="ball")
+    x = torch.nn.functional.normalize(torch.randn(200, 3)) * torch.rand(200, 1) * 0.99
+    labels = torch.arange(200) % 20
+    ours = HyperbolicAccuracyCalculator(distance, include=RANKING, device=CPU)
+    theirs = AccuracyCalculator(
+        include=RANKING[:3], k="max_bin_count", device=CPU, knn_func=CustomKNN(PoincareDistance())
+    )
+    name = "mean_average_precision_at_r"
+    assert ours.get_accuracy(x, labels)[name] != theirs.get_accuracy(x, labels)[name]
+
+
+@pytest.mark.parametrize("offset", [0, 2**24, 2**60])
+def test_large_labels_stay_distinct(offset):
+    x, labels = data()
+    calculator = HyperbolicAccuracyCalculator(PoincareDistance(), include=RANKING, device=CPU)
+    assert calculator.get_accuracy(x, labels + offset) == calculator.get_accuracy(x, labels)
+
+
+def test_float64_points_are_not_rounded_onto_the_boundary():
+    distance = PoincareDistance(c=1.0, clip_radius=None, inputs="ball")
+    x = torch.nn.functional.normalize(torch.randn(60, 3, dtype=torch.float64)) * (1 - 1e-10)
+    labels = torch.arange(60) % 5
+    calculator = HyperbolicAccuracyCalculator(distance, device=CPU)
+    assert 0 <= calculator.get_accuracy(x, labels)["recall_at_1"] <= 1
+    assert calculator.get_accuracy(x.numpy(), labels.numpy())["AMI"] <= 1
+
+
+@pytest.mark.parametrize("given", ["avg_of_avgs", "return_per_class"])
+def test_recall_averages_as_precision_does(given):
+    x, labels = data(count=50)
+    labels[0] = 99  # a lone query
+    calculator = HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU, **{given: True})
+    scores = calculator.get_accuracy(x, labels)
+    assert scores["recall_at_1"] == pytest.approx(scores["precision_at_1"])
+
+
+def test_all_queries_lone():
+    x = torch.randn(8, 3)
+    scores = HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU).get_accuracy(
+        x, torch.arange(8)
+    )
+    assert np.isnan(scores["recall_at_8"])
+
+
+def test_wide_recall_leaves_the_other_metrics_alone():
+    x, labels = data()
+    include = ("mean_average_precision", "mean_reciprocal_rank")
+    scores = [
+        HyperbolicAccuracyCalculator(
+            PoincareDistance(), recall_at=recall_at, k=5, device=CPU
+        ).get_accuracy(x, labels)
+        for recall_at in [(1,), (1, 1000)]
+    ]
+    assert scores[1]["recall_at_1000"] == 1
+    for name in (*include, "r_precision", "recall_at_1"):
+        assert scores[0][name] == scores[1][name]
+
+
+def test_include_and_exclude_know_recall():
+    x, labels = data()
+
+    def names(*args, **kwargs):
+        calculator = HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU, **kwargs)
+        return list(calculator.get_accuracy(x, labels, *args))
+
+    assert names(include=("recall_at_4",)) == ["recall_at_4"]
+    assert names(include=("mean_reciprocal_rank",)) == ["mean_reciprocal_rank"]
+    assert "recall_at_2" not in names(exclude=("recall_at_2",))
+    assert "recall_at_8" in names(exclude=("recall_at_2",))
+    calculator = HyperbolicAccuracyCalculator(PoincareDistance(), recall_at=(7,), device=CPU)
+    assert list(calculator.get_accuracy(x, labels, include=("recall_at_7",))) == ["recall_at_7"]
+    with pytest.raises(ValueError, match="Primary metrics"):
+        HyperbolicAccuracyCalculator(PoincareDistance(), include=("recall_at_3",))
+
+
+def test_functions_of_the_user_win():
+    x, labels = data()
+    calls = []
+
+    def knn(query, k, reference, ref_includes_query):
+        calls.append(query.dtype)
+        return CustomKNN(PoincareDistance())(query, k, reference, ref_includes_query)
+
+    def kmeans(x, count):
+        calls.append(count)
+        return torch.zeros(len(x))
+
+    calculator = HyperbolicAccuracyCalculator(
+        PoincareDistance(), knn_func=knn, kmeans_func=kmeans, device=CPU
+    )
+    calculator.get_accuracy(x.double(), labels)
+    assert calls == [torch.float32, 6]
+    assert "geodesic" not in calculator.description()
+
+
+def test_comparison_function_sees_the_labels_themselves():
+    x, labels = data()
+    calculator = HyperbolicAccuracyCalculator(
+        PoincareDistance(),
+        exclude=("NMI", "AMI"),
+        label_comparison_fn=lambda a, b: (a - b).abs() <= 10,
+        device=CPU,
+    )
+    assert calculator.get_accuracy(x, labels * 10)["recall_at_1"] > 0
+
+
+def test_says_what_ranked(caplog):
+    x, labels = data()
+    calculator = HyperbolicAccuracyCalculator(PoincareDistance(c=1e-4), device=CPU)
+    with caplog.at_level(logging.INFO, logger=c_f.LOGGER_NAME):
+        calculator.get_accuracy(x, labels)
+    assert any("geodesic distance (c=0.0001)" in message for message in caplog.messages)
+    assert calculator.description() == "geodesic_c0p0001"
+    assert (
+        HyperbolicAccuracyCalculator(PoincareDistance(c=1e-6), avg_of_avgs=True, device=CPU)
+        .description()
+        .isidentifier()
+    )
+
+
+@pytest.mark.parametrize("recall_at", [(0,), (1, 1), (1.5,), (True,)])
+def test_bad_recall_at(recall_at):
+    with pytest.raises(ValueError, match="distinct integers >= 1"):
+        HyperbolicAccuracyCalculator(PoincareDistance(), recall_at=recall_at)
+
+
+def test_cosine_equals_loops(backend):
+    x, labels = data()
+    scores = CosineAccuracyCalculator(recall_at=(1, 2), device=CPU).get_accuracy(x, labels)
+    similarity = torch.nn.functional.cosine_similarity(x[:, None], x, dim=2)
+    for name, value in slow_metrics(-similarity, labels, (1, 2)).items():
+        assert scores[name] == pytest.approx(value, abs=1e-6), name
+    assert 0 < scores["NMI"] <= 1
+
+
+def two_spaces():
+    return {
+        "euclidean": EmbeddingSpace((None, 3), CosineAccuracyCalculator(device=CPU)),
+        "hyperbolic": EmbeddingSpace(
+            slice(3, None), HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU)
+        ),
+    }
+
+
+def test_spaces_are_scored_each_by_its_own_columns():
+    x, labels = data(size=7)
+    spaces = two_spaces()
+    both = EmbeddingSpacesCalculator(spaces)
+    scores = both.get_accuracy(x, labels, x, labels, True)
+    flat = spaces["euclidean"].accuracy_calculator.get_accuracy(x[:, :3], labels)
+    curved = spaces["hyperbolic"].accuracy_calculator.get_accuracy(x[:, 3:], labels)
+    for metric in flat:
+        assert scores[f"euclidean_{metric}"] == flat[metric]
+        assert scores[f"hyperbolic_{metric}"] == scores[metric] == curved[metric]
+    assert set(both.get_curr_metrics()) == set(scores)
+    assert both.description() == "hyperbolic_geodesic_c0p1"
+    by_flat = EmbeddingSpacesCalculator(spaces, primary="euclidean")
+    assert by_flat.get_accuracy(x, labels)["r_precision"] == flat["r_precision"]
+
+
+def test_bad_spaces():
+    calculator = CosineAccuracyCalculator(device=CPU)
+    with pytest.raises(ValueError, match="at least one"):
+        EmbeddingSpacesCalculator({})
+    with pytest.raises(ValueError, match="CUB-200"):
+        EmbeddingSpacesCalculator({"CUB-200": EmbeddingSpace((0, 2), calculator)})
+    with pytest.raises(ValueError, match="primary must be one of"):
+        EmbeddingSpacesCalculator({"flat": EmbeddingSpace((0, 2), calculator)}, primary="x")
+    x, labels = data(size=4)
+    for columns in ((0, 5), (4, None)):
+        with pytest.raises(ValueError, match="embeddings of 4 columns"):
+            EmbeddingSpacesCalculator({"flat": (columns, calculator)}).get_accuracy(x, labels)
