@@ -1,0 +1,198 @@
+"""MetricLossOnly: PML's trainer with mixed precision, gradient clipping and safety checks."""
+
+import torch
+import tqdm
+from pytorch_metric_learning import trainers
+from pytorch_metric_learning.utils import common_functions as c_f
+
+from .finite_check import FiniteCheck, NonFiniteError
+from .optimizer_coverage import check_optimizer_coverage
+
+
+class MetricLossOnly(trainers.MetricLossOnly):
+    """PML's ``MetricLossOnly`` that keeps loss parameters in their dtype and stops on divergence.
+
+    Models may run under autocast; miners and losses never do: they get embeddings in the dtype of
+    the loss's own parameters (float32 where it has none and embeddings are half), because PML's
+    proxy losses turn their proxies into the embeddings' dtype for good. No step synchronises CUDA
+    on the trainer's behalf, except that float16's gradient scaler reads its overflow flag.
+
+    Args:
+        args, kwargs: as PML's ``MetricLossOnly``.
+        name: what error messages call this run. Default "the run".
+        precision: torch.float32 (default; no autocast), torch.bfloat16 or torch.float16 for the
+            models. float16 on CUDA scales gradients.
+        max_gradient_norm: the gradients of the models together, and those of the losses together,
+            are each scaled down to this norm. Separate, so that a loss with large proxy gradients
+            does not slow the trunk. None (default) clips nothing.
+        check_interval: steps between looks at the finite check on an accelerator, >= 1; on the
+            CPU every step is looked at. Default 50. Each epoch ends with a look.
+        show_progress: a progress bar an epoch. Default True.
+
+    Raises:
+        ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of
+            models or losses is in no optimizer or in two.
+        NonFiniteError: from :meth:`train`, embeddings or loss became NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        *args,
+        name: str = "the run",
+        precision: torch.dtype = torch.float32,
+        max_gradient_norm: float | None = None,
+        check_interval: int = 50,
+        show_progress: bool = True,
+        **kwargs,
+    ):
+        if precision not in (torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(
+                f"precision must be torch.float32, torch.bfloat16 or torch.float16, got {precision}"
+            )
+        if max_gradient_norm is not None and not max_gradient_norm > 0:
+            raise ValueError(f"max_gradient_norm must be > 0 or None, got {max_gradient_norm}")
+        if check_interval < 1:
+            raise ValueError(f"check_interval must be at least 1, got {check_interval}")
+        super().__init__(*args, **kwargs)
+        self.name = name
+        self.precision = precision
+        self.max_gradient_norm = max_gradient_norm
+        self.check_interval = check_interval
+        self.show_progress = show_progress
+        self.device_type = torch.device(self.data_device).type
+        self.scaler = torch.amp.GradScaler(
+            self.device_type,
+            enabled=precision == torch.float16 and self.device_type == "cuda",
+        )
+        self.finite_check = FiniteCheck()
+
+    def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
+        """Train from ``start_epoch`` to ``num_epochs``, both included."""
+        check_optimizer_coverage(self._trainable_modules(), self.optimizers)
+        self.initialize_dataloader()
+        for self.epoch in range(start_epoch, num_epochs + 1):
+            self.set_to_train()
+            c_f.LOGGER.info("TRAINING EPOCH %d", self.epoch)
+            with tqdm.tqdm(
+                range(self.iterations_per_epoch),
+                desc=f"epoch {self.epoch}",
+                disable=not self.show_progress,
+            ) as steps:
+                for self.iteration in steps:
+                    self.forward_and_backward()
+                    self.end_of_iteration_hook(self)
+                    self.step_lr_schedulers(end_of_epoch=False)
+                    if (self.iteration + 1) % self.check_interval == 0:
+                        self.stop_unless_finite()
+            self.step_lr_schedulers(end_of_epoch=True)
+            self.stop_unless_finite()
+            self.zero_losses()
+            if self.end_of_epoch_hook(self) is False:
+                break
+
+    def forward_and_backward(self) -> None:
+        """One optimization step; autocast is on in the models only, whatever surrounds it."""
+        with torch.autocast(self.device_type, enabled=False):
+            super().forward_and_backward()
+
+    def compute_embeddings(self, data: torch.Tensor) -> torch.Tensor:
+        """Embeddings of a batch, in the dtype that losses and miners want."""
+        with torch.autocast(
+            self.device_type,
+            dtype=self.precision if self.precision != torch.float32 else None,
+            enabled=self.precision != torch.float32,
+        ):
+            embeddings = super().compute_embeddings(data)
+        return embeddings.to(self.loss_dtype(embeddings.dtype))
+
+    def loss_dtype(self, embeddings_dtype: torch.dtype) -> torch.dtype:
+        """The dtype of the losses' own parameters, else float32 at least."""
+        own = {
+            parameter.dtype
+            for loss in self.loss_funcs.values()
+            for parameter in loss.parameters()
+            if parameter.is_floating_point()
+        }
+        dtypes = own or {embeddings_dtype, torch.float32}
+        result = dtypes.pop()
+        while dtypes:
+            result = torch.promote_types(result, dtypes.pop())
+        return result
+
+    def calculate_loss(self, curr_batch: tuple) -> None:
+        """PML's loss of a batch, with embeddings and loss checked."""
+        data, labels = curr_batch
+        embeddings = self.compute_embeddings(data)
+        self._check("embeddings", embeddings)
+        indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
+        loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
+        if torch.is_tensor(loss):
+            self._check("loss", loss)
+        self.losses["metric_loss"] = loss
+
+    def backward(self) -> None:
+        """Gradients of the total loss, scaled where float16 needs it."""
+        self.scaler.scale(self.losses["total_loss"]).backward()
+
+    def clip_gradients(self) -> None:
+        """Scale gradients down to ``max_gradient_norm``, then PML's own gradient clippers."""
+        if self.scaler.is_enabled():
+            for optimizer in self._moving_optimizers():
+                self.scaler.unscale_(optimizer)
+        if self.max_gradient_norm is not None:
+            for modules in (self.models, self.loss_funcs):
+                parameters = [p for m in modules.values() for p in m.parameters()]
+                torch.nn.utils.clip_grad_norm_(parameters, self.max_gradient_norm)
+        super().clip_gradients()
+
+    def step_optimizers(self) -> None:
+        """Step every optimizer whose module is not frozen."""
+        for optimizer in self._moving_optimizers():
+            self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def stop_unless_finite(self) -> None:
+        """Raise if any step so far met NaN or infinite embeddings or losses. Synchronises.
+
+        Raises:
+            NonFiniteError: naming the run, what was not finite, the step and the learning rates.
+        """
+        bad = self.finite_check.first_bad()
+        if bad is not None:
+            what, step = bad
+            rates = ", ".join(
+                f"{name.removesuffix('_optimizer')} {group['lr']:g}"
+                for name, optimizer in self.optimizers.items()
+                for group in optimizer.param_groups
+            )
+            scales = sorted(
+                {
+                    f"{module.la:g}"
+                    for loss in self.loss_funcs.values()
+                    for module in loss.modules()
+                    if isinstance(getattr(module, "la", None), int | float)
+                }
+            )
+            scale = f"; scale la {', '.join(scales)}" if scales else ""
+            raise NonFiniteError(
+                f"{self.name}: {what} became NaN or infinite at step {step} "
+                f"(learning rates: {rates}{scale}): lower the learning rate or the loss's scale"
+            )
+
+    def _check(self, name, values):
+        if not self.finite_check.update(name, values, self.get_global_iteration()):
+            self.stop_unless_finite()
+
+    def _trainable_modules(self):
+        modules = {**self.models, **self.loss_funcs}
+        return {name: m for name, m in modules.items() if name not in self.freeze_these}
+
+    def _moving_optimizers(self):
+        for name, optimizer in self.optimizers.items():
+            if name.removesuffix("_optimizer") in self.freeze_these:
+                continue
+            # The scaler refuses an optimizer none of whose parameters took part in this step.
+            if not self.scaler.is_enabled() or any(
+                p.grad is not None for group in optimizer.param_groups for p in group["params"]
+            ):
+                yield optimizer

@@ -1,0 +1,48 @@
+"""check_optimizer_coverage: every trainable parameter is moved by exactly one optimizer."""
+
+from collections.abc import Mapping
+
+import torch
+
+
+def check_optimizer_coverage(
+    modules: Mapping[str, torch.nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> None:
+    """Refuse trainable parameters that no optimizer moves, or that two do.
+
+    PML's trainers start without a word when a loss's proxies are in no optimizer.
+
+    Args:
+        modules: name -> module, models and losses alike.
+        optimizers: name -> optimizer.
+
+    Raises:
+        ValueError: naming the parameters and, where there are two, their optimizers.
+    """
+    owners: dict[int, list[str]] = {}
+    for name, optimizer in optimizers.items():
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                owners.setdefault(id(parameter), []).append(name)
+    trainable = {
+        id(parameter): (f"{name}.{path}", owners.get(id(parameter), []))
+        for name, module in modules.items()
+        for path, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+    forgotten = [path for path, names in trainable.values() if not names]
+    if forgotten:
+        raise ValueError(
+            f"{_some(forgotten)} in no optimizer and would never move: add an optimizer for "
+            f"them (PML's key is {forgotten[0].split('.')[0]}_optimizer) or set "
+            f"requires_grad=False"
+        )
+    shared = [f"{path} ({' and '.join(names)})" for path, names in trainable.values() if names[1:]]
+    if shared:
+        raise ValueError(f"{_some(shared)} in two optimizers: leave each parameter in one")
+
+
+def _some(names):
+    shown = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
