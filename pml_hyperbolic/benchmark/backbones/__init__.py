@@ -1,0 +1,11 @@
+"""Backbones of the benchmarks, by their name in a protocol.
+
+A backbone is a class called with ``in_channels`` and the protocol's arguments; its instances have
+``out_features``, ``mean`` and ``std`` (of the input it expects, pixels scaled to [0, 1]).
+"""
+
+from .small_conv import SmallConv
+
+BACKBONES: dict[str, type] = {"small_conv": SmallConv}
+
+__all__ = ["BACKBONES", "SmallConv"]

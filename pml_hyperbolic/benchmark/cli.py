@@ -1,0 +1,192 @@
+"""The command ``pml-hyperbolic``: 0 done, 1 the work failed, 2 the user's input is wrong."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import InputError
+
+# module -> what pip calls it; all of the extra `benchmark`.
+_EXTRA_MODULES = {
+    "matplotlib": "matplotlib",
+    "pydantic": "pydantic",
+    "record_keeper": "record-keeper",
+    "sklearn": "scikit-learn",
+    "tensorboard": "tensorboard",
+    "timm": "timm",
+    "torchvision": "torchvision",
+    "tqdm": "tqdm",
+    "yaml": "pyyaml",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; ``arguments`` default to the process's own."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options)
+    except InputError as error:
+        if debug:
+            raise
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        package = _EXTRA_MODULES.get((error.name or "").split(".")[0])
+        if debug or package is None:
+            raise
+        return _refuse(
+            f"{package} is missing: install the extra `benchmark` with "
+            f"pip install 'pml_hyperbolic[benchmark]'"
+        )
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(
+            "pml-hyperbolic: interrupted: finished runs are kept, run again to do the rest",
+            file=sys.stderr,
+        )
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(str(error).split())
+        print(
+            f"pml-hyperbolic: {type(error).__name__}: {reason} (--debug shows where)",
+            file=sys.stderr,
+        )
+        return 1
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Errors in one line, as all others of this command."""
+
+    def error(self, message):
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _refuse(message):
+    print(f"pml-hyperbolic: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _parser():
+    parser = _OneLineParser(prog="pml-hyperbolic", description=__doc__)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show a traceback when it fails")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def add(name, command, text):
+        sub = commands.add_parser(name, parents=[common], help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    run = add("run", _run, "do all runs of a benchmark that are not done yet, then show the table")
+    check = add("validate", _validate, "check a benchmark config and all its methods")
+    for sub in (run, check):
+        sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML file of a benchmark")
+        sub.add_argument(
+            "overrides",
+            nargs="*",
+            metavar="key=value",
+            help="replace a value of the config, e.g. protocol.epochs=3",
+        )
+    run.add_argument(
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="runs at a time; results do not depend on it (default: by the cores)",
+    )
+    run.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder of all benchmarks (default: runs)",
+    )
+    run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    report = add("report", _report, "show the table of finished benchmarks again")
+    report.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUNS",
+        help="folder of a benchmark, such as runs/digits",
+    )
+    report.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    listing = add("list", _list, "list data sets, backbones, methods, losses and configs")
+    listing.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("benchmark_configs"),
+        metavar="DIR",
+        help="folder of configs (default: benchmark_configs)",
+    )
+    add("doctor", _doctor, "say what is installed, what clashes and what is missing")
+    return parser
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _run(options):
+    from .config import load_benchmark
+    from .report import results_table
+    from .runner import run_benchmark
+
+    config = load_benchmark(options.config, options.overrides)
+    rows, failures = run_benchmark(
+        config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
+    )
+    if rows:
+        print(results_table(rows))
+    print(f"results: {options.output / config.name / 'results.json'}")
+    for outcome in failures:
+        print(
+            f"pml-hyperbolic: failed: {outcome.task.title}: {outcome.error} "
+            f"(log: {outcome.task.folder / 'run.log'})",
+            file=sys.stderr,
+        )
+        if options.debug and outcome.details:
+            print(outcome.details, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _validate(options):
+    from .config import load_benchmark
+    from .runner import check_benchmark
+
+    config = load_benchmark(options.config, options.overrides)
+    check_benchmark(config)
+    print(
+        f"{options.config} is valid: protocol {config.protocol.hash}, "
+        f"{len(config.methods)} methods x {len(config.protocol.seeds)} seeds"
+    )
+    return 0
+
+
+def _report(options):
+    from .report import read_results, results_table
+
+    print(results_table(read_results(options.runs), markdown=options.markdown))
+    return 0
+
+
+def _list(options):
+    from .listing import list_everything
+
+    print(list_everything(options.folder))
+    return 0
+
+
+def _doctor(options):
+    from .doctor import diagnose
+
+    lines, healthy = diagnose()
+    print("\n".join(lines))
+    return 0 if healthy else 1

@@ -1,0 +1,345 @@
+"""Benchmark configs: one protocol, N methods, validated before anything runs."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from .errors import InputError, nearest
+from .yaml_files import parse_yaml, read_mapping
+
+SPACES = ("euclidean", "hyperbolic")
+METHOD_FOLDER = "methods"
+
+
+class StrictModel(BaseModel):
+    """A config section: an unknown key is an error that names the nearest right one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            for key in content:
+                if key not in cls.model_fields:
+                    raise ValueError(cls.unknown_key_message(str(key)))
+        return content
+
+    @classmethod
+    def unknown_key_message(cls, key: str) -> str:
+        """What to say about a key that this section does not have."""
+        return f"unknown key {key!r}: {nearest(key, cls.model_fields)}"
+
+
+def _one_name(content: Any) -> Any:
+    """``Name`` is short for ``{Name: {}}``; ``{Name: null}`` likewise."""
+    if isinstance(content, str):
+        return {content: {}}
+    if isinstance(content, dict) and len(content) == 1:
+        name, arguments = next(iter(content.items()))
+        if isinstance(name, str) and (arguments is None or isinstance(arguments, dict)):
+            return {name: arguments or {}}
+    raise ValueError(f"expected Name or {{Name: {{argument: value}}}}, got {content!r}")
+
+
+def _distinct(values: list) -> list:
+    if len(set(values)) != len(values):
+        raise ValueError(f"values must differ from each other, got {values}")
+    return values
+
+
+# A registered name with its arguments.
+Spec = Annotated[dict[str, dict[str, Any]], BeforeValidator(_one_name)]
+Distinct = AfterValidator(_distinct)
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Classes = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
+
+
+class SplitsConfig(StrictModel):
+    """Which classes train, which select, which test: disjoint."""
+
+    train: Annotated[Classes, Field(min_length=2)]
+    validation: Annotated[Classes, Field(min_length=2)]
+    test: Annotated[Classes, Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _disjoint(self):
+        names = ("train", "validation", "test")
+        for i, first in enumerate(names):
+            for second in names[i + 1 :]:
+                common = sorted(set(getattr(self, first)) & set(getattr(self, second)))
+                if common:
+                    raise ValueError(
+                        f"classes {common} are in both {first} and {second}: splits must be "
+                        f"class-disjoint"
+                    )
+        return self
+
+
+class SamplerConfig(StrictModel):
+    """PML's MPerClassSampler."""
+
+    batch_size: Count
+    samples_per_class: Count
+
+    @model_validator(mode="after")
+    def _whole_classes(self):
+        if self.batch_size % self.samples_per_class:
+            raise ValueError(
+                f"batch_size must be a multiple of samples_per_class, got {self.batch_size} and "
+                f"{self.samples_per_class}"
+            )
+        return self
+
+
+class AugmentationConfig(StrictModel):
+    """What is done to training images: nothing, unless said."""
+
+    random_shift: Annotated[int, Field(ge=0)] = 0
+
+
+class OptimizerConfig(StrictModel):
+    """An optimizer of torch.optim for trunk, head and the loss's own parameters.
+
+    The loss's own learning rate is a method's; everything else is the protocol's.
+    """
+
+    name: Literal["AdamW", "Adam", "SGD"] = "AdamW"
+    trunk_lr: Positive
+    head_lr: Positive
+    weight_decay: NotNegative = 0.0
+    arguments: dict[str, Any] = {}
+
+
+class ScheduleConfig(StrictModel):
+    """Factor on every learning rate, by step."""
+
+    shape: Literal["constant", "cosine"] = "constant"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluationConfig(StrictModel):
+    """When and how a run is scored."""
+
+    every: Count = 1
+    batch_size: Count = 512
+    select_by: Literal["mean_average_precision_at_r", "r_precision", "precision_at_1"] = (
+        "mean_average_precision_at_r"
+    )
+    recall_at: Annotated[list[Count], Distinct] = []
+
+
+class ProtocolConfig(StrictModel):
+    """Everything that must be the same for all methods of a benchmark."""
+
+    data: Spec
+    splits: SplitsConfig
+    backbone: Spec
+    embedding_size: Count
+    sampler: SamplerConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    max_gradient_norm: Positive | None = None
+    epochs: Count
+    steps_per_epoch: Count
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # Sums depend on the number of threads: it is part of the protocol, not of the machine.
+    threads: Count = 1
+
+    @model_validator(mode="after")
+    def _scored_at_least_once(self):
+        if self.evaluation.every > self.epochs:
+            raise ValueError(
+                f"evaluation.every ({self.evaluation.every}) must not exceed epochs "
+                f"({self.epochs}): no checkpoint would ever be selected"
+            )
+        batch_classes = self.sampler.batch_size // self.sampler.samples_per_class
+        if batch_classes > len(self.splits.train):
+            raise ValueError(
+                f"a batch would hold {batch_classes} classes (sampler.batch_size / "
+                f"samples_per_class), but splits.train has {len(self.splits.train)}"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits that name this protocol, seeds apart.
+
+        A run's numbers do not depend on which other seeds are run: adding seeds later keeps the
+        hash.
+        """
+        return content_hash(self.model_dump(exclude={"seeds"}))
+
+
+class HeadConfig(StrictModel):
+    """What a method may say about the last layers.
+
+    The protocol's embedding size is shared equally by the spaces.
+    """
+
+    spaces: Annotated[list[Literal["euclidean", "hyperbolic"]], Field(min_length=1), Distinct] = [
+        "euclidean"
+    ]
+    initial_radius: Positive | None = None
+
+    @model_validator(mode="after")
+    def _radius_needs_a_hyperbolic_space(self):
+        if self.initial_radius is not None and "hyperbolic" not in self.spaces:
+            raise ValueError(
+                "initial_radius is the tangent norm of a hyperbolic space: add hyperbolic to "
+                "spaces, or leave initial_radius out"
+            )
+        return self
+
+
+class RegularizerConfig(StrictModel):
+    """A second term of the objective.
+
+    A loss (HIERLoss) is added through PML's MultipleLosses; a regularizer goes in as the first
+    loss's ``embedding_regularizer`` or ``weight_regularizer``.
+    """
+
+    use: Spec
+    weight: Positive = 1.0
+    on: Literal["embeddings", "weights"] | None = None
+    lr: Positive | None = None
+
+
+class MethodConfig(StrictModel):
+    """Everything in which methods of one benchmark may differ."""
+
+    about: str = ""
+    loss: Spec
+    regularizer: RegularizerConfig | None = None
+    miner: Spec | None = None
+    loss_lr: Positive | None = None
+    loss_weight_decay: NotNegative = 0.0
+    head: HeadConfig = HeadConfig()
+
+    @classmethod
+    def unknown_key_message(cls, key: str) -> str:
+        home = _protocol_home(key)
+        if home is None:
+            return super().unknown_key_message(key)
+        allowed = ", ".join(name for name in cls.model_fields if name != "about")
+        return (
+            f"{key!r} is a protocol key: it must be the same for all methods, so it belongs in "
+            f"the benchmark config, at {home} (a method may set only {allowed})"
+        )
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits that name these settings."""
+        return content_hash(self.model_dump(exclude={"about"}))
+
+
+class BenchmarkConfig(StrictModel):
+    """A benchmark: its name, its protocol, and its methods by name."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    protocol: ProtocolConfig
+    methods: Annotated[dict[str, MethodConfig], Field(min_length=1)]
+
+
+def content_hash(content: Any) -> str:
+    """Twelve hexadecimal digits of plain data, independent of the order of keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkConfig:
+    """Read and validate a benchmark config and the methods it names.
+
+    Args:
+        path: YAML file with ``name``, ``protocol`` and ``methods``; a method is the name of a
+            file in the folder ``methods`` beside it.
+        overrides: ``key=value`` with a dotted key of that file and a value in YAML.
+
+    Raises:
+        InputError: naming the file, the key and how to mend it.
+    """
+    path = Path(path)
+    content = read_mapping(path)
+    for override in overrides or []:
+        _apply_override(content, override)
+    names = content.get("methods")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: methods must differ from each other, got {names}")
+    folder = path.parent / METHOD_FOLDER
+    methods = {}
+    for name in names:
+        file = folder / f"{name}.yaml"
+        if not file.is_file():
+            known = [f.stem for f in folder.glob("*.yaml")]
+            raise InputError(f"{path}: no method {name!r} ({file}): {nearest(name, known)}")
+        methods[name] = _validated(MethodConfig, read_mapping(file), file)
+    return _validated(BenchmarkConfig, {**content, "methods": methods}, path)
+
+
+def _apply_override(content, override):
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(
+            f"an override is key=value, for example protocol.epochs=3: got {override!r}"
+        )
+    value = parse_yaml(text, f"the override {override}")
+    *parents, last = key.split(".")
+    section = content
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise InputError(f"the override {override}: {parent!r} is not a section of the config")
+    section[last] = value
+
+
+def _validated(model, content, source):
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        cause = first.get("ctx", {}).get("error")
+        problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        at = f"{source}: {where}: " if where else f"{source}: "
+        raise InputError(f"{at}{problem}{more}") from None
+
+
+def _plain(error):
+    if error["type"] == "missing":
+        return "this key is required"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _protocol_home(key):
+    """Where in a benchmark config a key of this name belongs, or None."""
+    if key in ProtocolConfig.model_fields:
+        return f"protocol.{key}"
+    for name, field in ProtocolConfig.model_fields.items():
+        section = field.annotation
+        if (
+            isinstance(section, type)
+            and issubclass(section, StrictModel)
+            and key in section.model_fields
+        ):
+            return f"protocol.{name}.{key}"
+    return {"lr": "protocol.optimizer.trunk_lr", "optimizers": "protocol.optimizer"}.get(key)

@@ -1,0 +1,26 @@
+"""Digits: scikit-learn's bundled scans of handwritten digits."""
+
+import numpy as np
+
+from .image_data import ImageData
+
+
+class Digits(ImageData):
+    """1,797 scans of handwritten digits, 8 x 8 grey pixels, 10 classes; needs no download.
+
+    Source: UCI Optical Recognition of Handwritten Digits (its test part), as in scikit-learn.
+    """
+
+    level_names = ("digit",)
+    image_shape = (1, 8, 8)
+
+    def __init__(self):
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        # The scans have 17 grey levels, 0 to 16.
+        self._images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+        self.labels = bunch.target.astype(np.int64)[:, None]
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        return self._images[indices]

@@ -1,0 +1,229 @@
+"""Pipeline: everything one run is made of, from a protocol, a method and a seed."""
+
+import math
+import random
+
+import numpy as np
+import torch
+from pytorch_metric_learning.samplers import MPerClassSampler
+
+from ..heads import HyperbolicEmbedder, TwoSpaceEmbedder
+from ..trainers import MetricLossOnly, check_optimizer_coverage
+from .backbones import BACKBONES
+from .config import MethodConfig, ProtocolConfig
+from .datasets import DATASETS, ImageSubset
+from .datasets.image_subset import keep_batch
+from .errors import InputError, nearest
+from .evaluation import make_tester
+from .loss_builder import build_loss
+from .registry import call
+
+_PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class Pipeline:
+    """Data, models, objective, optimizers and tester of one method under one seed.
+
+    The trunk, the default head, the order of batches and their augmentation start from the seed
+    alone: they do not depend on what the method's loss draws.
+
+    Args:
+        protocol: what all methods share.
+        method: what is this method's own.
+        name: the method's name, for messages.
+        seed: of everything random.
+
+    Raises:
+        InputError: an unknown name or argument, or parts that do not fit together.
+    """
+
+    def __init__(self, protocol: ProtocolConfig, method: MethodConfig, name: str, seed: int):
+        self.protocol = protocol
+        self.method = method
+        self.name = name
+        self.seed = seed
+        self.device = choose_device(protocol.device)
+        data = _from_registry(DATASETS, "data set", protocol.data, "protocol.data")
+        seed_everything(seed)
+        trunk = _from_registry(
+            BACKBONES,
+            "backbone",
+            protocol.backbone,
+            "protocol.backbone",
+            fill={"in_channels": data.image_shape[0]},
+        )
+        self.subsets = self._subsets(data, trunk)
+        self.sizes = space_sizes(protocol.embedding_size, method.head.spaces, name)
+        seed_everything(seed)
+        embedder = self._embedder(trunk.out_features)
+        self.models = {"trunk": trunk.to(self.device), "embedder": embedder.to(self.device)}
+        seed_everything(seed)
+        built = build_loss(
+            method, where=name, num_classes=len(protocol.splits.train), sizes=self.sizes
+        )
+        self.loss = built.loss.to(self.device)
+        self.miner = built.miner
+        self.distance = built.distance
+        self.optimizers = self._optimizers(built.parameter_groups)
+        check_optimizer_coverage(
+            {**self.models, "metric_loss": self.loss},
+            self.optimizers,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """Optimization steps of the whole run."""
+        return self.protocol.epochs * self.protocol.steps_per_epoch
+
+    def trainer(self, **hooks) -> MetricLossOnly:
+        """A trainer for this run, ready to start; ``hooks`` as PML's trainers take them."""
+        protocol = self.protocol
+        # Batches are the same for all methods, however many numbers their losses have drawn.
+        seed_everything(self.seed)
+        batch_size = protocol.sampler.batch_size
+        labels = self.subsets["train"].labels[:, 0]
+        return MetricLossOnly(
+            self.models,
+            self.optimizers,
+            batch_size,
+            {"metric_loss": self.loss},
+            self.subsets["train"],
+            mining_funcs={} if self.miner is None else {"tuple_miner": self.miner},
+            iterations_per_epoch=protocol.steps_per_epoch,
+            data_device=self.device,
+            sampler=MPerClassSampler(
+                labels,
+                protocol.sampler.samples_per_class,
+                batch_size=batch_size,
+                length_before_new_iter=batch_size * protocol.steps_per_epoch,
+            ),
+            collate_fn=keep_batch,
+            lr_schedulers={
+                f"{key.removesuffix('_optimizer')}_scheduler_by_iteration": (
+                    torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
+                )
+                for key, optimizer in self.optimizers.items()
+            },
+            dataloader_num_workers=0,
+            name=f"{self.name}, seed {self.seed}",
+            precision=_PRECISIONS[protocol.precision],
+            max_gradient_norm=protocol.max_gradient_norm,
+            show_progress=False,
+            **hooks,
+        )
+
+    def tester(self, **hooks):
+        """A tester that scores each space in its own geometry; ``hooks`` as PML's testers."""
+        return make_tester(
+            self.sizes,
+            self.distance,
+            self.protocol.evaluation,
+            device=self.device,
+            **hooks,
+        )
+
+    def lr_factor(self, step: int) -> float:
+        """The schedule: what every learning rate is multiplied with at ``step``, from 0."""
+        schedule = self.protocol.schedule
+        if step < schedule.warmup_steps:
+            return (step + 1) / (schedule.warmup_steps + 1)
+        if schedule.shape == "constant":
+            return 1.0
+        remaining = max(self.total_steps - schedule.warmup_steps, 1)
+        done = min((step - schedule.warmup_steps) / remaining, 1.0)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    def _subsets(self, data, trunk):
+        protocol = self.protocol
+        subsets = {}
+        for split in ("train", "validation", "test"):
+            try:
+                subsets[split] = ImageSubset(
+                    data,
+                    getattr(protocol.splits, split),
+                    mean=trunk.mean,
+                    std=trunk.std,
+                    random_shift=protocol.augmentation.random_shift if split == "train" else 0,
+                )
+            except ValueError as error:
+                raise InputError(f"protocol.splits.{split}: {error}") from None
+        return subsets
+
+    def _embedder(self, in_features):
+        sizes, radius = self.sizes, self.method.head.initial_radius
+        if len(sizes) == 1:
+            return HyperbolicEmbedder(in_features, *sizes.values(), initial_radius=radius)
+        return TwoSpaceEmbedder(
+            in_features, sizes["euclidean"], sizes["hyperbolic"], initial_radius=radius
+        )
+
+    def _optimizers(self, loss_groups):
+        config = self.protocol.optimizer
+        groups = {
+            "trunk": [self._model_group("trunk", config.trunk_lr)],
+            "embedder": [self._model_group("embedder", config.head_lr)],
+            "metric_loss": loss_groups,
+        }
+        optimizer_class = getattr(torch.optim, config.name)
+        return {
+            f"{key}_optimizer": call(
+                optimizer_class,
+                config.arguments,
+                where=f"protocol.optimizer.arguments: {config.name}",
+                objects={"params": parameters},
+            )
+            for key, parameters in groups.items()
+            if parameters
+        }
+
+    def _model_group(self, key, rate):
+        return {
+            "params": list(self.models[key].parameters()),
+            "lr": rate,
+            "weight_decay": self.protocol.optimizer.weight_decay,
+        }
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a protocol; "auto" is CUDA where there is one.
+
+    Raises:
+        InputError: "cuda" on a machine without.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("protocol.device is cuda, but torch finds no CUDA device: use auto or cpu")
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy (PML's samplers draw from its global state) and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def space_sizes(embedding_size: int, spaces: list[str], name: str) -> dict[str, int]:
+    """Equal shares of the embedding for each space, in their order.
+
+    Raises:
+        InputError: the embedding cannot be shared equally.
+    """
+    if embedding_size % len(spaces):
+        raise InputError(
+            f"{name}: protocol.embedding_size {embedding_size} cannot be shared equally by "
+            f"{len(spaces)} spaces: choose a multiple of {len(spaces)}"
+        )
+    return dict.fromkeys(spaces, embedding_size // len(spaces))
+
+
+def _from_registry(registry, kind, spec, where, fill=None):
+    name, arguments = next(iter(spec.items()))
+    if name not in registry:
+        raise InputError(f"{where}: no {kind} {name!r}: {nearest(name, registry)}")
+    return call(registry[name], arguments, where=f"{where}: {name}", fill=fill)

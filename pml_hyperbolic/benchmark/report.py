@@ -1,0 +1,110 @@
+"""The table of a benchmark: method x space, means and intervals over seeds."""
+
+import json
+import math
+import statistics as middles
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .errors import InputError
+from .files import read_json
+from .statistics import mean_interval
+
+RESULTS_FILE = "results.json"
+_METRICS = {
+    "precision_at_1": "R@1",
+    "r_precision": "R-Precision",
+    "mean_average_precision_at_r": "MAP@R",
+}
+
+
+def read_results(folders: Iterable[Path]) -> list[dict]:
+    """All rows of these benchmark folders.
+
+    Raises:
+        InputError: a folder without readable results, runs of different protocols, or one method,
+            space and seed twice.
+    """
+    rows: list[dict] = []
+    origins: dict[str, Path] = {}
+    for folder in folders:
+        file = Path(folder) / RESULTS_FILE
+        try:
+            content = read_json(file)
+        except (OSError, json.JSONDecodeError):
+            raise InputError(
+                f"{folder} has no readable {RESULTS_FILE}: give the folder of a benchmark that "
+                f"`pml-hyperbolic run` made, such as runs/digits"
+            ) from None
+        for row in content:
+            origins.setdefault(row["protocol_hash"], file)
+        rows += content
+    if len(origins) > 1:
+        found = " and ".join(f"{name} ({file})" for name, file in origins.items())
+        raise InputError(
+            f"these runs followed different protocols, {found}: their numbers cannot be "
+            f"compared, report them one by one"
+        )
+    keys = [(row["method"], row["space"], row["seed"]) for row in rows]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        method, space, seed = twice[0]
+        raise InputError(f"{method} ({space}, seed {seed}) is in the results twice: leave one out")
+    return rows
+
+
+def results_table(rows: Sequence[dict], *, markdown: bool = False) -> str:
+    """The table, one line for each method and space, in the order of the rows.
+
+    Args:
+        rows: as in results.json.
+        markdown: a Markdown table instead of aligned text. Default False.
+    """
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["space"]), []).append(row)
+    header = ["method", "space", "dim", *_METRICS.values(), "epoch", "seconds"]
+    body = [_line(*key, group) for key, group in groups.items()]
+    counts = {len(group) for group in groups.values()}
+    note = _note(counts, {row["total_dimension"] for row in rows})
+    if markdown:
+        lines = ["| " + " | ".join(cells) + " |" for cells in [header, *body]]
+        lines.insert(1, "|" + " --- |" * len(header))
+        return "\n".join([*lines, "", note])
+    widths = [max(len(cells[i]) for cells in [header, *body]) for i in range(len(header))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+        for cells in [header, *body]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], note])
+
+
+def _line(method, space, group):
+    dimension = str(group[0]["dimension"])
+    if group[0]["dimension"] != group[0]["total_dimension"]:
+        dimension += f" of {group[0]['total_dimension']}"
+    epochs = sorted(row["epoch"] for row in group)
+    chosen = f"{middles.median_low(epochs)} ({epochs[0]}-{epochs[-1]})"
+    seconds = sum(row["seconds"] for row in group) / len(group)
+    scores = [_percent([row["test"][metric] for row in group]) for metric in _METRICS]
+    return [method, space, dimension, *scores, chosen, f"{seconds:.1f}"]
+
+
+def _percent(values):
+    interval = mean_interval(values)
+    if math.isnan(interval.half_width):
+        return f"{100 * interval.mean:.1f}"
+    return f"{100 * interval.mean:.1f} ± {100 * interval.half_width:.1f}"
+
+
+def _note(counts, dimensions):
+    seeds = " or ".join(str(count) for count in sorted(counts))
+    repeats = (
+        f"mean ± 95% t-interval over {seeds} seeds" if max(counts, default=1) > 1 else "one seed"
+    )
+    unequal = "; not all methods have the same number of seeds" if len(counts) > 1 else ""
+    different = "; total dimensions differ between methods" if len(dimensions) > 1 else ""
+    return (
+        f"Test classes, scored once with the checkpoint selected on validation classes; {repeats}; "
+        f"epoch: median (range){unequal}{different}."
+    )

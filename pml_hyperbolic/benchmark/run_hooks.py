@@ -1,0 +1,167 @@
+"""RunHooks: PML's HookContainer that keeps one checkpoint and a clean record of a run."""
+
+import logging
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pytorch_metric_learning.utils.logging_presets import HookContainer
+
+from .evaluation import space_metrics
+from .files import write_atomically
+
+_SATURATED = (
+    "all %s are at the clip radius (saturation 1.0 at step %d): they lie on one sphere, where "
+    "hyperbolic ranking equals cosine ranking. To let radii differ, set the method's "
+    "head.initial_radius to about half the clip radius"
+)
+
+
+class RunHooks(HookContainer):
+    """Records losses, sub-losses, clip saturation, learning rates and scores; keeps the best.
+
+    record-keeper drops NumPy scalars, fails on some group names and breaks its CSV files when
+    columns change, so groups are renamed to letters, digits and underscores, values are Python
+    floats, and each group keeps the columns it started with.
+
+    Args:
+        record_keeper: record-keeper's.
+        checkpoint: file that keeps the selected state.
+        select_space: space whose validation score selects.
+        primary_metric: metric that selects.
+        log: where the saturation is said, once a run.
+        log_interval: steps between records, >= 1. Default 10.
+        on_epoch: called after each scored epoch with (epoch, score). Default: nothing.
+    """
+
+    def __init__(
+        self,
+        record_keeper,
+        *,
+        checkpoint: Path,
+        select_space: str,
+        primary_metric: str,
+        log: logging.Logger,
+        log_interval: int = 10,
+        on_epoch: Callable[[int, float], None] | None = None,
+    ):
+        super().__init__(
+            record_keeper,
+            primary_metric=primary_metric,
+            validation_split_name="validation",
+            log_freq=log_interval,
+        )
+        self.checkpoint = checkpoint
+        self.select_space = select_space
+        self.log = log
+        self.on_epoch = on_epoch
+        self.best_epoch: int | None = None
+        self.best_scores: dict[str, dict[str, float]] = {}
+        self.saturation: dict[str, float] = {}
+        self._columns: dict[str, list[str]] = {}
+        self._saturation_said = False
+
+    def end_of_iteration_hook(self, trainer) -> None:
+        """Record this step, every ``log_interval`` steps."""
+        step = trainer.get_global_iteration()
+        if step % self.log_freq == 0:
+            self._record("training", step, self._training_values(trainer))
+            self._say_saturation(step)
+
+    def end_of_testing_hook(self, tester) -> None:
+        """Record the scores of every split that was just scored."""
+        for split, accuracies in tester.all_accuracies.items():
+            for space, metrics in space_metrics(tester, split).items():
+                self._record(f"{split}_{space}", accuracies["epoch"], metrics)
+
+    def save_models_and_eval(
+        self,
+        trainer,
+        dataset_dict,
+        model_folder,
+        test_interval,
+        tester,
+        splits_to_eval=None,
+        collate_fn=None,
+    ) -> int:
+        """Score the validation split and keep a checkpoint if it is the best so far."""
+        tester.test(
+            dataset_dict,
+            trainer.epoch,
+            trainer.models["trunk"],
+            trainer.models["embedder"],
+            splits_to_eval,
+            collate_fn,
+        )
+        scores = space_metrics(tester, self.validation_split_name)
+        score = scores[self.select_space][self.primary_metric]
+        trainer.step_lr_plateau_schedulers(score)
+        best = self.best_scores.get(self.select_space, {}).get(self.primary_metric, -math.inf)
+        if score > best:
+            self.best_epoch, self.best_scores = trainer.epoch, scores
+            self._save_checkpoint(trainer)
+        self.record_keeper.save_records()
+        self.log.info(
+            "epoch %d: validation %s %.4f in the %s space%s",
+            trainer.epoch,
+            self.primary_metric,
+            score,
+            self.select_space,
+            ", the best so far" if self.best_epoch == trainer.epoch else "",
+        )
+        if self.on_epoch is not None:
+            self.on_epoch(trainer.epoch, score)
+        return self.best_epoch
+
+    def load_checkpoint(self, trainer) -> None:
+        """Put the selected state back into the trainer's models and losses."""
+        state = torch.load(self.checkpoint, map_location=trainer.data_device, weights_only=True)
+        for kind in ("models", "loss_funcs"):
+            for name, module in getattr(trainer, kind).items():
+                module.load_state_dict(state[kind][name])
+
+    def _save_checkpoint(self, trainer):
+        state = {
+            "epoch": trainer.epoch,
+            "validation": self.best_scores,
+            **{
+                kind: {name: part.state_dict() for name, part in getattr(trainer, kind).items()}
+                for kind in ("models", "loss_funcs", "optimizers")
+            },
+        }
+        write_atomically(self.checkpoint, lambda part: torch.save(state, part))
+
+    def _training_values(self, trainer):
+        values = {"total_loss": float(trainer.losses["total_loss"].detach())}
+        for loss_name, loss in trainer.loss_funcs.items():
+            for path, module in loss.named_modules():
+                prefix = f"{loss_name}_{path}" if path else loss_name
+                for name, value in getattr(module, "sub_losses", {}).items():
+                    values[f"{prefix}_{name}"] = float(value)
+                for name in ("embedding_saturation", "proxy_saturation"):
+                    value = getattr(module, name, None)
+                    if value is not None and hasattr(module, "sub_losses"):
+                        values[name] = self.saturation[name] = float(value)
+        for key, optimizer in trainer.optimizers.items():
+            for i, group in enumerate(optimizer.param_groups):
+                values[f"{key.removesuffix('_optimizer')}_lr_{i}"] = group["lr"]
+        return values
+
+    def _say_saturation(self, step):
+        full = [name.split("_")[0] for name, value in self.saturation.items() if value == 1.0]
+        if full and not self._saturation_said:
+            self._saturation_said = True
+            plural = {"embedding": "embeddings", "proxy": "proxies"}
+            self.log.warning(_SATURATED, " and ".join(plural[name] for name in full), step)
+
+    def _record(self, group, iteration, values):
+        columns = self._columns.setdefault(group, list(values))
+        record = {_clean(name): float(values.get(name, math.nan)) for name in columns}
+        self.record_keeper.update_records(record, iteration, parent_name=_clean(group))
+
+
+def _clean(name):
+    """A name that record-keeper's sqlite tables and columns can take."""
+    return re.sub(r"\W", "_", name)

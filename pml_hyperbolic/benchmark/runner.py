@@ -1,0 +1,259 @@
+"""All runs of a benchmark: planned, done in parallel, skipped where finished, collected."""
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .config import BenchmarkConfig
+from .errors import InputError
+from .files import read_json, write_json, write_text
+from .pipeline import Pipeline, choose_device
+from .report import RESULTS_FILE
+from .single_run import RESULT_FILE, execute_run
+from .yaml_files import dump_yaml, read_mapping
+
+BENCHMARK_FILE = "benchmark.yaml"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to do; all a worker process is sent."""
+
+    config: BenchmarkConfig
+    method: str
+    seed: int
+    folder: Path
+    tensorboard: bool
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"{self.method}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: an error in words, and its traceback, or neither."""
+
+    task: Task
+    error: str | None = None
+    details: str | None = None
+
+
+def check_benchmark(config: BenchmarkConfig) -> None:
+    """Build every method of a benchmark as a run would, without training.
+
+    Raises:
+        InputError: naming the method, the key and how to mend it.
+    """
+    for name, method in config.methods.items():
+        Pipeline(config.protocol, method, name, config.protocol.seeds[0])
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    output: Path,
+    *,
+    jobs: int | None = None,
+    tensorboard: bool = False,
+    say: Callable[[str], None] = print,
+    show_progress: bool = True,
+) -> tuple[list[dict], list[Outcome]]:
+    """Do every run that ``output/<name>`` does not hold yet; one that fails stops no other.
+
+    Args:
+        config: what to run.
+        output: folder of all benchmarks.
+        jobs: runs at a time; numbers do not depend on it. Default: as many as there are cores for
+            the protocol's threads, 1 on CUDA.
+        tensorboard: write TensorBoard events too. Default False.
+        say: takes what is to be said, line by line.
+        show_progress: a progress bar on stderr. Default True.
+
+    Returns:
+        The rows of results.json, and the outcomes of the runs that failed.
+
+    Raises:
+        InputError: a method cannot be built, or the folder holds runs of other settings.
+    """
+    check_benchmark(config)
+    folder = output / config.name
+    tasks, finished = _plan(config, folder, tensorboard)
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {**config.model_dump(), "protocol_hash": config.protocol.hash}
+    write_text(folder / BENCHMARK_FILE, dump_yaml(stored))
+    if finished:
+        say(f"{finished} finished runs in {folder} are kept, {len(tasks)} are left to do")
+    jobs = min(jobs or default_jobs(config), max(len(tasks), 1))
+    failures = []
+    with _Progress(config, len(tasks), show_progress) as progress:
+        outcomes = _in_parallel(tasks, jobs, progress) if jobs > 1 else _one_by_one(tasks, progress)
+        for outcome in outcomes:
+            progress.finished(outcome)
+            if outcome.error is not None:
+                failures.append(outcome)
+    rows = collect_results(folder, list(config.methods))
+    write_json(folder / RESULTS_FILE, rows)
+    return rows, failures
+
+
+def default_jobs(config: BenchmarkConfig) -> int:
+    """Runs at a time that suit this machine."""
+    if choose_device(config.protocol.device).type == "cuda":
+        return 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // config.protocol.threads)
+
+
+def collect_results(folder: Path, order: list[str]) -> list[dict]:
+    """Rows of all finished runs in a benchmark's folder, methods in this order, others after."""
+    rows = [row for file in folder.glob(f"*/seed*/{RESULT_FILE}") for row in read_json(file)]
+    rank = {name: i for i, name in enumerate(order)}
+
+    def key(row):
+        return rank.get(row["method"], len(rank)), row["method"], row["seed"]
+
+    return sorted(rows, key=key)
+
+
+def _plan(config, folder, tensorboard):
+    """(tasks left to do, number of finished runs)."""
+    stored = folder / BENCHMARK_FILE
+    if stored.exists():
+        found = read_mapping(stored).get("protocol_hash")
+        if found != config.protocol.hash:
+            raise InputError(
+                f"{folder} holds runs of another protocol ({found}, this one is "
+                f"{config.protocol.hash}): move it away, or keep the new runs elsewhere with "
+                f"name=... or --output"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} is not a folder that this command made (it has no {BENCHMARK_FILE}): "
+            f"choose another --output"
+        )
+    tasks, finished = [], 0
+    for name, method in config.methods.items():
+        for seed in config.protocol.seeds:
+            run_folder = folder / name / f"seed{seed}"
+            result = run_folder / RESULT_FILE
+            if not result.exists():
+                tasks.append(Task(config, name, seed, run_folder, tensorboard))
+                continue
+            finished += 1
+            if read_json(result)[0]["method_hash"] != method.hash:
+                raise InputError(
+                    f"{run_folder} is finished with other settings of {name}: remove "
+                    f"{folder / name} to run it anew, or keep the new runs elsewhere with "
+                    f"name=... or --output"
+                )
+    return tasks, finished
+
+
+def _do(task: Task, on_epoch: Callable[[int, float], None]) -> Outcome:
+    try:
+        execute_run(
+            task.config,
+            task.method,
+            task.seed,
+            task.folder,
+            tensorboard=task.tensorboard,
+            on_epoch=on_epoch,
+        )
+    # Whatever went wrong in one run, the others go on.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no message"
+        return Outcome(task, f"{type(error).__name__}: {reason}", traceback.format_exc())
+    return Outcome(task)
+
+
+def _one_by_one(tasks: list[Task], progress: "_Progress") -> Iterator[Outcome]:
+    threads = torch.get_num_threads()
+    try:
+        for task in tasks:
+            yield _do(task, lambda epoch, score: progress.epoch_done())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_parallel(tasks: list[Task], jobs: int, progress: "_Progress") -> Iterator[Outcome]:
+    # A forked child would inherit locked thread pools of torch.
+    context = multiprocessing.get_context("spawn")
+    epochs = context.SimpleQueue()
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(epochs,))
+    try:
+        pending: dict[Future, Task] = {pool.submit(_do_in_worker, task): task for task in tasks}
+        while pending:
+            done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            while not epochs.empty():
+                epochs.get()
+                progress.epoch_done()
+            for future in done:
+                task = pending.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    yield Outcome(
+                        task,
+                        "a worker process died, killed or out of memory: run again with fewer "
+                        "--jobs",
+                    )
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_epochs = None
+
+
+def _start_worker(epochs):
+    global _epochs
+    _epochs = epochs
+
+
+def _do_in_worker(task):
+    return _do(task, lambda epoch, score: _epochs.put(epoch))
+
+
+class _Progress:
+    """A bar over all epochs of all runs, with the runs done beside it."""
+
+    def __init__(self, config, runs, show):
+        from tqdm import tqdm
+
+        self._runs, self._done, self._failed = runs, 0, 0
+        scored = config.protocol.epochs // config.protocol.evaluation.every
+        self._bar = tqdm(
+            total=runs * scored,
+            desc=f"{config.name}: 0/{runs} runs",
+            unit="epoch",
+            disable=not show or not runs,
+            # A log file wants few lines, a terminal a lively bar.
+            mininterval=0.1 if os.isatty(2) else 10,
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()
+
+    def epoch_done(self):
+        self._bar.update()
+
+    def finished(self, outcome):
+        self._done += 1
+        self._failed += outcome.error is not None
+        failed = f", {self._failed} failed" if self._failed else ""
+        config = outcome.task.config
+        self._bar.set_description(
+            f"{config.name}: {self._done}/{self._runs} runs{failed}", refresh=False
+        )
