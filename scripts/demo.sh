@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Sets up .venv, then compares seven methods on real images: finished runs are kept, so that a
+# second call only does what is missing. Arguments go to the benchmark, for example:
+# bash scripts/demo.sh protocol.epochs=20 name=longer
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+
+SECONDS=0
+set_up_environment benchmark
+echo "set-up: $SECONDS s"
+SECONDS=0
+pml-hyperbolic run benchmark_configs/digits.yaml "$@"
+echo "benchmark: $SECONDS s"

@@ -1,0 +1,391 @@
+#!/usr/bin/env python
+"""Measure every hyperbolic operation beside its Euclidean twin and print the ratios.
+
+    python scripts/speed.py                     # all of it, on the CPU with two threads
+    python scripts/speed.py pairs hier          # some of it
+    python scripts/speed.py --device cuda
+    python scripts/speed.py --write-readme      # and put the table into README.md
+
+Sides are measured in turn, round after round, and compared by their medians; a ratio is only ever
+formed within one run. Peak memory is what the measured call allocates beyond its inputs.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from pytorch_metric_learning.losses import SoftTripleLoss
+from pytorch_metric_learning.utils.inference import FaissKNN
+
+from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
+from pml_hyperbolic.functional import poincare_cdist, to_poincare_ball
+from pml_hyperbolic.losses import HIERLoss
+from pml_hyperbolic.regularizers import HypHCRegularizer
+from pml_hyperbolic.utils.retrieval import PoincareKNN
+
+C, CLIP_RADIUS = 0.1, 2.3
+README_MARKS = "<!-- speed table: scripts/speed.py --write-readme -->", "<!-- end -->"
+Sides = dict[str, Callable[[], object]]
+
+
+def main() -> int:
+    """Run the chosen measurements; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"some of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument("--rounds", type=int, default=25, help="rounds of each side (default 25)")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
+    parser.add_argument("--references", type=int, default=20_000, help="of the search (20000)")
+    parser.add_argument("--json", type=Path, help="write figures, machine and versions here")
+    parser.add_argument("--write-readme", action="store_true", help="update README.md's table")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]!r}: choose from {', '.join(PARTS)}")
+    if options.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {options.device}: torch sees no CUDA device here, use cpu")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+
+    rows = []
+    for part in options.parts or PARTS:
+        for title, baseline, sides, rounds in PARTS[part](options):
+            rows.extend(measure(part, title, baseline, sides, rounds, options.device))
+            print(markdown(rows[-len(sides) :], header=len(rows) == len(sides)), flush=True)
+    report = {"machine": machine(options), "rows": rows}
+    print(f"\n{describe(report['machine'])}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.write_readme:
+        write_readme(rows, report["machine"])
+    return 0
+
+
+def measure(
+    part: str, title: str, baseline: str, sides: Sides, rounds: int, device: str
+) -> list[dict]:
+    """One row a side: medians of alternating rounds and peak memory, relative to ``baseline``."""
+    for call in sides.values():
+        call()
+        call()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, call in sides.items():
+            synchronize(device)
+            start = time.perf_counter()
+            call()
+            synchronize(device)
+            times[name].append(time.perf_counter() - start)
+    memory = {name: peak_memory(call, device) for name, call in sides.items()}
+    base_time, base_memory = statistics.median(times[baseline]), memory[baseline]
+    return [
+        {
+            "part": part,
+            "work": title,
+            "side": name,
+            "milliseconds": 1e3 * statistics.median(times[name]),
+            "fastest_milliseconds": 1e3 * min(times[name]),
+            "time_ratio": statistics.median(times[name]) / base_time,
+            "fastest_ratio": min(times[name]) / min(times[baseline]),
+            "peak_mebibytes": memory[name] / 2**20,
+            "memory_ratio": memory[name] / base_memory if base_memory else math.nan,
+            "baseline": baseline,
+        }
+        for name in sides
+    ]
+
+
+def synchronize(device: str) -> None:
+    """Wait for the device, so that a clock reads finished work."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def peak_memory(call: Callable[[], object], device: str) -> int:
+    """Bytes of tensors that ``call`` holds at its peak beyond what was there before."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    with quiet_stderr(), torch.profiler.profile(profile_memory=True) as profile:
+        call()
+    held = peak = 0
+    events = profile.profiler.kineto_results.events()
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def backward(function: Callable[..., torch.Tensor], *leaves: torch.Tensor) -> Callable[[], None]:
+    """A call of forward and backward, with fresh gradients and a fixed upstream gradient."""
+    with torch.no_grad():
+        upstream = torch.randn_like(function(*leaves))
+
+    def call():
+        for leaf in leaves:
+            leaf.grad = None
+        function(*leaves).backward(upstream)
+
+    return call
+
+
+def ball_points(n: int, d: int, device: str, close: float = 0.0) -> torch.Tensor:
+    """(n, d) points of moderate radius; a fraction ``close`` of the pairs lies close together."""
+    tangent = torch.randn(n, d) * (1.5 / math.sqrt(d))
+    if close:
+        # Groups of n * close points share a direction, as the classes of a trained embedding do.
+        groups = torch.arange(n) // max(1, round(n * close))
+        tangent = tangent[groups] + 0.1 * tangent
+    return to_poincare_ball(tangent, c=C, clip_radius=CLIP_RADIUS).to(device).requires_grad_()
+
+
+def naive_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """All pairs by Moebius addition on an (N, M, D) tensor, as published code does it."""
+    x, y = x.unsqueeze(1), y.unsqueeze(0)
+    xy, xx, yy = -(x * y).sum(-1), (x * x).sum(-1), (y * y).sum(-1)
+    top = (1 + 2 * C * xy + C * yy).unsqueeze(-1) * -x + (1 - C * xx).unsqueeze(-1) * y
+    sum_ = top / (1 + 2 * C * xy + C * C * xx * yy).unsqueeze(-1)
+    return 2 / math.sqrt(C) * torch.atanh(math.sqrt(C) * sum_.norm(dim=-1).clamp(1e-6))
+
+
+def measure_pairs(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """All-pairs distances, forward and backward to both sides."""
+    device = options.device
+    with warnings.catch_warnings():
+        # geoopt decorates its mathematics with torch.jit.script at import.
+        warnings.simplefilter("ignore", FutureWarning)
+        manifold = PoincareDistance(C).manifold.to(device=device, dtype=torch.float32)
+    for n, m, d, large in ((602, 602, 128, False), (180, 22_636, 512, True)):
+        x, y = ball_points(n, d, device), ball_points(m, d, device)
+        near_x, near_y = ball_points(n, d, device, 0.05), None
+        near_y = near_x.detach()[torch.arange(m) % n].clone()
+        near_y = (near_y + 1e-3 * torch.randn_like(near_y)).requires_grad_()
+        sides = {
+            "torch.cdist": backward(torch.cdist, x, y),
+            "cosine (matrix product)": backward(lambda a, b: a @ b.T, x, y),
+            "poincare_cdist": backward(lambda a, b: poincare_cdist(a, b, c=C), x, y),
+            "poincare_cdist, refine=False": backward(
+                lambda a, b: poincare_cdist(a, b, c=C, refine=False), x, y
+            ),
+            "poincare_cdist, 5% of the pairs close": backward(
+                lambda a, b: poincare_cdist(a, b, c=C), near_x, near_y
+            ),
+        }
+        if options.compile:
+            compiled = torch.compile(lambda a, b: poincare_cdist(a, b, c=C, refine=False))
+            sides["poincare_cdist, compiled"] = backward(compiled, x, y)
+        yield f"all pairs {n} x {m} x {d}", "torch.cdist", sides, options.rounds
+        if not large:
+            sides = {
+                "torch.cdist": backward(torch.cdist, x, y),
+                "geoopt broadcast": backward(lambda a, b: manifold.dist(a[:, None], b), x, y),
+                "naive Moebius broadcast": backward(naive_distance, x, y),
+            }
+            yield f"all pairs {n} x {m} x {d}, N x M x D", "torch.cdist", sides, 3
+
+
+def measure_hier(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """One HIER step, embeddings to gradients, in the setting of the authors' scripts."""
+    n, d, device = 90, 128, options.device
+    labels = torch.arange(45, device=device).repeat_interleave(2)
+    embeddings = torch.randn(n, d, device=device, requires_grad=True)
+    loss = HIERLoss(d, 512).to(device)
+
+    def step(function):
+        def call():
+            embeddings.grad = loss.proxies.grad = None
+            function(embeddings, labels).backward()
+
+        return call
+
+    sides = {
+        "plain vectorised autograd": step(lambda x, y: naive_hier(loss, x, y)),
+        "HIERLoss": step(loss),
+    }
+    title = "HIER step: batch 90, dim 128, 512 proxies, k 20, 50 triplets an anchor"
+    yield title, "plain vectorised autograd", sides, max(3, options.rounds // 3)
+
+
+def naive_hier(loss: HIERLoss, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """HIER with Gumbel noise for every proxy of every triplet, differentiated by autograd."""
+    from pml_hyperbolic.functional import reciprocal_neighbor_triplets
+
+    total = 0
+    for rows, same in ((embeddings, labels[:, None] == labels), (loss.proxies, 0)):
+        with torch.no_grad():
+            relevance = torch.exp(-loss.distance(rows)) + same
+        distances = loss.distance(rows, loss.proxies)
+        i, j, k = reciprocal_neighbor_triplets(relevance, k=20, triplets_per_anchor=50)
+        d_i, d_j, d_k = distances[i], distances[j], distances[k]
+        pair = torch.maximum(d_i, d_j)
+        a, b = (
+            torch.nn.functional.gumbel_softmax(-far / loss.temperature, hard=True)
+            for far in (pair, torch.maximum(pair, d_k))
+        )
+        hinges = [
+            torch.relu((dist * (p - q)).sum(1) + loss.hier_margin)
+            for dist, p, q in ((d_i, a, b), (d_j, a, b), (d_k, b, a))
+        ]
+        total = total + (sum(hinges) * (a.argmax(1) != b.argmax(1))).mean()
+    return total
+
+
+def measure_chest(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """CHEST's hyperbolic branch at the size of Stanford Online Products, beside cosine's."""
+    n, classes, d, device = 180, 11_318, 512, options.device
+    labels = torch.randint(classes, (n,), device=device)
+    embeddings = torch.randn(n, d, device=device, requires_grad=True)
+    cosine = SoftTripleLoss(classes, d, centers_per_class=2).to(device)
+    curved = SoftTripleLoss(classes, d, centers_per_class=2, distance=PoincareSimilarity())
+    # Proxies as CHESTLoss starts them: apart, and most of them inside the clip radius.
+    torch.nn.init.normal_(curved.fc, std=curved.distance.initial_radius / math.sqrt(d))
+    curved = curved.to(device)
+
+    def step(loss):
+        def call():
+            embeddings.grad = loss.fc.grad = None
+            loss(embeddings, labels).backward()
+
+        return call
+
+    sides = {"SoftTriple, cosine": step(cosine), "SoftTriple, PoincareSimilarity": step(curved)}
+    if options.compile:
+        sides["the same, compiled"] = step(torch.compile(curved))
+    yield (
+        "CHEST's hyperbolic branch: batch 180, 11,318 classes x 2, dim 512",
+        "SoftTriple, cosine",
+        sides,
+        options.rounds,
+    )
+    regularizer = HypHCRegularizer()
+    few, many = (
+        (torch.randn(d, count, device=device) * 0.1).requires_grad_()
+        for count in (400, 2 * classes)
+    )
+
+    def regularize(weights):
+        def call():
+            weights.grad = None
+            regularizer(weights.t()).backward()
+
+        return call
+
+    sides = {"400 proxies": regularize(few), "22,636 proxies": regularize(many)}
+    yield "HypHC, 2000 triplets, dim 512", "400 proxies", sides, options.rounds
+
+
+def measure_search(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """Exact hyperbolic search beside FAISS's flat L2 search of the same vectors."""
+    n, d, k = options.references, 512, 10
+    for title, radius in (("clipped", None), ("radii mixed up to 0.999", 0.999)):
+        if radius is None:
+            vectors, knn = torch.randn(n, d), PoincareKNN(PoincareDistance(C, CLIP_RADIUS))
+        else:
+            vectors = torch.nn.functional.normalize(torch.randn(n, d))
+            vectors *= radius * torch.rand(n, 1)
+            knn = PoincareKNN(PoincareDistance(1.0, None, inputs="ball"))
+        vectors = vectors.to(options.device)
+        flat = FaissKNN()
+        sides = {
+            "FaissKNN (L2)": lambda v=vectors, f=flat: f(v, k, v, True),
+            "PoincareKNN": lambda v=vectors, f=knn: f(v, k, v, True),
+        }
+        yield f"search {n} x {n} x {d}, {title}", "FaissKNN (L2)", sides, 3
+        print(f"second looks: {100 * knn.second_look_fraction:.2f}% of the queries; every answer")
+        print(f"certified: {knn.all_certified}")
+
+
+PARTS = {
+    "pairs": measure_pairs,
+    "hier": measure_hier,
+    "chest": measure_chest,
+    "search": measure_search,
+}
+
+
+def machine(options) -> dict:
+    """What the figures depend on besides the code."""
+    name = torch.cuda.get_device_name() if options.device != "cpu" else processor()
+    return {
+        "device": name,
+        "threads": options.threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def processor() -> str:
+    """The CPU's name as the system knows it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def describe(facts: dict) -> str:
+    """One line about machine and versions."""
+    return (
+        f"{facts['device']}, {facts['threads']} threads, torch {facts['torch']}, "
+        f"Python {facts['python']}, {facts['date']}; forward and backward in float32, medians of "
+        f"alternating rounds."
+    )
+
+
+def markdown(rows: list[dict], *, header: bool = True) -> str:
+    """A Markdown table of rows."""
+    lines = ["| work | side | time | x | memory | x |", "|---|---|--:|--:|--:|--:|"] * header
+    for row in rows:
+        lines.append(
+            f"| {row['work']} | {row['side']} | {row['milliseconds']:.1f} ms | "
+            f"{row['time_ratio']:.2f} | {row['peak_mebibytes']:.0f} MiB | "
+            f"{row['memory_ratio']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_readme(rows: list[dict], facts: dict) -> None:
+    """Replace the table between the marks in README.md."""
+    path = Path(__file__).parent.parent / "README.md"
+    text = path.read_text()
+    start, end = README_MARKS
+    head, _, rest = text.partition(start)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise SystemExit(f"README.md has no '{start}' ... '{end}' to write the table between")
+    path.write_text(f"{head}{start}\n{markdown(rows)}\n\n{describe(facts)}\n{end}{tail}")
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep torch's profiler from writing its start and stop to the terminal."""
+    import os
+
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

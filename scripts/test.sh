@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Sets up .venv with everything the tests need, then runs the linter and the tests.
+# Arguments go to pytest, for example: bash scripts/test.sh tests/losses -k hier
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+
+set_up_environment benchmark,test
+ruff check .
+ruff format --check .
+python -m pytest "$@"
