@@ -27,7 +27,7 @@ class FiniteCheck:
         first = self._first_bad.get(name)
         if first is None:
             first = torch.full((), -1, dtype=torch.long, device=values.device)
-        self._first_bad[name] = torch.where(finite | (first >= 0), first, step)
+        self._first_bad[name] = first.masked_fill(~finite & (first < 0), step)
         return values.device.type != "cpu" or bool(finite)
 
     def first_bad(self) -> tuple[str, int] | None:

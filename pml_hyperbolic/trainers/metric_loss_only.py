@@ -68,7 +68,11 @@ class MetricLossOnly(trainers.MetricLossOnly):
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
-        check_optimizer_coverage(self._trainable_modules(), self.optimizers)
+        check_optimizer_coverage(
+            self._without_frozen({**self.models, **self.loss_funcs}),
+            self._without_frozen(self.optimizers),
+        )
+        self.finite_check = FiniteCheck()
         self.initialize_dataloader()
         for self.epoch in range(start_epoch, num_epochs + 1):
             self.set_to_train()
@@ -101,6 +105,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
             self.device_type,
             dtype=self.precision if self.precision != torch.float32 else None,
             enabled=self.precision != torch.float32,
+            # Inside a caller's autocast the cache of cast weights would outlive optimizer steps.
+            cache_enabled=False,
         ):
             embeddings = super().compute_embeddings(data)
         return embeddings.to(self.loss_dtype(embeddings.dtype))
@@ -183,14 +189,16 @@ class MetricLossOnly(trainers.MetricLossOnly):
         if not self.finite_check.update(name, values, self.get_global_iteration()):
             self.stop_unless_finite()
 
-    def _trainable_modules(self):
-        modules = {**self.models, **self.loss_funcs}
-        return {name: m for name, m in modules.items() if name not in self.freeze_these}
+    def _without_frozen(self, named):
+        """The modules or optimizers that ``freeze_these`` leaves in use."""
+        return {
+            name: value
+            for name, value in named.items()
+            if name.removesuffix("_optimizer") not in self.freeze_these
+        }
 
     def _moving_optimizers(self):
-        for name, optimizer in self.optimizers.items():
-            if name.removesuffix("_optimizer") in self.freeze_these:
-                continue
+        for optimizer in self._without_frozen(self.optimizers).values():
             # The scaler refuses an optimizer none of whose parameters took part in this step.
             if not self.scaler.is_enabled() or any(
                 p.grad is not None for group in optimizer.param_groups for p in group["params"]
