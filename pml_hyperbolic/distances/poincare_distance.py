@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from pytorch_metric_learning.distances import BaseDistance
 
-from ..functional.pairwise import poincare_cdist
+from ..functional.pairwise import poincare_cdist, tangent_cdist
 from ..functional.poincare import (
     at_least_float32,
     check_clip_radius,
@@ -73,8 +73,18 @@ class PoincareDistance(BaseDistance):
 
     def forward(self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None = None) -> torch.Tensor:
         """(N, M) matrix between queries (N, D) and references (M, D), default the queries."""
+        ref_emb = query_emb if ref_emb is None else ref_emb
         with full_precision(query_emb):
-            return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
+            # Statistics are of mapped points, and so is the matrix of a subclass of a user's own.
+            own_matrix = type(self).compute_mat is not PoincareDistance.compute_mat
+            if self.inputs == "ball" or self.collect_stats or own_matrix:
+                return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
+            self.check_shapes(query_emb, ref_emb)
+            for embeddings in (query_emb,) if ref_emb is query_emb else (query_emb, ref_emb):
+                check_finite(type(self).__name__, embeddings)
+            geodesics = tangent_cdist(query_emb, ref_emb, c=self.c, clip_radius=self.clip_radius)
+            values = self.from_geodesic(geodesics)
+            return values if self.power == 1 else values**self.power
 
     def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
         """(N,) values between corresponding rows of two raw (N, D) tensors."""

@@ -7,7 +7,7 @@ from .hierarchy import (
     reciprocal_neighbor_triplets,
 )
 from .hyperbolicity import gromov_delta, suggested_curvature
-from .pairwise import poincare_cdist
+from .pairwise import poincare_cdist, tangent_cdist
 from .poincare import (
     lorentz_lift,
     poincare_distance,
@@ -24,5 +24,6 @@ __all__ = [
     "poincare_distance",
     "reciprocal_neighbor_triplets",
     "suggested_curvature",
+    "tangent_cdist",
     "to_poincare_ball",
 ]

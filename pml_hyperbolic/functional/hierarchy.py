@@ -7,14 +7,17 @@ HypHC: Chami, Gu, Chatziafratis, Re, NeurIPS 2020, arXiv 2010.00402.
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from .poincare import (
     at_least_float32,
     check_broadcast,
+    check_clip_radius,
     check_curvature,
     full_precision,
     has_float64,
+    largest_norm,
 )
 
 # Triplets are worked on in pieces of this many (triplet, proxy) entries: small enough for the
@@ -259,13 +262,56 @@ def hyphc_loss_of_corners(
         ValueError: ``c`` or ``temperature`` is not positive.
     """
     check_curvature(c)
+    return _hyphc_of_products(lambda gram: gram, corners, weights, c, temperature)
+
+
+def hyphc_loss_of_tangents(
+    corners: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    c: float,
+    clip_radius: float | None,
+    temperature: float,
+) -> torch.Tensor:
+    """:func:`hyphc_loss_of_corners` of tangent vectors, which are never mapped themselves.
+
+    Clip and exponential map scale the inner products of the vectors.
+
+    Args:
+        corners: (T, 3, D) tangent vectors of the points i, j and k of each triplet.
+        weights: (3, T) similarities w_ij, w_ik and w_jk.
+        c, clip_radius: as :func:`to_poincare_ball`.
+        temperature: as hyphc_loss.
+
+    Returns:
+        Scalar; 0, still attached to ``corners``, where there are no triplets.
+
+    Raises:
+        ValueError: ``c``, ``clip_radius`` or ``temperature`` is not positive.
+    """
+    check_curvature(c)
+    check_clip_radius(clip_radius)
+
+    def mapped(gram):
+        square = gram.diagonal(dim1=1, dim2=2)
+        # A zero vector keeps a scale of 1 and a gradient of 0.
+        norm = square.clamp(min=torch.finfo(corners.dtype).tiny).sqrt()
+        held = norm.clamp(max=largest_norm(c, clip_radius, corners.dtype))
+        scale = torch.tanh(math.sqrt(c) * held) / (math.sqrt(c) * norm)
+        return gram * scale.unsqueeze(1) * scale.unsqueeze(2)
+
+    return _hyphc_of_products(mapped, corners, weights, c, temperature)
+
+
+def _hyphc_of_products(mapping, corners, weights, c, temperature):
+    """HypHC from (T, 3, 3) inner products of corners; ``mapping`` makes them those of points."""
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
     if len(corners) == 0:
         return corners.sum() * 0
     out_dtype = at_least_float32(corners.dtype)
     with full_precision(corners):
-        gram = c * _CornerProducts.apply(corners.to(out_dtype))
+        gram = c * mapping(_CornerProducts.apply(corners.to(out_dtype)))
         squares = gram.diagonal(dim1=1, dim2=2)
         depths = torch.stack(
             [
@@ -342,7 +388,7 @@ class _HierarchicalTriplets(torch.autograd.Function):
     @staticmethod
     def forward(distances, triplets, margin, temperature, noise_pair, noise_all, generator):
         seed = torch.randint(2**62, (), generator=generator, device=_device_of(generator))
-        draws = _generator_like(distances, seed)
+        draws = _Uniform(distances, int(seed))
         rates = _AncestorRates(distances, temperature)
         ancestors = torch.empty_like(triplets[:2])
         for part in _chunks(triplets.shape[1], distances):
@@ -360,11 +406,14 @@ class _HierarchicalTriplets(torch.autograd.Function):
         distances, triplets, ctx.margin, ctx.temperature, noise_pair, noise_all, _ = inputs
         _, ancestors, seed = outputs
         ctx.mark_non_differentiable(ancestors, seed)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(distances, triplets, ancestors, seed, noise_pair, noise_all)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad, *_):
+        if grad is None:
+            return (None,) * 7
         distances, triplets, ancestors, seed, *noises = ctx.saved_tensors
         _, active = _hinges(distances, triplets, ancestors, ctx.margin)
         rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
@@ -378,7 +427,7 @@ class _HierarchicalTriplets(torch.autograd.Function):
             at = (triplets, ancestor.expand_as(triplets))
             out.index_put_(at, sign * weights, accumulate=True)
         # ... and the soft probabilities carry the gradient to the logits.
-        draws = _generator_like(distances, seed + 1)
+        draws = _Uniform(distances, int(seed) + 1)
         rates = _AncestorRates(distances, ctx.temperature)
         for part in _chunks(len(rows), distances):
             to_pair, to_all = (
@@ -429,6 +478,25 @@ class _AncestorRates:
         return tuple((x - x.amax(1, keepdim=True)).exp_() for x in (pair, everything))
 
 
+class _Uniform:
+    """A seeded stream of numbers in [0, 1): NumPy's on the CPU, where torch's takes four times as
+    long (and a third of a HIER step)."""
+
+    def __init__(self, like, seed):
+        if like.device.type == "cpu":
+            self.generator = np.random.Generator(np.random.SFC64(seed))
+        else:
+            self.generator = torch.Generator(like.device).manual_seed(seed)
+
+    def fill(self, out):
+        """Fill a contiguous tensor, and return it."""
+        if isinstance(self.generator, torch.Generator):
+            return out.uniform_(generator=self.generator)
+        array = out.numpy()
+        self.generator.random(dtype=array.dtype, out=array)
+        return out
+
+
 def _hinges(distances, triplets, ancestors, margin):
     """(3, T) hinge values of i, j and k, and which of them are active (a != b and positive)."""
     a, b = ancestors
@@ -438,16 +506,16 @@ def _hinges(distances, triplets, ancestors, margin):
     return hinges, hinges > 0
 
 
-def _sample_ancestor(rates, generator):
+def _sample_ancestor(rates, draws):
     """One proxy a row with probability proportional to its rate: inverts the cumulative sum."""
     cumulative = rates.cumsum(1)
     total = cumulative[:, -1:]
-    target = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
+    target = draws.fill(torch.empty_like(total, memory_format=torch.contiguous_format))
     index = torch.searchsorted(cumulative, target.mul_(total), right=True)
     return index.squeeze(1).clamp_(max=rates.shape[1] - 1)
 
 
-def _soft_ancestor(rates, ancestor, noise, generator):
+def _soft_ancestor(rates, ancestor, noise, draws):
     """(rows, P) Gumbel-softmax probabilities whose argmax is the sampled ancestor.
 
     exp(-(logit + gumbel)) are exponential arrival times with rates exp(logit), and the softmax
@@ -458,8 +526,7 @@ def _soft_ancestor(rates, ancestor, noise, generator):
     if noise is not None:
         return torch.softmax(noise + rates.log(), dim=1)
     # Negative waiting times log(u); the sign cancels below. log(0) is a wait without end.
-    waits = torch.rand(rates.shape, generator=generator, dtype=rates.dtype, device=rates.device)
-    waits.log_()
+    waits = draws.fill(torch.empty_like(rates)).log_()
     chosen = ancestor.unsqueeze(1)
     # The chosen proxy's own wait serves as the first arrival.
     first = waits.gather(1, chosen).clamp_(min=-100) / rates.sum(1, keepdim=True)
@@ -491,10 +558,6 @@ def _device_of(generator, default=None):
     if generator is not None:
         return generator.device
     return torch.device("cpu") if default is None else default
-
-
-def _generator_like(tensor, seed):
-    return torch.Generator(tensor.device).manual_seed(int(seed))
 
 
 def _chunks(rows, distances):

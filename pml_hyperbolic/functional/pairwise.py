@@ -4,16 +4,26 @@ import math
 
 import torch
 
-from .poincare import at_least_float32, check_curvature, full_precision, has_float64
+from .poincare import (
+    at_least_float32,
+    ball_scale,
+    check_clip_radius,
+    check_curvature,
+    full_precision,
+    has_float64,
+    to_poincare_ball,
+)
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
 # while a GPU wants few launches.
 _TILE_ENTRIES_CPU = 2**19
 _TILE_ENTRIES_OTHER = 2**26
-# Pairs refined at a time, and |x-y|^2 / (|x|^2 + |y|^2) below which a pair is refined: the Gram
-# form's error there, 1e-7 of |x|^2 + |y|^2, reaches 1e-6 of the distance.
-_REFINED_AT_ONCE = 2048
+_REFINED_AT_ONCE = 2048  # pairs
+# A pair is refined where |x-y|^2 / (|x|^2 + |y|^2) is below the first: the Gram form's error
+# there, 1e-7 of |x|^2 + |y|^2, reaches 1e-6 of the distance. The gradient loses only the square
+# root of what the distance loses, so it is refined below the second.
 _CANCELLATION = 0.1
+_GRADIENT_CANCELLATION = 1e-3
 
 
 def poincare_cdist(
@@ -30,9 +40,10 @@ def poincare_cdist(
         c: curvature magnitude, > 0.
         refine: compute pairs for which the Gram form cancels (``|x-y|^2`` below a tenth of
             ``|x|^2 + |y|^2``) from their direct difference: distances are then within 1e-6
-            relative in float32 at any scale, and exactly 0 for coincident points. Default True;
-            its cost grows with the number of such pairs, and on CUDA finding them synchronises.
-            Ignored under ``torch.compile``.
+            relative in float32 at any scale, exactly 0 for coincident points, and gradients
+            within 1e-5 norm-wise. Default True; its cost grows with the number of such pairs, and
+            on CUDA finding them synchronises. Ignored under ``torch.compile``. Without it the
+            error of a distance d is about 1e-6 of ``|x|^2 / d^2``, more in many dimensions.
 
     Returns:
         (N, M) distances in the inputs' dtype, float32 at least. Gradients at distance 0 are 0.
@@ -43,96 +54,146 @@ def poincare_cdist(
         ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` is not positive and finite.
     """
     check_curvature(c)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"poincare_cdist takes x (N, D) and y (M, D) of one D, "
-            f"got {tuple(x.shape)} and {tuple(y.shape)}"
-        )
+    _check_rows("poincare_cdist", "points", x, y)
+    return _distances(x, y, c, None, refine)
+
+
+def tangent_cdist(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    c: float,
+    clip_radius: float | None = None,
+    refine: bool = True,
+) -> torch.Tensor:
+    """:func:`poincare_cdist` of :func:`to_poincare_ball`, of tangent vectors, in one step.
+
+    Clip and exponential map only scale rows, so they enter as row scalars around the matrix
+    products: neither mapped points nor their gradients are ever held.
+
+    Args:
+        x: (N, D) tangent vectors at the origin.
+        y: (M, D) tangent vectors; pass the very same tensor for an exactly zero diagonal.
+        c: curvature magnitude, > 0.
+        clip_radius: norms above this are scaled down to it (> 0), or None to clip nothing.
+        refine: as poincare_cdist.
+
+    Returns:
+        (N, M) distances, as poincare_cdist.
+
+    Raises:
+        ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` or ``clip_radius`` is not
+            positive and finite.
+    """
+    check_curvature(c)
+    check_clip_radius(clip_radius)
+    _check_rows("tangent_cdist", "tangent vectors", x, y)
+    return _distances(x, y, c, math.inf if clip_radius is None else float(clip_radius), refine)
+
+
+def _distances(x, y, c, clip_radius, refine):
     same = x is y
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
     x = x.to(dtype)
     y = x if same else y.to(dtype)
     refine = refine and not torch.compiler.is_compiling()
     keep = torch.is_grad_enabled()
-    distance, *_ = _PoincareCdist.apply(x, y, float(c), same, refine, keep)
+    distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine, keep)
     return distance
 
 
-class _PoincareCdist(torch.autograd.Function):
-    """All-pairs distance with a hand-written backward.
+class _PairwiseDistance(torch.autograd.Function):
+    """All-pairs distance of points, or of tangent vectors (clip_radius given), and its gradient.
 
-    With a, b = 1/(1-c|x|^2), 1/(1-c|y|^2):  w = cosh(sqrt(c) d) - 1 = 2c a b |x-y|^2,
-    dd/dw = 1 / (sqrt(c) sinh(sqrt(c) d)), sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x.
-    ``conformal`` holds the columns (a|x|^2, a) of a side. All scalings sit on the sides of the
-    products, where both squared norms ride along as two more coordinates. Kept for the backward
-    pass is ``root`` = sinh / sqrt(2), infinite at distance 0 so that the gradient there is 0.
-    Tiles run along the longer side.
+    The points are rows v of a side, scaled: x = s v. With a, b = 1/(1-c|x|^2), 1/(1-c|y|^2):
+    w = cosh(sqrt(c) d) - 1 = 2c a b |x-y|^2, dd/dw = 1 / (sqrt(c) sinh(sqrt(c) d)),
+    sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x, and a gradient g to x becomes
+    s g + k <g, v> v to v, with k = (ds/d|v|) / |v|.
+
+    All scalings sit on the sides of the products (the columns that ``_side`` makes), where both
+    squared norms ride along as two more coordinates. Kept for the backward pass is ``root`` =
+    sinh / sqrt(2), infinite where the products shall see no gradient: at distance 0, and for
+    pairs whose gradient is refined. Tiles run along the longer side.
     """
 
     @staticmethod
-    def forward(x, y, c, same, refine, keep):
-        conformal_x = _conformal(x, c)
-        conformal_y = conformal_x.clone() if same else _conformal(y, c)
+    def forward(x, y, c, clip_radius, same, refine, keep):
+        side_x = _side(x, c, clip_radius)
+        side_y = side_x.clone() if same else _side(y, c, clip_radius)
         distance = x.new_empty(len(x), len(y))
         root = torch.empty_like(distance) if keep else x.new_empty(0, 0)
         flip = len(x) > len(y)
         few, many = _ordered(flip, x, y)
-        side, long_side = _ordered(flip, conformal_x, conformal_y)
+        side, long_side = _ordered(flip, side_x, side_y)
         out, kept = (distance.T, root.T) if flip else (distance, root)
         close = []
         with full_precision(x):
-            left = torch.cat([few * (-2 * side[:, 1:]), side], dim=1).mul_(2 * c)
+            left = _augmented(few, -4 * c * side[:, 2:3], 2 * c * side[:, :2])
+            right_columns = long_side[:, :2].flip(1)
             for part in _tiles(few, many):
-                w = left @ _augmented(many[part], long_side[part], long_side[part].flip(1)).T
-                w.clamp_(min=0)
-                tile_root = torch.addcmul(w, w, w, value=0.5, out=kept[:, part] if keep else None)
-                tile_root.sqrt_()
-                tile = torch.add(w, tile_root, alpha=math.sqrt(2), out=out[:, part])
-                tile.log1p_().mul_(1 / math.sqrt(c))
-                if refine:
-                    tile_sides = (few, many[part], side, long_side[part])
-                    close.append(_refine_tile(tile, tile_root, w, *tile_sides, c, part.start))
-                elif keep and _has_zero(tile_root):
+                tile, tile_root = out[:, part], kept[:, part] if keep else None
+                right = _augmented(many[part], long_side[part, 2:3], right_columns[part])
+                torch.mm(left, right.T, out=tile)  # w
+                sides = (few, many[part], side, long_side[part])
+                found = _find_close(tile, side, long_side[part], c, refine)
+                tile_root = torch.addcmul(tile, tile, tile, value=0.5, out=tile_root).sqrt_()
+                tile.add_(tile_root, alpha=math.sqrt(2)).log1p_().mul_(1 / math.sqrt(c))
+                if found is not None:
+                    close.append(_refine(tile, tile_root, found, *sides, c, part.start))
+                elif keep and not refine and _has_zero(tile_root):
                     tile_root.masked_fill_(tile_root == 0, math.inf)
         if same:
             distance.fill_diagonal_(0)
             if keep:
                 root.fill_diagonal_(math.inf)
         pairs = _join(close, x.new_empty(0))
-        return distance, root, conformal_x, conformal_y, *pairs
+        return distance, root, side_x, side_y, *pairs
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, y, ctx.c, ctx.same, _, _ = inputs
+        x, y, ctx.c, ctx.clip_radius, ctx.same, _, _ = inputs
         ctx.mark_non_differentiable(*output[1:])
+        # Or autograd would make a matrix of zeros for each of them.
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, y, *output[1:])
 
     @staticmethod
     def backward(ctx, grad, *_):
-        x, y, root, conformal_x, conformal_y, *pairs = ctx.saved_tensors
+        if grad is None:
+            return (None,) * 7
+        x, y, root, side_x, side_y, *pairs = ctx.saved_tensors
+        nothing = [None] * 5
         with full_precision(x):
             if torch.is_grad_enabled():
-                return *_differentiable_gradients(x, y, grad, ctx.c, ctx.same), *[None] * 4
+                return *_differentiable_gradients(x, y, grad, ctx), *nothing
             flip = len(x) > len(y)
             few, many = _ordered(flip, x, y)
-            side, long_side = _ordered(flip, conformal_x, conformal_y)
+            side, long_side = _ordered(flip, side_x, side_y)
+            wants_few, wants_many = _ordered(flip, *ctx.needs_input_grad[:2])
             grad, root = (grad.T, root.T) if flip else (grad, root)
-            left = _augmented(few, side, side)
+            left = _augmented(few, side[:, 2:3], side[:, :2])
             pull = torch.zeros_like(left)
-            grad_many = torch.empty_like(many)
+            grad_few = torch.empty_like(few) if wants_few else None
+            grad_many = torch.empty_like(many) if wants_many else None
             for part in _tiles(few, many):
                 near = grad[:, part] / root[:, part]
-                pull.addmm_(near, _augmented(many[part], long_side[part], long_side[part]))
-                _combine(near.T @ left, many[part], long_side[part], ctx.c, out=grad_many[part])
-            grad_few = _combine(pull, few, side, ctx.c, out=torch.empty_like(few))
-            _add_close_pairs(grad_few, grad_many, grad, few, many, side, long_side, pairs, ctx.c)
-        return *_ordered(flip, grad_few, grad_many), *[None] * 4
+                if wants_few:
+                    columns = long_side[part, :2]
+                    pull.addmm_(near, _augmented(many[part], long_side[part, 2:3], columns))
+                if wants_many:
+                    tile_pull = _product_like(many, near.T, left)
+                    _combine(tile_pull, many[part], long_side[part], ctx.c, out=grad_many[part])
+            if wants_few:
+                _combine(pull, few, side, ctx.c, out=grad_few)
+            sides = (few, many, side, long_side)
+            _add_close_pairs(grad_few, grad_many, grad, *sides, pairs, ctx.c)
+        return *_ordered(flip, grad_few, grad_many), *nothing
 
     @staticmethod
     def vmap(info, in_dims, *args):
         # Which pairs are refined depends on the data, so samples go one by one.
         outputs = [
-            _PoincareCdist.apply(
+            _PairwiseDistance.apply(
                 *(
                     arg if dim is None else arg.select(dim, sample)
                     for arg, dim in zip(args, in_dims, strict=True)
@@ -145,34 +206,54 @@ class _PoincareCdist(torch.autograd.Function):
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
 
 
-def _refine_tile(tile, root, w, few, many, side, long_side, c, offset):
-    """Recompute, in place, the pairs of a tile whose points are close for their norms.
+def _find_close(w, side, long_side, c, refine):
+    """(rows, columns) of a tile's pairs to refine, or None; negative rounding of w is removed.
 
-    Their ``root`` becomes infinite, which takes them out of the backward products; returned are
-    their rows, columns (counted from ``offset``) and true roots, infinite at distance 0.
+    A pair is close where |x-y|^2 is small for the squared norms of both.
     """
-    if not w.numel():
+    if not refine or not w.numel():
+        w.clamp_(min=0)
         return None
-    # w below which a pair is close; first with the columns' largest values, then exactly.
+    # First by the largest norms of both sides: often nothing is close, and nothing negative.
     reach = 2 * c * _CANCELLATION
-    farthest, widest = long_side.amax(0)
-    limit = reach * (side[:, :1] * widest + side[:, 1:] * farthest)
-    if w.amin() > limit.amax():
+    far_x, a = side[:, :2].amax(0).tolist()
+    far_y, b = long_side[:, :2].amax(0).tolist()
+    if w.amin() > reach * (far_x * b + a * far_y):
         return None
-    flat = (w <= limit).view(-1).nonzero().squeeze(1)
-    rows = flat.div(w.shape[1], rounding_mode="floor")
-    columns = flat - rows * w.shape[1]
-    (far_x, a), (far_y, b) = side[rows].unbind(1), long_side[columns].unbind(1)
-    close = w.view(-1)[flat] <= reach * (far_x * b + a * far_y)
-    rows, columns, conformal = rows[close], columns[close], (a * b)[close]
+    w.clamp_(min=0)
+    limit = reach * (side[:, :1] * b + side[:, 1:2] * far_y)
+    rows, columns = (w <= limit).nonzero().unbind(1)
+    bound, _ = _norm_sum(side, long_side, rows, columns)
+    close = w[rows, columns] <= reach * bound
+    return rows[close], columns[close]
+
+
+def _refine(tile, root, found, few, many, side, long_side, c, offset):
+    """Recompute, in place, pairs of a tile from the difference of their points.
+
+    Of pairs so close that their gradient is refined too, ``root`` becomes infinite, which takes
+    them out of the backward products; returned are their rows, columns (counted from ``offset``)
+    and true roots, infinite at distance 0.
+    """
+    rows, columns = found
+    bound, conformal = _norm_sum(side, long_side, rows, columns)
     norm = few.new_empty(len(rows))
-    for part, x, y in _gathered(few, many, rows, columns):
+    for part, x, y in _gathered(few, many, side, long_side, rows, columns):
         torch.linalg.vector_norm(x.sub_(y), dim=1, out=norm[part])
     w = norm.square_().mul_(conformal).mul_(2 * c)
     exact = torch.addcmul(w, w, w, value=0.5).sqrt_()
     tile[rows, columns] = torch.log1p(w + math.sqrt(2) * exact) / math.sqrt(c)
-    root[rows, columns] = math.inf
-    return rows, columns + offset, exact.masked_fill_(exact == 0, math.inf)
+    again = w <= 2 * c * _GRADIENT_CANCELLATION * bound
+    root[rows, columns] = exact.masked_fill(again, math.inf)
+    exact.masked_fill_(exact == 0, math.inf)
+    return rows[again], columns[again] + offset, exact[again]
+
+
+def _norm_sum(side, long_side, rows, columns):
+    """a b (|x|^2 + |y|^2) and a b of these pairs."""
+    far_x, a = side[rows, :2].unbind(1)
+    far_y, b = long_side[columns, :2].unbind(1)
+    return far_x * b + a * far_y, a * b
 
 
 def _add_close_pairs(grad_few, grad_many, grad, few, many, side, long_side, pairs, c):
@@ -183,20 +264,34 @@ def _add_close_pairs(grad_few, grad_many, grad, few, many, side, long_side, pair
     rows, columns, root = pairs
     if not len(rows):
         return
-    (a, b) = side[rows, 1], long_side[columns, 1]
+    a, b = side[rows, 1], long_side[columns, 1]
     pull = math.sqrt(8 * c) * grad[rows, columns] / root
     # w from root^2 = w + w^2 / 2; where root is infinite the pull is 0, and 0 * inf no number.
     square = torch.where(torch.isinf(root), 0, root).square()
     half_w = square / (1 + torch.sqrt(1 + 2 * square))
     apart = (pull * a * b).unsqueeze(1)
     outward_x, outward_y = (pull * a * half_w).unsqueeze(1), (pull * b * half_w).unsqueeze(1)
-    for part, x, y in _gathered(few, many, rows, columns):
+    for part, x, y in _gathered(few, many, side, long_side, rows, columns):
         step = (x - y).mul_(apart[part])
-        grad_few.index_add_(0, rows[part], x.mul_(outward_x[part]).add_(step))
-        grad_many.index_add_(0, columns[part], y.mul_(outward_y[part]).sub_(step))
+        if grad_few is not None:
+            to_x = torch.addcmul(step, x, outward_x[part])
+            grad_few.index_add_(0, rows[part], _to_raw(to_x, few, side, rows[part]))
+        if grad_many is not None:
+            to_y = torch.addcmul(-step, y, outward_y[part])
+            grad_many.index_add_(0, columns[part], _to_raw(to_y, many, long_side, columns[part]))
 
 
-def _gathered(few, many, rows, columns):
+def _to_raw(gradient, raw, side, index):
+    """The gradient to rows of ``raw`` of gradients to the points that they are mapped to."""
+    if side.shape[1] == 3:
+        return gradient
+    scale, radial = side[index, 3:5].unsqueeze(2).unbind(1)
+    vectors = raw.index_select(0, index)
+    along = torch.linalg.vecdot(gradient, vectors).unsqueeze(1)
+    return (gradient * scale).addcmul_(vectors, along * radial)
+
+
+def _gathered(few, many, side, long_side, rows, columns):
     """The points of these pairs, piece by piece: (slice, x, y), to be overwritten at will."""
     # Two buffers for all pieces: index_select into fresh memory is dominated by page faults.
     buffers = few.new_empty(2, min(_REFINED_AT_ONCE, len(rows)), few.shape[1])
@@ -205,33 +300,52 @@ def _gathered(few, many, rows, columns):
         x, y = buffers[:, : len(rows[part])]
         torch.index_select(few, 0, rows[part], out=x)
         torch.index_select(many, 0, columns[part], out=y)
+        if side.shape[1] > 3:
+            x.mul_(side[rows[part], 3:4])
+            y.mul_(long_side[columns[part], 3:4])
         yield part, x, y
 
 
 def _join(close, empty):
     """One (rows, columns, root) of those that the tiles returned."""
-    found = [pairs for pairs in close if pairs is not None]
-    if not found:
+    if not close:
         return empty.long(), empty.long(), empty
-    return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+    return tuple(torch.cat(parts) for parts in zip(*close, strict=True))
 
 
-def _combine(pull, x, conformal, c, out):
-    """sqrt(8c) a [x (sum p + c a sum p |x-y|^2) - sum p y] with p = grad b / root.
+def _combine(pull, v, side, c, out):
+    """The gradient to rows v of a side, from ``pull`` = sums over the other of p b (y, |y|^2, 1).
 
-    ``pull`` holds the sums of p (y, |y|^2, 1). The sum of p |x-y|^2 comes from the same product
-    instead of a pass over the matrix; its rounding error is c a |x|^2 times the other terms'.
+    To the point x: sqrt(8c) a [x (sum p b + c a sum p b |x-y|^2) - sum p b y]. The sum with
+    |x-y|^2 comes from the same product instead of a pass over the matrix; its rounding error is
+    c a |x|^2 times the other terms'.
     """
     toward, squares, total = pull[:, :-2], pull[:, -2:-1], pull[:, -1:]
-    a = conformal[:, 1:]
-    scale = math.sqrt(8 * c) * a
-    spread = squares - 2 * torch.linalg.vecdot(x, toward).unsqueeze(1)
-    own = scale * torch.addcmul(total + c * conformal[:, :1] * total, a, spread, value=c)
-    return torch.mul(x, own, out=out).addcmul_(toward, scale, value=-1)
+    a, scaled_a = side[:, 1:2], math.sqrt(8 * c) * side[:, 2:3]
+    inner = torch.linalg.vecdot(v, toward).unsqueeze(1)
+    if side.shape[1] == 3:
+        own = scaled_a * a * (total + c * (squares - 2 * inner))
+    else:
+        s, k, norm_square = side[:, 3:].unsqueeze(2).unbind(1)
+        own = scaled_a * a * (total + c * (squares - 2 * s * inner))
+        own = own * s + k * (own * norm_square - scaled_a / s * inner)
+    return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _differentiable_gradients(x, y, grad, c, same):
+def _differentiable_gradients(x, y, grad, ctx):
     """What backward computes, in operations that can be differentiated again."""
+    if ctx.clip_radius is None:
+        return _point_gradients(x, y, grad, ctx.c, ctx.same)
+    clip_radius = None if math.isinf(ctx.clip_radius) else ctx.clip_radius
+    mapped = [to_poincare_ball(v, c=ctx.c, clip_radius=clip_radius) for v in (x, y)]
+    gradients = _point_gradients(*mapped, grad, ctx.c, ctx.same)
+    return tuple(
+        torch.autograd.grad(points, v, gradient, create_graph=True)[0] if v.requires_grad else None
+        for points, v, gradient in zip(mapped, (x, y), gradients, strict=True)
+    )
+
+
+def _point_gradients(x, y, grad, c, same):
     xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
     a, b = 1 / (1 - c * xx), 1 / (1 - c * yy)
     w = 2 * c * a * (xx + yy.T - 2 * x @ y.T) * b.T
@@ -247,20 +361,39 @@ def _differentiable_gradients(x, y, grad, c, same):
     return grad_x, grad_y
 
 
-def _conformal(x, c):
-    """(N, 2): columns a|x|^2 and a = 1 / (1 - c|x|^2), from float64 norms where there are any."""
-    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
-    square = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=norm_dtype).square_()
-    a = 1 / (1 - c * square)
-    return torch.cat([square * a, a], dim=1).to(x.dtype)
+def _side(v, c, clip_radius):
+    """Row scalars of raw rows v: a|x|^2, a, a s of the points x = s v, and for tangent vectors
+    s, k and |v|^2 too, from float64 norms where there are any."""
+    norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
+    norm = torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
+    square = norm.square()
+    if clip_radius is None:
+        a = 1 / (1 - c * square)
+        columns = [square * a, a, a]
+    else:
+        limit = None if math.isinf(clip_radius) else clip_radius
+        s, k, sinh_square = ball_scale(norm, c=c, clip_radius=limit, dtype=v.dtype)
+        a = 1 + sinh_square
+        columns = [sinh_square / c, a, a * s, s, k, square]
+    return torch.cat(columns, dim=1).to(v.dtype)
 
 
-def _augmented(x, conformal, more):
-    """(N, D + 2): a x, then the two columns ``more``, without an intermediate copy."""
-    out = x.new_empty(len(x), x.shape[1] + 2)
-    torch.mul(x, conformal[:, 1:], out=out[:, :-2])
+def _augmented(v, scale, more):
+    """(N, D + 2): rows v scaled, then the two columns ``more``, without an intermediate copy."""
+    out = _new_like(v, len(v), v.shape[1] + 2)
+    torch.mul(v, scale, out=out[:, :-2])
     out[:, -2:] = more
     return out
+
+
+def _new_like(v, rows, columns):
+    """An empty (rows, columns) matrix in the memory order of v: PML keeps proxies as columns."""
+    return v.new_empty(columns, rows).T if v.stride(0) < v.stride(1) else v.new_empty(rows, columns)
+
+
+def _product_like(v, left, right):
+    """left @ right in the memory order of v."""
+    return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
 
 
 def _tiles(few, many):
@@ -278,3 +411,11 @@ def _has_zero(root):
     if root.device.type != "cpu" or torch.compiler.is_compiling() or not root.numel():
         return True
     return not bool(root.amin() > 0)
+
+
+def _check_rows(name, what, x, y):
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"{name} takes {what} x (N, D) and y (M, D) of one D, "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}"
+        )

@@ -42,17 +42,48 @@ def to_poincare_ball(
     check_curvature(c)
     check_clip_radius(clip_radius)
     x = x.to(at_least_float32(x.dtype))
-    sqrt_c = math.sqrt(c)
-    info = torch.finfo(x.dtype)
     # float64 norms, because squares of large float32 elements overflow.
     norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
     # tanh(z)/z is 1 below this, and its gradient 0.
-    norm = norm.clamp(min=math.sqrt(info.tiny))
-    radius = norm if clip_radius is None else norm.clamp(max=clip_radius)
-    reach = torch.tanh(sqrt_c * radius).clamp(max=1 - _BOUNDARY_ULPS * info.eps)
-    points = (x / norm.to(x.dtype)) * (reach / sqrt_c).to(x.dtype)
+    norm = norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
+    reach = torch.tanh(math.sqrt(c) * norm.clamp(max=largest_norm(c, clip_radius, x.dtype)))
+    points = (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
     return _RiemannianGradient.apply(points, c) if riemannian_gradient else points
+
+
+def ball_scale(
+    norm: torch.Tensor, *, c: float, clip_radius: float | None, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The factor by which :func:`to_poincare_ball` scales a vector, its slope, and sinh^2.
+
+    Args:
+        norm: (...) norms of tangent vectors, >= 0, float64 where there is any.
+        c, clip_radius: as to_poincare_ball.
+        dtype: of the vectors: how near to the boundary points may come.
+
+    Returns:
+        s, k = (ds/d|v|) / |v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The
+        gradient to v of a function of x is ``s g + k <g, v> v``, for the gradient g to x.
+    """
+    edge = largest_norm(c, clip_radius, dtype)
+    z = math.sqrt(c) * norm.clamp(max=edge)
+    sinh_square = torch.sinh(z).square()
+    tiny = math.sqrt(torch.finfo(dtype).tiny)
+    norm, z = norm.clamp(min=tiny), z.clamp(min=math.sqrt(c) * tiny)
+    tanh = torch.tanh(z)
+    s = tanh / (math.sqrt(c) * norm)
+    # s' / |v| = c (sech^2 z - tanh(z) / z) / z^2, of which the difference cancels for small z;
+    # beyond the edge only the direction counts, and s = const / |v|.
+    slope = (1 - tanh.square() - tanh / z) / z.square()
+    inside = c * torch.where(z < 1e-4, -2 / 3, slope)
+    return s, torch.where(norm > edge, -s / norm.square(), inside), sinh_square
+
+
+def largest_norm(c: float, clip_radius: float | None, dtype: torch.dtype) -> float:
+    """The norm at which tangent vectors are held: the clip radius, or just inside the ball."""
+    edge = math.atanh(1 - _BOUNDARY_ULPS * torch.finfo(dtype).eps) / math.sqrt(c)
+    return edge if clip_radius is None else min(clip_radius, edge)
 
 
 def poincare_distance(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:

@@ -6,7 +6,8 @@ import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
-from ..functional.hierarchy import hyphc_loss_of_corners
+from ..distances.poincare_distance import check_finite
+from ..functional.hierarchy import hyphc_loss_of_corners, hyphc_loss_of_tangents
 from ..functional.poincare import at_least_float32, full_precision
 from .mixins import check_count
 
@@ -71,11 +72,21 @@ class HypHCRegularizer(BaseRegularizer):
         similarity = self.similarity or _TangentCosine(x)
         with full_precision(x):
             weights = torch.stack([similarity(i, j), similarity(i, k), similarity(j, k)])
-            drawn = _rows(x, triplets.T.flatten())
-            corners = self.distance.to_ball(drawn).unflatten(0, (-1, 3))
-            loss = hyphc_loss_of_corners(
-                corners, weights, c=self.distance.c, temperature=self.temperature
-            )
+            corners = _rows(x, triplets.T.flatten())
+            if self.distance.inputs == "ball":
+                corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
+                loss = hyphc_loss_of_corners(
+                    corners, weights, c=self.distance.c, temperature=self.temperature
+                )
+            else:
+                check_finite(type(self).__name__, corners)
+                loss = hyphc_loss_of_tangents(
+                    corners.unflatten(0, (-1, 3)),
+                    weights,
+                    c=self.distance.c,
+                    clip_radius=self.distance.clip_radius,
+                    temperature=self.temperature,
+                )
         return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
 
     def get_default_distance(self) -> PoincareDistance:
