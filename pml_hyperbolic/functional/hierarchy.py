@@ -246,13 +246,14 @@ def hyphc_loss(
 
 
 def hyphc_loss_of_corners(
-    corners: torch.Tensor, weights: torch.Tensor, *, c: float, temperature: float
+    corners: torch.Tensor, weights: torch.Tensor | None, *, c: float, temperature: float
 ) -> torch.Tensor:
     """:func:`hyphc_loss` of triplets whose points and similarities have been looked up already.
 
     Args:
         corners: (T, 3, D) points i, j and k of each triplet, with ``c|x|^2 < 1``.
-        weights: (3, T) similarities w_ij, w_ik and w_jk.
+        weights: (3, T) similarities w_ij, w_ik and w_jk, or None for (1 + cosine) / 2 of the
+            points, without gradient.
         c, temperature: as hyphc_loss.
 
     Returns:
@@ -267,7 +268,7 @@ def hyphc_loss_of_corners(
 
 def hyphc_loss_of_tangents(
     corners: torch.Tensor,
-    weights: torch.Tensor,
+    weights: torch.Tensor | None,
     *,
     c: float,
     clip_radius: float | None,
@@ -279,7 +280,8 @@ def hyphc_loss_of_tangents(
 
     Args:
         corners: (T, 3, D) tangent vectors of the points i, j and k of each triplet.
-        weights: (3, T) similarities w_ij, w_ik and w_jk.
+        weights: (3, T) similarities w_ij, w_ik and w_jk, or None for (1 + cosine) / 2 of the
+            vectors themselves, without gradient.
         c, clip_radius: as :func:`to_poincare_ball`.
         temperature: as hyphc_loss.
 
@@ -311,7 +313,10 @@ def _hyphc_of_products(mapping, corners, weights, c, temperature):
         return corners.sum() * 0
     out_dtype = at_least_float32(corners.dtype)
     with full_precision(corners):
-        gram = c * mapping(_CornerProducts.apply(corners.to(out_dtype)))
+        products = _CornerProducts.apply(corners.to(out_dtype))
+        if weights is None:
+            weights = _corner_cosines(products.detach()).add(1).div(2).to(out_dtype)
+        gram = c * mapping(products)
         squares = gram.diagonal(dim1=1, dim2=2)
         depths = torch.stack(
             [
@@ -322,6 +327,14 @@ def _hyphc_of_products(mapping, corners, weights, c, temperature):
         depths = (depths / math.sqrt(c)).to(out_dtype)
         chosen = (weights * torch.softmax(depths / temperature, dim=0)).sum(0)
         return (weights.sum(0) - chosen).mean()
+
+
+def _corner_cosines(products):
+    """(3, T) cosines of the pairs (i, j), (i, k) and (j, k); 0 with a zero vector."""
+    tiny = torch.finfo(products.dtype).tiny
+    norms = products.diagonal(dim1=1, dim2=2).clamp(min=tiny).sqrt()
+    cosines = products / norms.unsqueeze(1) / norms.unsqueeze(2)
+    return torch.stack([cosines[:, 0, 1], cosines[:, 0, 2], cosines[:, 1, 2]])
 
 
 def _lca_depth_of_products(xx, yy, xy):

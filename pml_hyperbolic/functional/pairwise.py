@@ -135,7 +135,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 right = _augmented(many[part], long_side[part, 2:3], right_columns[part])
                 torch.mm(left, right.T, out=tile)  # w
                 sides = (few, many[part], side, long_side[part])
-                found = _find_close(tile, side, long_side[part], c, refine)
+                found = _find_close(tile, side, right_columns[part], c, refine)
                 tile_root = torch.addcmul(tile, tile, tile, value=0.5, out=tile_root).sqrt_()
                 tile.add_(tile_root, alpha=math.sqrt(2)).log1p_().mul_(1 / math.sqrt(c))
                 if found is not None:
@@ -206,8 +206,8 @@ class _PairwiseDistance(torch.autograd.Function):
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
 
 
-def _find_close(w, side, long_side, c, refine):
-    """(rows, columns) of a tile's pairs to refine, or None; negative rounding of w is removed.
+def _find_close(w, side, right_columns, c, refine):
+    """(rows, columns, limits of w) of a tile's pairs to refine, or None; w < 0 is removed.
 
     A pair is close where |x-y|^2 is small for the squared norms of both.
     """
@@ -217,15 +217,13 @@ def _find_close(w, side, long_side, c, refine):
     # First by the largest norms of both sides: often nothing is close, and nothing negative.
     reach = 2 * c * _CANCELLATION
     far_x, a = side[:, :2].amax(0).tolist()
-    far_y, b = long_side[:, :2].amax(0).tolist()
+    b, far_y = right_columns.amax(0).tolist()
     if w.amin() > reach * (far_x * b + a * far_y):
         return None
     w.clamp_(min=0)
-    limit = reach * (side[:, :1] * b + side[:, 1:2] * far_y)
-    rows, columns = (w <= limit).nonzero().unbind(1)
-    bound, _ = _norm_sum(side, long_side, rows, columns)
-    close = w[rows, columns] <= reach * bound
-    return rows[close], columns[close]
+    limits = (reach * side[:, :2]) @ right_columns.T
+    rows, columns = (w <= limits).nonzero().unbind(1)
+    return rows, columns, limits[rows, columns]
 
 
 def _refine(tile, root, found, few, many, side, long_side, c, offset):
@@ -235,25 +233,19 @@ def _refine(tile, root, found, few, many, side, long_side, c, offset):
     them out of the backward products; returned are their rows, columns (counted from ``offset``)
     and true roots, infinite at distance 0.
     """
-    rows, columns = found
-    bound, conformal = _norm_sum(side, long_side, rows, columns)
+    rows, columns, limits = found
     norm = few.new_empty(len(rows))
     for part, x, y in _gathered(few, many, side, long_side, rows, columns):
         torch.linalg.vector_norm(x.sub_(y), dim=1, out=norm[part])
+    conformal = side[:, 1].index_select(0, rows) * long_side[:, 1].index_select(0, columns)
     w = norm.square_().mul_(conformal).mul_(2 * c)
     exact = torch.addcmul(w, w, w, value=0.5).sqrt_()
     tile[rows, columns] = torch.log1p(w + math.sqrt(2) * exact) / math.sqrt(c)
-    again = w <= 2 * c * _GRADIENT_CANCELLATION * bound
+    again = w <= limits * (_GRADIENT_CANCELLATION / _CANCELLATION)
     root[rows, columns] = exact.masked_fill(again, math.inf)
-    exact.masked_fill_(exact == 0, math.inf)
-    return rows[again], columns[again] + offset, exact[again]
-
-
-def _norm_sum(side, long_side, rows, columns):
-    """a b (|x|^2 + |y|^2) and a b of these pairs."""
-    far_x, a = side[rows, :2].unbind(1)
-    far_y, b = long_side[columns, :2].unbind(1)
-    return far_x * b + a * far_y, a * b
+    again = again.nonzero().squeeze(1)
+    exact = exact[again]
+    return rows[again], columns[again] + offset, exact.masked_fill_(exact == 0, math.inf)
 
 
 def _add_close_pairs(grad_few, grad_many, grad, few, many, side, long_side, pairs, c):

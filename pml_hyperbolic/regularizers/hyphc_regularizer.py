@@ -8,7 +8,7 @@ from pytorch_metric_learning.regularizers import BaseRegularizer
 from ..distances import PoincareDistance
 from ..distances.poincare_distance import check_finite
 from ..functional.hierarchy import hyphc_loss_of_corners, hyphc_loss_of_tangents
-from ..functional.poincare import at_least_float32, full_precision
+from ..functional.poincare import full_precision
 from .mixins import check_count
 
 
@@ -23,8 +23,7 @@ class HypHCRegularizer(BaseRegularizer):
         temperature: of the softmax over depths, > 0. Default 0.05 (HypHC's usual value).
         num_triplets: draws a call, >= 1. Default 2000 (our choice).
         similarity: callable ``(i, j) -> (T,)``, similarities >= 0 of the points with these
-            indices. Default: (1 + cosine) / 2 of the tangent vectors, without gradient (our
-            choice).
+            indices. Default: (1 + cosine) / 2 of the raw vectors, without gradient (our choice).
         distance: the PoincareDistance that owns curvature and clipping. Default
             ``PoincareDistance()``.
         kwargs: PML's ``reducer`` and ``collect_stats``.
@@ -69,40 +68,25 @@ class HypHCRegularizer(BaseRegularizer):
         if len(x) < 3:
             return {"loss": {"losses": 0, "indices": None, "reduction_type": "already_reduced"}}
         i, j, k = triplets = _distinct_triplets(len(x), self.num_triplets, x.device)
-        similarity = self.similarity or _TangentCosine(x)
         with full_precision(x):
-            weights = torch.stack([similarity(i, j), similarity(i, k), similarity(j, k)])
+            weights = None
+            if self.similarity is not None:
+                pairs = (i, j), (i, k), (j, k)
+                weights = torch.stack([self.similarity(*pair) for pair in pairs])
             corners = _rows(x, triplets.T.flatten())
+            settings = {"c": self.distance.c, "temperature": self.temperature}
             if self.distance.inputs == "ball":
                 corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
-                loss = hyphc_loss_of_corners(
-                    corners, weights, c=self.distance.c, temperature=self.temperature
-                )
+                loss = hyphc_loss_of_corners(corners, weights, **settings)
             else:
                 check_finite(type(self).__name__, corners)
-                loss = hyphc_loss_of_tangents(
-                    corners.unflatten(0, (-1, 3)),
-                    weights,
-                    c=self.distance.c,
-                    clip_radius=self.distance.clip_radius,
-                    temperature=self.temperature,
-                )
+                settings["clip_radius"] = self.distance.clip_radius
+                corners = corners.unflatten(0, (-1, 3))
+                loss = hyphc_loss_of_tangents(corners, weights, **settings)
         return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
 
     def get_default_distance(self) -> PoincareDistance:
         return PoincareDistance()
-
-
-class _TangentCosine:
-    """(1 + cosine) / 2 of rows of ``vectors``, without gradient."""
-
-    def __init__(self, vectors):
-        # In float16 the cosine's guard against zero vectors would itself be zero.
-        self.vectors = vectors.detach().to(at_least_float32(vectors.dtype))
-
-    def __call__(self, i, j):
-        first, second = _rows(self.vectors, i), _rows(self.vectors, j)
-        return (1 + torch.cosine_similarity(first, second, dim=1)) / 2
 
 
 def _rows(x, index):
