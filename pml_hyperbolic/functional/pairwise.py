@@ -96,7 +96,9 @@ def _distances(x, y, c, clip_radius, refine):
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
     x = x.to(dtype)
     y = x if same else y.to(dtype)
-    refine = refine and not torch.compiler.is_compiling()
+    if torch.compiler.is_compiling():
+        with full_precision(x):
+            return _plain_distances(x, y, c, clip_radius, same)
     keep = torch.is_grad_enabled()
     distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine, keep)
     return distance
@@ -165,7 +167,10 @@ class _PairwiseDistance(torch.autograd.Function):
         nothing = [None] * 5
         with full_precision(x):
             if torch.is_grad_enabled():
-                return *_differentiable_gradients(x, y, grad, ctx), *nothing
+                plain = _plain_distances(x, y, ctx.c, ctx.clip_radius, ctx.same)
+                wanted = [v for v in (x, y) if v.requires_grad]
+                found = iter(torch.autograd.grad(plain, wanted, grad, create_graph=True))
+                return *(next(found) if v.requires_grad else None for v in (x, y)), *nothing
             flip = len(x) > len(y)
             few, many = _ordered(flip, x, y)
             side, long_side = _ordered(flip, side_x, side_y)
@@ -324,33 +329,21 @@ def _combine(pull, v, side, c, out):
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _differentiable_gradients(x, y, grad, ctx):
-    """What backward computes, in operations that can be differentiated again."""
-    if ctx.clip_radius is None:
-        return _point_gradients(x, y, grad, ctx.c, ctx.same)
-    clip_radius = None if math.isinf(ctx.clip_radius) else ctx.clip_radius
-    mapped = [to_poincare_ball(v, c=ctx.c, clip_radius=clip_radius) for v in (x, y)]
-    gradients = _point_gradients(*mapped, grad, ctx.c, ctx.same)
-    return tuple(
-        torch.autograd.grad(points, v, gradient, create_graph=True)[0] if v.requires_grad else None
-        for points, v, gradient in zip(mapped, (x, y), gradients, strict=True)
-    )
-
-
-def _point_gradients(x, y, grad, c, same):
-    xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+def _plain_distances(x, y, c, clip_radius, same):
+    """The same in plain operations: for compilers, which fuse them, and for second derivatives."""
+    if clip_radius is not None:
+        limit = None if math.isinf(clip_radius) else clip_radius
+        x, y = (to_poincare_ball(v, c=c, clip_radius=limit) for v in (x, y))
+    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
+    xx, yy = (v.to(norm_dtype).square().sum(1, keepdim=True) for v in (x, y))
     a, b = 1 / (1 - c * xx), 1 / (1 - c * yy)
-    w = 2 * c * a * (xx + yy.T - 2 * x @ y.T) * b.T
+    far_x, a, far_y, b = (column.to(x.dtype) for column in (xx * a, a, yy * b, b))
+    w = 2 * c * (far_x * b.T + a * far_y.T - 2 * (a * x) @ (b * y).T)
     apart = w > 0
     if same:
         apart = apart & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     w = torch.where(apart, w, 1)
-    near = torch.where(apart, grad / (c * w * (w + 2)).sqrt(), 0)
-    far = 2 * c * near * w
-    near = 4 * c * a * near * b.T
-    grad_x = x * (near.sum(1, keepdim=True) + a * far.sum(1, keepdim=True)) - near @ y
-    grad_y = y * (near.sum(0).unsqueeze(1) + b * far.sum(0).unsqueeze(1)) - near.T @ x
-    return grad_x, grad_y
+    return torch.where(apart, torch.log1p(w + (w * (w + 2)).sqrt()) / math.sqrt(c), 0)
 
 
 def _side(v, c, clip_radius):
@@ -400,7 +393,7 @@ def _ordered(flip, first, second):
 
 def _has_zero(root):
     """Whether a tile may hold a zero: looked up on the CPU, assumed where that synchronises."""
-    if root.device.type != "cpu" or torch.compiler.is_compiling() or not root.numel():
+    if root.device.type != "cpu" or not root.numel():
         return True
     return not bool(root.amin() > 0)
 
