@@ -7,28 +7,32 @@
     python scripts/speed.py --write-readme      # and put the table into README.md
 
 Sides are measured in turn, round after round, and compared by their medians; a ratio is only ever
-formed within one run. Peak memory is what the measured call allocates beyond its inputs.
+formed within one run. Peak memory is what the measured call allocates beyond its inputs; of
+searches on the CPU, by how much the process grows.
 """
 
 import argparse
 import contextlib
 import json
 import math
+import os
 import platform
 import statistics
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from pytorch_metric_learning.losses import SoftTripleLoss
+from pytorch_metric_learning.losses import MultiSimilarityLoss, SoftTripleLoss
+from pytorch_metric_learning.miners import MultiSimilarityMiner
 from pytorch_metric_learning.utils.inference import FaissKNN
 
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.functional import poincare_cdist, to_poincare_ball
-from pml_hyperbolic.losses import HIERLoss
+from pml_hyperbolic.losses import CHESTLoss, HIERLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
 from pml_hyperbolic.utils.retrieval import PoincareKNN
 
@@ -86,7 +90,9 @@ def measure(
             call()
             synchronize(device)
             times[name].append(time.perf_counter() - start)
-    memory = {name: peak_memory(call, device) for name, call in sides.items()}
+    # FAISS does not allocate through torch: of searches on the CPU the process tells.
+    peak = peak_resident if part == "search" and device == "cpu" else peak_memory
+    memory = {name: peak(call, device) for name, call in sides.items()}
     base_time, base_memory = statistics.median(times[baseline]), memory[baseline]
     return [
         {
@@ -128,6 +134,28 @@ def peak_memory(call: Callable[[], object], device: str) -> int:
             held += event.nbytes()
             peak = max(peak, held)
     return peak
+
+
+def peak_resident(call: Callable[[], object], device: str) -> int:
+    """Bytes by which the process grows at its peak during ``call``, looked up every millisecond."""
+    statm, page = Path("/proc/self/statm"), os.sysconf("SC_PAGE_SIZE")
+    if not statm.exists():
+        return 0
+    done = threading.Event()
+    seen = [int(statm.read_text().split()[1])]
+
+    def watch():
+        while not done.wait(1e-3):
+            seen.append(int(statm.read_text().split()[1]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        call()
+    finally:
+        done.set()
+        watcher.join()
+    return (max(seen) - seen[0]) * page
 
 
 def backward(function: Callable[..., torch.Tensor], *leaves: torch.Tensor) -> Callable[[], None]:
@@ -309,11 +337,49 @@ def measure_search(options) -> Iterator[tuple[str, str, Sides, int]]:
         print(f"certified: {knn.all_certified}")
 
 
+def measure_step(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """Miner, loss and regularizer of a training step beside its network, forward and backward."""
+    import timm
+
+    size, device = (90, options.device) if options.device != "cpu" else (16, "cpu")
+    labels = torch.arange(size // 2, device=device).repeat_interleave(2)
+    images = torch.randn(size, 3, 224, 224, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    for name in ("resnet50", "vit_small_patch16_224"):
+        trunk = timm.create_model(name, num_classes=512).to(device)
+        trunk = trunk.to(memory_format=torch.channels_last)
+        embeddings = torch.randn(size, 512, device=device, requires_grad=True)
+
+        def network(trunk=trunk):
+            trunk(images).square().mean().backward()
+
+        distance = PoincareDistance()
+        metric = MultiSimilarityLoss(distance=distance)
+        miner = MultiSimilarityMiner(distance=distance)
+        hier = HIERLoss(512, distance=distance).to(device)
+        chest = CHESTLoss(100, 256, 256).to(device)
+
+        def hierarchical(embeddings=embeddings, metric=metric, miner=miner, hier=hier):
+            pairs = miner(embeddings, labels)
+            (metric(embeddings, labels, pairs) + 0.5 * hier(embeddings, labels)).backward()
+
+        def two_spaces(embeddings=embeddings, chest=chest):
+            chest(embeddings, labels).backward()
+
+        sides = {
+            "network": network,
+            "miner, MultiSimilarity and HIER": hierarchical,
+            "CHEST, 100 classes": two_spaces,
+        }
+        yield f"training step, {name}, {size} images of 224 px", "network", sides, 3
+
+
 PARTS = {
     "pairs": measure_pairs,
     "hier": measure_hier,
     "chest": measure_chest,
     "search": measure_search,
+    "step": measure_step,
 }
 
 
@@ -374,8 +440,6 @@ def write_readme(rows: list[dict], facts: dict) -> None:
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keep torch's profiler from writing its start and stop to the terminal."""
-    import os
-
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -15,6 +15,7 @@ from pml_hyperbolic.functional import (
     reciprocal_neighbor_triplets,
     to_poincare_ball,
 )
+from tests.dispatch import Dispatched
 from tests.references import hier, hyphc
 from tests.references import lca_depth as numeric
 
@@ -610,3 +611,37 @@ def test_bad_input_to_hyphc_is_refused_with_what_was_given(change, named):
     positional = [arguments.pop(name) for name in ("points", "similarity", "triplets")]
     with pytest.raises(ValueError, match=named):
         hyphc_loss(*positional, **arguments)
+
+
+def test_no_loop_over_anchors():
+    operations = set()
+    for n in (20, 60, 180):
+        similarity = torch.rand(n, n, generator=torch.Generator().manual_seed(n))
+        similarity = similarity + similarity.T
+        with Dispatched() as done:
+            triplets = reciprocal_neighbor_triplets(similarity, k=8, triplets_per_anchor=5)
+        assert triplets.shape[1] >= n
+        operations.add(done.operations)
+    assert len(operations) == 1
+
+
+def test_no_tensor_of_all_triplets_times_proxies():
+    count, proxies = 6000, 400
+    distances = torch.rand(90, proxies, requires_grad=True)
+    triplets = torch.randint(90, (3, count))
+    with Dispatched() as done:
+        hierarchical_triplet_loss(distances, triplets, margin=0.1, temperature=0.1).backward()
+    assert done.largest <= 2**18 < count * proxies / 8
+
+
+def test_hyphc_never_asks_for_all_pairs():
+    points = (0.1 * torch.randn(3000, 4)).requires_grad_()
+    triplets = torch.randint(3000, (3, 500))
+
+    def similarity(i, j):
+        assert i.shape == j.shape == (500,)
+        return torch.ones(500)
+
+    with Dispatched() as done:
+        hyphc_loss(points, similarity, triplets, c=0.1, temperature=0.05).backward()
+    assert done.largest <= points.numel()

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pml_hyperbolic.functional import (
     poincare_cdist,
@@ -12,6 +11,7 @@ from pml_hyperbolic.functional import (
     tangent_cdist,
     to_poincare_ball,
 )
+from tests.dispatch import Dispatched
 
 C, CLIP_RADIUS = 0.3, 1.0
 TOLERANCES = [(torch.float64, 1e-9), (torch.float32, 1e-5)]
@@ -179,21 +179,6 @@ def test_torch_func():
     torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(x), each)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Remembers the number of elements of the largest tensor that any operation made."""
-
-    def __init__(self):
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if torch.is_tensor(tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return result
-
-
 @pytest.mark.parametrize("kind", ["ball", "tangent"])
 @pytest.mark.parametrize("close", [False, True])
 def test_no_tensor_of_pairs_times_dimensions(kind, close):
@@ -203,10 +188,10 @@ def test_no_tensor_of_pairs_times_dimensions(kind, close):
     if close:
         # Every pair is refined.
         x, y = ((0.9 * x[:1] + 1e-3 * v).detach().requires_grad_() for v in (x, y))
-    with LargestTensor() as largest:
+    with Dispatched() as done:
         fast(kind, x, y).sum().backward()
     pieces = 2 * 2048 * d
-    assert largest.elements <= max(n * m, n * (d + 2), pieces)
+    assert done.largest <= max(n * m, n * (d + 2), pieces)
     assert pieces < n * m * d
 
 

@@ -12,6 +12,7 @@ from pytorch_metric_learning.distances import CosineSimilarity
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.losses import CHESTLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
+from tests.dispatch import Dispatched
 from tests.references import chest
 
 CLASSES, EUCLIDEAN, HYPERBOLIC = 5, 6, 4
@@ -440,3 +441,14 @@ def test_the_distance_must_be_a_similarity_on_the_ball(distance):
 def test_a_similarity_for_ball_points_is_refused():
     with pytest.raises(ValueError, match='inputs="tangent"'):
         build(distance=PoincareSimilarity(inputs="ball"))
+
+
+def test_memory_grows_with_batch_times_proxies_and_proxies_times_dimensions_only():
+    batch, classes, size = 40, 900, 30
+    loss = CHESTLoss(classes, size, size)
+    embeddings = torch.randn(batch, 2 * size, requires_grad=True)
+    with Dispatched() as done:
+        loss(embeddings, torch.arange(batch)).backward()
+    proxies = 2 * classes
+    assert done.largest <= max(batch * proxies, proxies * (size + 2), 6000 * size)
+    assert done.largest < proxies * proxies / 10

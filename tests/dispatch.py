@@ -1,0 +1,21 @@
+"""Dispatched: counts what a piece of code makes torch do, in place of timing it."""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Dispatched(TorchDispatchMode):
+    """Remembers the number of operations and the size of the largest tensor any of them made."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = 0
+        self.largest = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.operations += 1
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if torch.is_tensor(tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
