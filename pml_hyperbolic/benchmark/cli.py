@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ _EXTRA_MODULES = {
     "matplotlib": "matplotlib",
     "pydantic": "pydantic",
     "record_keeper": "record-keeper",
+    # scikit-learn brings it.
+    "scipy": "scikit-learn",
     "sklearn": "scikit-learn",
     "tensorboard": "tensorboard",
     "timm": "timm",
@@ -26,37 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     try:
-        options = _parser().parse_args(arguments)
+        options = _parse(arguments)
         return options.command(options)
-    except InputError as error:
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
-            raise
-        return _refuse(str(error))
-    except ModuleNotFoundError as error:
-        package = _EXTRA_MODULES.get((error.name or "").split(".")[0])
-        if debug or package is None:
-            raise
-        return _refuse(
-            f"{package} is missing: install the extra `benchmark` with "
-            f"pip install 'pml_hyperbolic[benchmark]'"
-        )
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print(
-            "pml-hyperbolic: interrupted: finished runs are kept, run again to do the rest",
-            file=sys.stderr,
-        )
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        reason = " ".join(str(error).split())
-        print(
-            f"pml-hyperbolic: {type(error).__name__}: {reason} (--debug shows where)",
-            file=sys.stderr,
-        )
-        return 1
+            traceback.print_exc()
+        message, status = _explain(error)
+        print(f"pml-hyperbolic: {' '.join(message.split())}", file=sys.stderr)
+        return status
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -66,9 +46,33 @@ class _OneLineParser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def _refuse(message):
-    print(f"pml-hyperbolic: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def _parse(arguments):
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse takes positional arguments from one place only; overrides may follow options.
+    overrides = [word for word in rest if hasattr(options, "overrides") and word[:1] != "-"]
+    unknown = [word for word in rest if word not in overrides]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if overrides:
+        options.overrides += overrides
+    return options
+
+
+def _explain(error):
+    """(one line for stderr, exit status)."""
+    if isinstance(error, InputError):
+        return str(error), 2
+    if isinstance(error, ModuleNotFoundError):
+        package = _EXTRA_MODULES.get((error.name or "").split(".")[0])
+        if package is not None:
+            return (
+                f"{package} is missing: install the extra `benchmark` with "
+                f"pip install 'pml_hyperbolic[benchmark]'"
+            ), 2
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted: finished runs are kept, run again to do the rest", 1
+    return f"{type(error).__name__}: {error} (--debug shows where)", 1
 
 
 def _parser():

@@ -25,7 +25,8 @@ METHOD_FOLDER = "methods"
 class StrictModel(BaseModel):
     """A config section: an unknown key is an error that names the nearest right one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # Strict: `epochs: true` is not 1.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
@@ -122,6 +123,18 @@ class OptimizerConfig(StrictModel):
     head_lr: Positive
     weight_decay: NotNegative = 0.0
     arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _arguments_have_no_other_home(self):
+        homes = {
+            "lr": "trunk_lr and head_lr (a method's loss_lr for its loss)",
+            "weight_decay": "weight_decay",
+            "params": "nowhere: the runner knows them",
+        }
+        for key, home in homes.items():
+            if key in self.arguments:
+                raise ValueError(f"{key!r} would be ignored among arguments: it belongs to {home}")
+        return self
 
 
 class ScheduleConfig(StrictModel):

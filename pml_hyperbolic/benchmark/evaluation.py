@@ -63,6 +63,18 @@ def select_space(sizes: Mapping[str, int]) -> str:
     return "hyperbolic" if "hyperbolic" in sizes else next(iter(sizes))
 
 
+def clip_saturation(tester: EmbeddingSpacesTester, split: str) -> float | None:
+    """Fraction of a split's hyperbolic embeddings at the clip radius, None without that space.
+
+    To be called from the tester's ``end_of_testing_hook``: PML drops the embeddings after it.
+    """
+    space = tester.accuracy_calculator.spaces.get("hyperbolic")
+    if space is None:
+        return None
+    embeddings, _ = tester.embeddings_and_labels[split]
+    return float(space.accuracy_calculator.distance.clip_saturation(embeddings[:, space.columns]))
+
+
 def space_metrics(tester: EmbeddingSpacesTester, split: str) -> dict[str, dict[str, float]]:
     """The last scores of a split: space -> metric -> value, on the finest labels."""
     scores = tester.all_accuracies[split]

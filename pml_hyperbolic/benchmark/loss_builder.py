@@ -49,7 +49,7 @@ def build_loss(
         **{f"{space}_size": size for space, size in sizes.items()},
     }
     _check_spaces(method, where, sizes)
-    added, objects, regularizer = _second_term(method, where, fill)
+    added, objects, regularizer = _second_term(method, where, fill, sizes)
     loss = build("loss", method.loss, where=f"{where}: loss", fill=fill, objects=objects)
     groups = _parameter_groups(method, where, loss, regularizer)
     if added:
@@ -57,7 +57,7 @@ def build_loss(
     miner = None
     if method.miner is not None:
         miner = build("miner", method.miner, where=f"{where}: miner", fill=fill)
-    return BuiltLoss(loss, groups, miner, _curvature_owner(where, loss, sizes))
+    return BuiltLoss(loss, groups, miner, _curvature_owner(where, loss, miner, sizes))
 
 
 def _check_spaces(method, where, sizes):
@@ -77,19 +77,25 @@ def _check_spaces(method, where, sizes):
         )
 
 
-def _second_term(method, where, fill):
+def _second_term(method, where, fill, sizes):
     """(is it added as a loss of its own, arguments for the first loss, the term itself)."""
     if method.regularizer is None:
         return False, {}, None
     config, place = method.regularizer, f"{where}: regularizer"
     name = next(iter(config.use))
-    if name in REGISTRY["loss"]:
+    kind = "loss" if name in REGISTRY["loss"] else "regularizer"
+    takes = accepted_arguments(find(kind, name, place))
+    if len(sizes) > 1 and "embedding_size" in takes:
+        raise InputError(
+            f"{place}: {name} has one geometry, but head.spaces is {list(sizes)}: it would take "
+            f"both spaces for one"
+        )
+    if kind == "loss":
         if config.on is not None:
             raise InputError(
                 f"{place}: {name} is a loss and takes embeddings with labels: leave `on` out"
             )
         return True, {}, build("loss", config.use, where=place, fill=fill)
-    find("regularizer", name, place)
     if config.on is None:
         raise InputError(
             f"{place}: say what {name} works on: `on: embeddings`, or `on: weights` for the "
@@ -137,13 +143,23 @@ def _parameter_groups(method, where, loss, regularizer):
                 f"its own need a learning rate of their own"
             )
         groups.append({"params": parameters, "lr": rate, "weight_decay": method.loss_weight_decay})
+    if method.loss_weight_decay and not groups:
+        raise InputError(
+            f"{where}: loss_weight_decay: the loss has no parameters of its own: leave it out"
+        )
     return groups
 
 
-def _curvature_owner(where, loss, sizes):
-    found = [m for m in loss.modules() if isinstance(m, PoincareDistance)]
-    kinds = {(m.c, m.clip_radius, m.inputs) for m in found}
+def _curvature_owner(where, loss, miner, sizes):
+    found = _poincare_distances(loss)
+    everywhere = found + ([] if miner is None else _poincare_distances(miner))
+    kinds = {(m.c, m.clip_radius, m.inputs) for m in everywhere}
     if "hyperbolic" not in sizes:
+        if everywhere:
+            raise InputError(
+                f"{where}: it trains with a {type(everywhere[0]).__name__}, but head.spaces is "
+                f"{list(sizes)}, which is ranked by cosine: set head.spaces: [hyperbolic]"
+            )
         return None
     if not found:
         raise InputError(
@@ -157,3 +173,7 @@ def _curvature_owner(where, loss, sizes):
             f"curvature"
         )
     return found[0]
+
+
+def _poincare_distances(module):
+    return [m for m in module.modules() if isinstance(m, PoincareDistance)]

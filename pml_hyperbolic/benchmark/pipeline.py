@@ -5,11 +5,11 @@ import random
 
 import numpy as np
 import torch
-from pytorch_metric_learning.samplers import MPerClassSampler
 
 from ..heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from ..trainers import MetricLossOnly, check_optimizer_coverage
 from .backbones import BACKBONES
+from .class_sampler import ClassSampler
 from .config import MethodConfig, ProtocolConfig
 from .datasets import DATASETS, ImageSubset
 from .datasets.image_subset import keep_batch
@@ -82,10 +82,11 @@ class Pipeline:
     def trainer(self, **hooks) -> MetricLossOnly:
         """A trainer for this run, ready to start; ``hooks`` as PML's trainers take them."""
         protocol = self.protocol
-        # Batches are the same for all methods, however many numbers their losses have drawn.
+        # Batches and their augmentation have random numbers of their own: they are the same for
+        # all methods, however many numbers losses and miners draw.
         seed_everything(self.seed)
+        self.subsets["train"].generator.manual_seed(self.seed)
         batch_size = protocol.sampler.batch_size
-        labels = self.subsets["train"].labels[:, 0]
         return MetricLossOnly(
             self.models,
             self.optimizers,
@@ -95,11 +96,12 @@ class Pipeline:
             mining_funcs={} if self.miner is None else {"tuple_miner": self.miner},
             iterations_per_epoch=protocol.steps_per_epoch,
             data_device=self.device,
-            sampler=MPerClassSampler(
-                labels,
+            sampler=ClassSampler(
+                self.subsets["train"].labels[:, 0],
                 protocol.sampler.samples_per_class,
                 batch_size=batch_size,
-                length_before_new_iter=batch_size * protocol.steps_per_epoch,
+                steps=protocol.steps_per_epoch,
+                seed=self.seed,
             ),
             collate_fn=keep_batch,
             lr_schedulers={
@@ -148,6 +150,7 @@ class Pipeline:
                     mean=trunk.mean,
                     std=trunk.std,
                     random_shift=protocol.augmentation.random_shift if split == "train" else 0,
+                    generator=torch.Generator(),
                 )
             except ValueError as error:
                 raise InputError(f"protocol.splits.{split}: {error}") from None

@@ -54,7 +54,7 @@ def find(kind: str, name: str, where: str) -> type:
         InputError: an unknown name; the message has the nearest right one.
     """
     if name not in REGISTRY[kind]:
-        raise InputError(f"{where}: no {kind} {name!r}: {nearest(name, REGISTRY[kind])}")
+        raise InputError(f"{where}: no {kind} {name!r}: {nearest(str(name), REGISTRY[kind])}")
     return REGISTRY[kind][name]
 
 
@@ -103,7 +103,7 @@ def call(
                 f"{where}: {key} is known from the protocol ({filled[key]}): leave it out"
             )
         if key not in accepted:
-            raise InputError(f"{where}: unknown argument {key!r}: {nearest(key, accepted)}")
+            raise InputError(f"{where}: unknown argument {key!r}: {nearest(str(key), accepted)}")
         kind = _NESTED.get(key)
         if kind is not None and value is not None:
             value = build(kind, value, where=f"{where}.{key}", fill=nested_fill)
@@ -112,8 +112,17 @@ def call(
         return target(**filled, **arguments, **(objects or {}))
     except InputError:
         raise
-    # PML's constructors assert and look arguments up in whatever way; all of it is bad input.
-    except (TypeError, ValueError, AssertionError, AttributeError) as error:
+    # PML's constructors assert and look arguments up in whatever way, torch refuses sizes with
+    # RuntimeError; all of it is bad input.
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split()) or f"{type(error).__name__} in its constructor"
         raise InputError(f"{where}: {reason}") from error
 

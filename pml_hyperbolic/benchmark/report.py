@@ -1,6 +1,5 @@
 """The table of a benchmark: method x space, means and intervals over seeds."""
 
-import json
 import math
 import statistics as middles
 from collections.abc import Iterable, Sequence
@@ -31,11 +30,13 @@ def read_results(folders: Iterable[Path]) -> list[dict]:
         file = Path(folder) / RESULTS_FILE
         try:
             content = read_json(file)
-        except (OSError, json.JSONDecodeError):
+        except (OSError, ValueError):
+            content = None
+        if not _looks_right(content):
             raise InputError(
                 f"{folder} has no readable {RESULTS_FILE}: give the folder of a benchmark that "
                 f"`pml-hyperbolic run` made, such as runs/digits"
-            ) from None
+            )
         for row in content:
             origins.setdefault(row["protocol_hash"], file)
         rows += content
@@ -45,6 +46,8 @@ def read_results(folders: Iterable[Path]) -> list[dict]:
             f"these runs followed different protocols, {found}: their numbers cannot be "
             f"compared, report them one by one"
         )
+    if not rows:
+        raise InputError("no run of these benchmarks is finished: `pml-hyperbolic run` them first")
     keys = [(row["method"], row["space"], row["seed"]) for row in rows]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -77,6 +80,13 @@ def results_table(rows: Sequence[dict], *, markdown: bool = False) -> str:
         for cells in [header, *body]
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], note])
+
+
+def _looks_right(content):
+    needed = {"method", "space", "seed", "test", "protocol_hash", "dimension", "total_dimension"}
+    return isinstance(content, list) and all(
+        isinstance(row, dict) and needed <= row.keys() for row in content
+    )
 
 
 def _line(method, space, group):

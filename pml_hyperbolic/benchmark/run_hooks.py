@@ -9,14 +9,19 @@ from pathlib import Path
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
-from .evaluation import space_metrics
+from .evaluation import clip_saturation, space_metrics
 from .files import write_atomically
 
 _SATURATED = (
-    "all %s are at the clip radius (saturation 1.0 at step %d): they lie on one sphere, where "
+    "all %s are at the clip radius (saturation 1.0 at %s): they lie on one sphere, where "
     "hyperbolic ranking equals cosine ranking. To let radii differ, set the method's "
     "head.initial_radius to about half the clip radius"
 )
+_POINTS = {
+    "embedding_saturation": "embeddings",
+    "proxy_saturation": "proxies",
+    "validation_saturation": "validation embeddings",
+}
 
 
 class RunHooks(HookContainer):
@@ -68,13 +73,21 @@ class RunHooks(HookContainer):
         step = trainer.get_global_iteration()
         if step % self.log_freq == 0:
             self._record("training", step, self._training_values(trainer))
-            self._say_saturation(step)
+            self._say_saturation(f"step {step}")
 
     def end_of_testing_hook(self, tester) -> None:
         """Record the scores of every split that was just scored."""
         for split, accuracies in tester.all_accuracies.items():
             for space, metrics in space_metrics(tester, split).items():
                 self._record(f"{split}_{space}", accuracies["epoch"], metrics)
+        # PML's own losses do not tell how many embeddings they clip.
+        if self.validation_split_name in tester.all_accuracies:
+            saturation = clip_saturation(tester, self.validation_split_name)
+            if saturation is not None:
+                epoch = tester.all_accuracies[self.validation_split_name]["epoch"]
+                self.saturation["validation_saturation"] = saturation
+                self._record("saturation", epoch, {"validation_saturation": saturation})
+                self._say_saturation(f"epoch {epoch}")
 
     def save_models_and_eval(
         self,
@@ -149,12 +162,11 @@ class RunHooks(HookContainer):
                 values[f"{key.removesuffix('_optimizer')}_lr_{i}"] = group["lr"]
         return values
 
-    def _say_saturation(self, step):
-        full = [name.split("_")[0] for name, value in self.saturation.items() if value == 1.0]
+    def _say_saturation(self, when):
+        full = [_POINTS[name] for name, value in self.saturation.items() if value == 1.0]
         if full and not self._saturation_said:
             self._saturation_said = True
-            plural = {"embedding": "embeddings", "proxy": "proxies"}
-            self.log.warning(_SATURATED, " and ".join(plural[name] for name in full), step)
+            self.log.warning(_SATURATED, " and ".join(full), when)
 
     def _record(self, group, iteration, values):
         columns = self._columns.setdefault(group, list(values))

@@ -1,7 +1,10 @@
 """All runs of a benchmark: planned, done in parallel, skipped where finished, collected."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -83,6 +86,7 @@ def run_benchmark(
     Raises:
         InputError: a method cannot be built, or the folder holds runs of other settings.
     """
+    _check_recorders(tensorboard)
     check_benchmark(config)
     folder = output / config.name
     tasks, finished = _plan(config, folder, tensorboard)
@@ -102,6 +106,14 @@ def run_benchmark(
     rows = collect_results(folder, list(config.methods))
     write_json(folder / RESULTS_FILE, rows)
     return rows, failures
+
+
+def _check_recorders(tensorboard):
+    """Miss what every run would miss before the first one starts."""
+    import record_keeper  # noqa: F401
+
+    if tensorboard:
+        import torch.utils.tensorboard  # noqa: F401
 
 
 def default_jobs(config: BenchmarkConfig) -> int:
@@ -188,6 +200,7 @@ def _in_parallel(tasks: list[Task], jobs: int, progress: "_Progress") -> Iterato
     # A forked child would inherit locked thread pools of torch.
     context = multiprocessing.get_context("spawn")
     epochs = context.SimpleQueue()
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(epochs,))
     try:
         pending: dict[Future, Task] = {pool.submit(_do_in_worker, task): task for task in tasks}
@@ -206,6 +219,11 @@ def _in_parallel(tasks: list[Task], jobs: int, progress: "_Progress") -> Iterato
                         "a worker process died, killed or out of memory: run again with fewer "
                         "--jobs",
                     )
+    except BaseException:
+        # Interrupted: nobody waits for hours of runs that will be redone.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -216,6 +234,15 @@ _epochs = None
 def _start_worker(epochs):
     global _epochs
     _epochs = epochs
+    # Ctrl-C reaches the whole process group; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """A killed parent takes no more results: do not train on, and do not wait for it for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _do_in_worker(task):

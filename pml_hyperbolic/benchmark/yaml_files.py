@@ -14,11 +14,16 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
+            # `<<` merges another mapping in; only what is written out can occur twice.
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
+            where = f"{self.name}, line {key_node.start_mark.line + 1}"
+            if isinstance(key, list | dict):
+                raise InputError(f"{where}: a key must be a single word, got {key!r}")
             if key in seen:
                 raise InputError(
-                    f"{self.name}, line {key_node.start_mark.line + 1}: the key {key!r} occurs "
-                    f"twice in one mapping: keep one of them"
+                    f"{where}: the key {key!r} occurs twice in one mapping: keep one of them"
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -59,6 +64,11 @@ def parse_yaml(text: str, source: str) -> object:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{source}{line} is not valid YAML: {problem}") from None
+    # An impossible date, such as 2026-13-01, or a number of another base.
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source} is not valid YAML: {error}") from None
     finally:
         loader.dispose()
 

@@ -10,19 +10,23 @@ class SmallConv(torch.nn.Sequential):
         in_channels: of the images.
         width: channels of the first block, doubled in each further one, >= 1. Default 32.
         blocks: how many, >= 1. Default 2.
+        pool: the last block is averaged over a grid of pool x pool cells, >= 1. Default 1.
 
-    Shapes: (N, in_channels, H, W) -> (N, out_features), the mean over positions of the last block.
+    Shapes: (N, in_channels, H, W) -> (N, out_features) with out_features = width 2^(blocks - 1)
+    pool^2.
 
     Raises:
-        ValueError: width or blocks below 1.
+        ValueError: width, blocks or pool below 1.
     """
 
     mean = 0.5
     std = 0.5
 
     def __init__(self, in_channels: int, width: int = 32, blocks: int = 2, pool: int = 1):
-        if width < 1 or blocks < 1:
-            raise ValueError(f"width and blocks must be at least 1, got {width} and {blocks}")
+        if min(width, blocks, pool) < 1:
+            raise ValueError(
+                f"width, blocks and pool must be at least 1, got {width}, {blocks} and {pool}"
+            )
         layers: list[torch.nn.Module] = []
         channels = in_channels
         for block in range(blocks):

@@ -1,0 +1,193 @@
+"""The command line: exit statuses, one line an error, a traceback only on demand."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pml_hyperbolic.benchmark import runner
+from pml_hyperbolic.benchmark.cli import main
+
+SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.seeds=[0]")
+
+
+def test_validate(config_file, capsys):
+    assert main(["validate", str(config_file)]) == 0
+    assert "is valid" in (out := capsys.readouterr().out)
+    assert "3 methods x 2 seeds" in out
+
+
+def test_run_prints_the_table_and_report_repeats_it(config_file, tmp_path, capsys):
+    output = ["--output", str(tmp_path / "runs")]
+    # Overrides may come before and after options.
+    assert main(["run", str(config_file), SHORT[0], *output, *SHORT[1:], "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert main(["report", str(tmp_path / "runs" / "tiny")]) == 0
+    table = capsys.readouterr().out
+    assert table in printed
+    assert [line.split()[:2] for line in table.splitlines()[2:6]] == [
+        ["proxy_anchor", "euclidean"],
+        ["hier", "hyperbolic"],
+        ["chest", "euclidean"],
+        ["chest", "hyperbolic"],
+    ]
+    assert main(["report", "--markdown", str(tmp_path / "runs" / "tiny")]) == 0
+    assert capsys.readouterr().out.startswith("| method")
+
+
+def test_a_failing_run(config_file, tmp_path, capsys):
+    arguments = ["run", str(config_file), "methods=[broken, hyp]", "--output", str(tmp_path)]
+    overrides = ["protocol.epochs=2", "protocol.seeds=[3]"]
+    assert main([*arguments, *overrides, "--jobs", "1"]) == 1
+    captured = capsys.readouterr()
+    assert "hyp" in captured.out
+    (line,) = [line for line in captured.err.splitlines() if "pml-hyperbolic" in line]
+    assert "failed: broken, seed 3" in line
+    assert str(tmp_path / "tiny" / "broken" / "seed3" / "run.log") in line
+    assert "Traceback" not in captured.err
+    assert main([*arguments, *overrides, "--jobs", "1", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["runn"], "invalid choice: 'runn'"),
+        (["run"], "required: CONFIG"),
+        (["run", "x.yaml", "--job", "0"], "at least 1, got '0'"),
+        (["run", "x.yaml", "--jobs", "two"], "got 'two'"),
+        (["run", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
+        (["validate", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["report", "nowhere"], "nowhere has no readable results.json"),
+        (["list", "one", "two"], "unrecognized arguments: two"),
+    ],
+)
+def test_wrong_words(refused, arguments, message):
+    assert message in refused(*arguments)
+
+
+def test_debug_shows_the_traceback_and_keeps_the_status(capsys):
+    assert main(["validate", "nowhere.yaml", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 1, "interrupted: finished runs are kept"),
+        (OSError("disk\nfull"), 1, "OSError: disk full (--debug shows where)"),
+        (ModuleNotFoundError("no foo", name="foo"), 1, "ModuleNotFoundError: no foo"),
+        (ModuleNotFoundError("no skl", name="sklearn.x"), 2, "scikit-learn is missing"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(
+    config_file, monkeypatch, capsys, error, status, message
+):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(runner, "check_benchmark", fail)
+    assert main(["validate", str(config_file)]) == status
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_interrupted_benchmark_keeps_what_is_finished(
+    config_file, tmp_path, monkeypatch, capsys
+):
+    execute = runner.execute_run
+
+    def interrupted(config, method, seed, folder, **kwargs):
+        if method == "hier":
+            raise KeyboardInterrupt
+        return execute(config, method, seed, folder, **kwargs)
+
+    arguments = ["run", str(config_file), *SHORT, "--output", str(tmp_path), "--jobs", "1"]
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "execute_run", interrupted)
+        assert main(arguments) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert "1 finished runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("yaml", "pyyaml"), ("sklearn.datasets", "scikit-learn"), ("record_keeper", "record-keeper")],
+)
+def test_a_missing_extra_is_one_sentence(
+    config_file, tmp_path, monkeypatch, refused, module, package
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    # Modules that have imported it already would not ask again.
+    for name in [n for n in sys.modules if n.startswith("pml_hyperbolic.benchmark.")]:
+        if not name.endswith((".errors", ".cli")):
+            monkeypatch.delitem(sys.modules, name)
+    line = refused("run", config_file, "--output", tmp_path / "runs")
+    assert line.startswith(f"pml-hyperbolic: {package} is missing")
+    assert "pip install 'pml_hyperbolic[benchmark]'" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_real_process(config_file):
+    program = "import sys; from pml_hyperbolic.benchmark.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, "run", config_file, "protocol.epoch=1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "did you mean 'epochs'?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_killed_command_leaves_no_worker_behind(config_file, tmp_path):
+    program = "import sys; from pml_hyperbolic.benchmark.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "run", config_file, "--jobs", "2"]
+    command += ["protocol.epochs=100000", "--output", tmp_path / "runs"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("runs/*/*/*/run.log"))) == 2)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not group_lives(process.pid))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def group_lives(group):
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, own_group = file.read_text().rpartition(")")[2].split()[:3]
+            if int(own_group) == group and state != "Z":
+                return True
+    return False
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "report", "list", "doctor"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "--debug" in capsys.readouterr().out

@@ -1,0 +1,179 @@
+"""Validation of benchmark configs: every wrong key is named, with the right one beside it."""
+
+import copy
+
+import pytest
+import yaml
+
+from pml_hyperbolic.benchmark.config import (
+    BenchmarkConfig,
+    MethodConfig,
+    ProtocolConfig,
+    load_benchmark,
+)
+from pml_hyperbolic.benchmark.errors import InputError
+
+from .conftest import METHODS, PROTOCOL, TINY
+
+
+def put(content, path, value):
+    """A copy of nested mappings with one more key."""
+    content = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    section = content
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("nam", "name"),
+        ("protocl", "protocol"),
+        ("protocol.epoch", "epochs"),
+        ("protocol.Embedding_Size", "embedding_size"),
+        ("protocol.splits.tests", "test"),
+        ("protocol.sampler.batchsize", "batch_size"),
+        ("protocol.augmentation.random_shifts", "random_shift"),
+        ("protocol.optimizer.trunk_learning_rate", "trunk_lr"),
+        ("protocol.schedule.warmup", "warmup_steps"),
+        ("protocol.evaluation.select", "select_by"),
+    ],
+)
+def test_unknown_key_of_a_benchmark(tmp_path, write_config, refused, path, right):
+    config = write_config(tmp_path, put(TINY, path, 1))
+    line = refused("validate", config)
+    assert f"unknown key {path.split('.')[-1]!r}" in line
+    assert f"did you mean {right!r}?" in line
+    assert str(config) in line
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("los", "loss"),
+        ("losslr", "loss_lr"),
+        ("head.space", "spaces"),
+        ("regularizer.weigth", "weight"),
+    ],
+)
+def test_unknown_key_of_a_method(tmp_path, write_config, refused, path, right):
+    methods = {**METHODS, "hier": put(METHODS["hier"], path, 1)}
+    line = refused("run", write_config(tmp_path, methods=methods), "--output", tmp_path / "runs")
+    assert f"unknown key {path.split('.')[-1]!r}: did you mean {right!r}?" in line
+    assert "hier.yaml" in line
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "home"),
+    [
+        ("epochs", "protocol.epochs"),
+        ("backbone", "protocol.backbone"),
+        ("embedding_size", "protocol.embedding_size"),
+        ("random_shift", "protocol.augmentation.random_shift"),
+        ("batch_size", "protocol.sampler.batch_size"),
+        ("trunk_lr", "protocol.optimizer.trunk_lr"),
+        ("lr", "protocol.optimizer.trunk_lr"),
+        ("select_by", "protocol.evaluation.select_by"),
+        ("seeds", "protocol.seeds"),
+    ],
+)
+def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, key, home):
+    methods = {**METHODS, "hier": {**METHODS["hier"], key: 1}}
+    line = refused("validate", write_config(tmp_path, methods=methods))
+    assert f"{key!r} is a protocol key" in line
+    assert f"at {home} " in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["protocol.splits.test=[2, 7]"], r"classes \[2\] are in both train and test"),
+        (["protocol.splits.validation=[7, 8]"], r"classes \[7\] are in both validation and test"),
+        (["protocol.splits.test=[7]"], "at least 2 items"),
+        (["protocol.splits.test=[7, 7]"], "must differ"),
+        (["protocol.seeds=[1, 1]"], "must differ"),
+        (["protocol.seeds=[]"], "at least 1 item"),
+        (["protocol.seeds=[-1]"], "greater than or equal to 0"),
+        (["protocol.epochs=0"], "greater than or equal to 1"),
+        (["protocol.epochs=two"], "valid integer, got 'two'"),
+        (["protocol.epochs=true"], "valid integer, got True"),
+        (["protocol.epochs='3'"], "valid integer, got '3'"),
+        (["protocol.epochs="], "valid integer, got None"),
+        (["protocol.optimizer.trunk_lr=0"], "greater than 0"),
+        (["protocol.optimizer.trunk_lr=.inf"], "finite"),
+        (["protocol.optimizer.name=Adamw"], "'AdamW'"),
+        (["protocol.optimizer.arguments.lr=1"], "'lr' would be ignored.*trunk_lr"),
+        (["protocol.optimizer.arguments.weight_decay=1"], "it belongs to weight_decay"),
+        (["protocol.evaluation.every=4"], r"must not exceed epochs \(3\)"),
+        (["protocol.sampler.batch_size=13"], "multiple of samples_per_class, got 13 and 4"),
+        (["protocol.sampler.batch_size=16"], "4 classes .* but splits.train has 3"),
+        (["protocol.backbone={small_conv: {}, other: {}}"], "expected Name or"),
+        (["name=../elsewhere"], "should match pattern"),
+        (["methods=[chest, chest]"], "must differ"),
+        (["methods=[]"], "at least 1 item"),
+        (["methods=chest"], "list of method names, got 'chest'"),
+        (["methods=[chst]"], "no method 'chst'.*did you mean 'chest'?"),
+        (["protocol.epochs"], "an override is key=value.*got 'protocol.epochs'"),
+        (["=3"], "an override is key=value"),
+        (["protocol.epochs.x=3"], "'epochs' is not a section"),
+        (["methods.chest.loss_lr=3"], "'methods' is not a section"),
+        (["protocol.seeds=[0"], "not valid YAML"),
+        (["protocol.epoch=3"], "did you mean 'epochs'?"),
+        (["protocl.epochs=3"], "did you mean 'protocol'?"),
+    ],
+)
+def test_bad_values_and_overrides(load, overrides, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path, write_config):
+    protocol = {key: value for key, value in PROTOCOL.items() if key != "backbone"}
+    with pytest.raises(InputError, match=r"protocol\.backbone: this key is required"):
+        load_benchmark(write_config(tmp_path, {**TINY, "protocol": protocol}))
+
+
+def test_radius_without_a_hyperbolic_space():
+    with pytest.raises(ValueError, match="add hyperbolic to spaces"):
+        MethodConfig(loss="ProxyAnchorLoss", head={"initial_radius": 1.0})
+
+
+def test_overrides_reach_their_place(load):
+    config = load("protocol.epochs=7", "protocol.optimizer.trunk_lr=1e-4", "methods=[hyp]")
+    assert config.protocol.epochs == 7
+    assert config.protocol.optimizer.trunk_lr == 1e-4
+    assert list(config.methods) == ["hyp"]
+
+
+def test_protocol_hash():
+    def hashed(**changes):
+        return ProtocolConfig(**{**PROTOCOL, **changes}).hash
+
+    assert hashed() == hashed(seeds=[5, 6, 7])
+    assert hashed() == hashed(data={"digits": None})
+    assert hashed() == ProtocolConfig(**dict(reversed(PROTOCOL.items()))).hash
+    changed = [
+        hashed(epochs=4),
+        hashed(threads=2),
+        hashed(precision="bfloat16"),
+        hashed(splits={**PROTOCOL["splits"], "test": [5, 6, 8]}),
+        hashed(evaluation={"recall_at": [1]}),
+    ]
+    assert len({hashed(), *changed}) == 6
+
+
+def test_method_hash_ignores_the_words_about_it():
+    first, second = (MethodConfig(loss="ProxyAnchorLoss", about=about) for about in "ab")
+    assert first.hash == second.hash
+    assert first.hash != MethodConfig(loss="ProxyAnchorLoss", loss_lr=0.1).hash
+
+
+def test_the_resolved_config_is_a_config(load):
+    config = load()
+    again = yaml.safe_load(yaml.safe_dump(config.model_dump()))
+    assert BenchmarkConfig.model_validate(again) == config

@@ -1,0 +1,34 @@
+"""What `pml-hyperbolic list` names."""
+
+from pml_hyperbolic.benchmark.cli import main
+from pml_hyperbolic.benchmark.listing import list_everything
+
+from .conftest import METHODS
+
+
+def section(text, title):
+    """The indented lines below a title."""
+    lines = text.splitlines()
+    start = lines.index(f"{title}:") + 1
+    end = next((i for i in range(start, len(lines)) if lines[i][:1] != " "), len(lines))
+    return [line.strip() for line in lines[start:end]]
+
+
+def test_everything_is_listed(config_file, write_config):
+    folder = config_file.parent
+    write_config(folder, methods={"hyp": {**METHODS["hyp"], "about": "Hyp, as published.\nMore."}})
+    text = list_everything(folder)
+    assert section(text, f"benchmarks in {folder}") == ["tiny.yaml: proxy_anchor, hier, chest"]
+    methods = section(text, f"methods in {folder / 'methods'}")
+    assert [line.split(":")[0] for line in methods] == sorted(METHODS)
+    assert "hyp: Hyp, as published." in methods
+    assert "digits" in section(text, "data sets")
+    assert "small_conv" in section(text, "backbones")
+    assert {"CHESTLoss", "HIERLoss", "ProxyAnchorLoss"} <= set(section(text, "losses"))
+    assert {"PoincareDistance", "PoincareSimilarity"} <= set(section(text, "distances"))
+    assert {"HIERRegularizer", "HypHCRegularizer"} <= set(section(text, "regularizers"))
+
+
+def test_an_empty_folder(tmp_path, capsys):
+    assert main(["list", str(tmp_path)]) == 0
+    assert section(capsys.readouterr().out, f"benchmarks in {tmp_path}") == ["(none)"]

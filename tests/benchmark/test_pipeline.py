@@ -1,0 +1,195 @@
+"""One run's parts: the same for all methods under one seed, except the loss."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pml_hyperbolic.benchmark.class_sampler import ClassSampler
+from pml_hyperbolic.benchmark.config import ProtocolConfig, load_benchmark
+from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.benchmark.pipeline import Pipeline, choose_device, space_sizes
+from pml_hyperbolic.benchmark.yaml_files import read_mapping
+
+from .conftest import METHODS, PROTOCOL
+
+SHIPPED = Path(__file__).resolve().parents[2] / "benchmark_configs"
+BENCHMARKS = sorted(file.name for file in SHIPPED.glob("*.yaml"))
+SHIPPED_METHODS = sorted(file.stem for file in (SHIPPED / "methods").glob("*.yaml"))
+SHORT = ["protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.evaluation.every=1"]
+
+
+def pipeline(load, name, seed=0, *overrides):
+    config = load(f"methods=[{name}]", *overrides)
+    return Pipeline(config.protocol, config.methods[name], name, seed)
+
+
+def weights(module):
+    return [value.clone() for value in module.state_dict().values()]
+
+
+def batches_seen(parts):
+    """Batches that two epochs of training feed to the trunk."""
+    seen = []
+    parts.models["trunk"].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    parts.trainer().train(num_epochs=2)
+    return seen
+
+
+def test_batches_and_start_are_the_same_for_all_methods(load):
+    names = ["proxy_anchor", "hier", "hyp", "chest"]
+    parts = {name: pipeline(load, name) for name in names}
+    trunks = [weights(parts[name].models["trunk"]) for name in names]
+    single = [weights(parts[name].models["embedder"]) for name in names[:-1]]
+    for others in (trunks, single):
+        assert all(
+            torch.equal(a, b) for other in others for a, b in zip(others[0], other, strict=True)
+        )
+    # HIER and CHEST draw random numbers at every step, ProxyAnchor draws none.
+    seen = [batches_seen(parts[name]) for name in names]
+    assert [len(batches) for batches in seen] == [8] * 4
+    assert not torch.equal(seen[0][0], seen[0][4])
+    for batches in seen[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(seen[0], batches, strict=True))
+
+
+def test_another_seed_is_another_run(load):
+    first, second = (pipeline(load, "proxy_anchor", seed) for seed in (0, 1))
+    for key in ("trunk", "embedder"):
+        pairs = zip(weights(first.models[key]), weights(second.models[key]), strict=True)
+        assert not all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(batches_seen(first)[0], batches_seen(second)[0])
+    assert [p.subsets["train"].generator.initial_seed() for p in (first, second)] == [0, 1]
+
+
+def test_the_global_state_does_not_matter(load):
+    parts = pipeline(load, "proxy_anchor")
+    torch.manual_seed(123)
+    again = pipeline(load, "proxy_anchor")
+    assert torch.equal(parts.loss.proxies, again.loss.proxies)
+
+
+def test_sampler_keeps_to_its_own_numbers():
+    def draw(before):
+        sampler = ClassSampler(torch.arange(30) % 3, 2, batch_size=4, steps=5, seed=7)
+        passes = []
+        for _ in range(2):
+            before()
+            passes.append(list(sampler))
+        return passes
+
+    import numpy as np
+
+    first = draw(lambda: None)
+    assert first == draw(lambda: np.random.rand(3))  # noqa: NPY002
+    assert first[0] != first[1]
+    batch = torch.tensor(first[0]).reshape(5, 2, 2) % 3
+    assert (batch[..., 0] == batch[..., 1]).all()
+
+
+def test_parameters_have_their_rates(load):
+    parts = pipeline(load, "chest", 0, "protocol.optimizer.head_lr=0.5")
+    rates = {name: o.param_groups[0]["lr"] for name, o in parts.optimizers.items()}
+    assert rates == {
+        "trunk_optimizer": 1e-3,
+        "embedder_optimizer": 0.5,
+        "metric_loss_optimizer": 0.01,
+    }
+    assert parts.sizes == {"euclidean": 4, "hyperbolic": 4}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ({}, [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ({"warmup_steps": 3}, [0.25, 0.5, 0.75, 1.0, 1.0]),
+        ({"shape": "cosine"}, [1.0, 0.8535533905932737, 0.5, 0.14644660940672627, 0.0]),
+        ({"shape": "cosine", "warmup_steps": 2}, [1 / 3, 2 / 3, 1.0, 0.5, 0.0]),
+    ],
+)
+def test_schedule(load, schedule, factors):
+    parts = pipeline(load, "proxy_anchor", 0, "protocol.epochs=2", "protocol.steps_per_epoch=2")
+    parts.protocol = ProtocolConfig(
+        **{**PROTOCOL, "epochs": 2, "steps_per_epoch": 2, "schedule": schedule}
+    )
+    assert [parts.lr_factor(step) for step in range(5)] == pytest.approx(factors)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["protocol.data=digit"], "protocol.data: no data set 'digit': did you mean 'digits'?"),
+        (["protocol.data={digits: {size: 3}}"], "digits: unknown argument 'size'"),
+        (["protocol.backbone=small_con"], "did you mean 'small_conv'?"),
+        (["protocol.backbone={small_conv: {widht: 3}}"], "did you mean 'width'?"),
+        (["protocol.backbone={small_conv: {width: 0}}"], "at least 1, got 0"),
+        (["protocol.backbone={small_conv: {in_channels: 3}}"], "known from the protocol"),
+        (["protocol.splits.test=[7, 12]"], r"splits.test: Digits has no classes \[12\]"),
+        (["protocol.embedding_size=9"], "9 cannot be shared equally by 2 spaces"),
+        (["protocol.optimizer.arguments.betass=[1, 2]"], "did you mean 'betas'?"),
+    ],
+)
+def test_what_is_refused(load, overrides, message):
+    with pytest.raises(InputError, match=message) as caught:
+        pipeline(load, "chest", 0, *overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_cuda_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="use auto or cpu"):
+        choose_device("cuda")
+
+
+def test_space_sizes_keep_their_order():
+    assert list(space_sizes(6, ["hyperbolic", "euclidean"], "x").items()) == [
+        ("hyperbolic", 3),
+        ("euclidean", 3),
+    ]
+
+
+def one_step(config, name):
+    parts = Pipeline(config.protocol, config.methods[name], name, config.protocol.seeds[0])
+    before = {key: weights(module) for key, module in parts.models.items()}
+    own = [p.detach().clone() for p in parts.loss.parameters()]
+    trainer = parts.trainer()
+    trainer.train(num_epochs=1)
+    for key, values in before.items():
+        pairs = zip(values, weights(parts.models[key]), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs)
+    assert all(not torch.equal(a, b) for a, b in zip(own, parts.loss.parameters(), strict=True))
+    assert all(p.isfinite().all() for m in parts.models.values() for p in m.parameters())
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_every_shipped_benchmark_takes_a_step(benchmark):
+    config = load_benchmark(SHIPPED / benchmark, SHORT)
+    for name in config.methods:
+        one_step(config, name)
+
+
+@pytest.mark.parametrize("method", SHIPPED_METHODS)
+def test_every_shipped_method_takes_a_step(method):
+    one_step(load_benchmark(SHIPPED / "digits.yaml", [*SHORT, f"methods=[{method}]"]), method)
+
+
+def test_shipped_files_are_found():
+    assert "digits.yaml" in BENCHMARKS
+    assert set(read_mapping(SHIPPED / "digits.yaml")["methods"]) <= set(SHIPPED_METHODS)
+    assert len(SHIPPED_METHODS) >= 7
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_keeps_the_dtypes(load, precision):
+    config = load(f"protocol.precision={precision}", *SHORT)
+    for name in config.methods:
+        one_step(config, name)
+        parts = Pipeline(config.protocol, config.methods[name], name, 0)
+        assert all(p.dtype == torch.float32 for p in parts.loss.parameters())
+
+
+def test_the_broken_method_builds(load):
+    # It must fail while running, not before: other tests rely on it.
+    assert "broken" in METHODS
+    assert pipeline(load, "broken").loss.fc.isfinite().all()
