@@ -41,8 +41,12 @@ class PoincareSimilarity(PoincareDistance):
         """The similarity that belongs to these geodesic distances."""
         if not self.bounded:
             return -distances
-        # Rounding gives -1.0000007 at the far end, which range-checking losses refuse.
-        return (1 - distances / (2 * self.clip_radius)).clamp(-1, 1)
+        one = distances.new_ones(())
+        similarities = torch.sub(one, distances, alpha=1 / (2 * self.clip_radius))
+        # Rounding gives -1.0000007 at the far end, which range-checking losses refuse. It has no
+        # part in the gradient.
+        with torch.no_grad():
+            return similarities.clamp_(-1, 1)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bounded={self.bounded}"

@@ -112,8 +112,8 @@ class _PairwiseDistance(torch.autograd.Function):
     sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x, and a gradient g to x becomes
     s g + k <g, v> v to v, with k = (ds/d|v|) / |v|.
 
-    All scalings sit on the sides of the products (the columns that ``_side`` makes), where both
-    squared norms ride along as two more coordinates. Kept for the backward pass is ``root`` =
+    All scalings are those of rows and columns (``_side``) around products with the raw rows, and
+    both squared norms enter as a product of rank two. Kept for the backward pass is ``root`` =
     sinh / sqrt(2), infinite where the products shall see no gradient: at distance 0, and for
     pairs whose gradient is refined. Tiles run along the longer side.
     """
@@ -130,12 +130,13 @@ class _PairwiseDistance(torch.autograd.Function):
         out, kept = (distance.T, root.T) if flip else (distance, root)
         close = []
         with full_precision(x):
-            left = _augmented(few, -4 * c * side[:, 2:3], 2 * c * side[:, :2])
+            left = few * (-4 * c * side[:, 2:3])
+            columns = 2 * c * side[:, :2]
             right_columns = long_side[:, :2].flip(1)
-            for part in _tiles(few, many):
+            for part in _tiles(len(many), len(few), x.device):
                 tile, tile_root = out[:, part], kept[:, part] if keep else None
-                right = _augmented(many[part], long_side[part, 2:3], right_columns[part])
-                torch.mm(left, right.T, out=tile)  # w
+                torch.mm(left, many[part].T, out=tile).mul_(long_side[part, 2])
+                tile.addmm_(columns, right_columns[part].T)  # w
                 sides = (few, many[part], side, long_side[part])
                 found = _find_close(tile, side, right_columns[part], c, refine)
                 tile_root = torch.addcmul(tile, tile, tile, value=0.5, out=tile_root).sqrt_()
@@ -176,20 +177,21 @@ class _PairwiseDistance(torch.autograd.Function):
             side, long_side = _ordered(flip, side_x, side_y)
             wants_few, wants_many = _ordered(flip, *ctx.needs_input_grad[:2])
             grad, root = (grad.T, root.T) if flip else (grad, root)
-            left = _augmented(few, side[:, 2:3], side[:, :2])
-            pull = torch.zeros_like(left)
+            left = torch.cat([few * side[:, 2:3], side[:, :2]], dim=1)
+            pull, sums = torch.zeros_like(few), few.new_zeros(len(few), 2)
             grad_few = torch.empty_like(few) if wants_few else None
             grad_many = torch.empty_like(many) if wants_many else None
-            for part in _tiles(few, many):
+            for part in _tiles(len(many), len(few), x.device):
                 near = grad[:, part] / root[:, part]
-                if wants_few:
-                    columns = long_side[part, :2]
-                    pull.addmm_(near, _augmented(many[part], long_side[part, 2:3], columns))
                 if wants_many:
-                    tile_pull = _product_like(many, near.T, left)
-                    _combine(tile_pull, many[part], long_side[part], ctx.c, out=grad_many[part])
+                    to_many = _product_like(many, near.T, left)
+                    toward, more = to_many[:, :-2], to_many[:, -2:]
+                    _combine(toward, more, many[part], long_side[part], ctx.c, out=grad_many[part])
+                if wants_few:
+                    sums.addmm_(near, long_side[part, :2])
+                    pull.addmm_(near.mul_(long_side[part, 2]), many[part])
             if wants_few:
-                _combine(pull, few, side, ctx.c, out=grad_few)
+                _combine(pull, sums, few, side, ctx.c, out=grad_few)
             sides = (few, many, side, long_side)
             _add_close_pairs(grad_few, grad_many, grad, *sides, pairs, ctx.c)
         return *_ordered(flip, grad_few, grad_many), *nothing
@@ -310,16 +312,16 @@ def _join(close, empty):
     return tuple(torch.cat(parts) for parts in zip(*close, strict=True))
 
 
-def _combine(pull, v, side, c, out):
-    """The gradient to rows v of a side, from ``pull`` = sums over the other of p b (y, |y|^2, 1).
+def _combine(toward, sums, v, side, c, out):
+    """The gradient to rows v of a side, from sums over the other of p b y and of p b (|y|^2, 1).
 
     To the point x: sqrt(8c) a [x (sum p b + c a sum p b |x-y|^2) - sum p b y]. The sum with
     |x-y|^2 comes from the same product instead of a pass over the matrix; its rounding error is
     c a |x|^2 times the other terms'.
     """
-    toward, squares, total = pull[:, :-2], pull[:, -2:-1], pull[:, -1:]
+    squares, total = sums[:, :1], sums[:, 1:]
     a, scaled_a = side[:, 1:2], math.sqrt(8 * c) * side[:, 2:3]
-    inner = torch.linalg.vecdot(v, toward).unsqueeze(1)
+    inner = torch.mul(v, toward, out=out).sum(1, keepdim=True)
     if side.shape[1] == 3:
         own = scaled_a * a * (total + c * (squares - 2 * inner))
     else:
@@ -349,8 +351,7 @@ def _plain_distances(x, y, c, clip_radius, same):
 def _side(v, c, clip_radius):
     """Row scalars of raw rows v: a|x|^2, a, a s of the points x = s v, and for tangent vectors
     s, k and |v|^2 too, from float64 norms where there are any."""
-    norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
-    norm = torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
+    norm = _norms(v, near_boundary=clip_radius is None)
     square = norm.square()
     if clip_radius is None:
         a = 1 / (1 - c * square)
@@ -363,28 +364,27 @@ def _side(v, c, clip_radius):
     return torch.cat(columns, dim=1).to(v.dtype)
 
 
-def _augmented(v, scale, more):
-    """(N, D + 2): rows v scaled, then the two columns ``more``, without an intermediate copy."""
-    out = _new_like(v, len(v), v.shape[1] + 2)
-    torch.mul(v, scale, out=out[:, :-2])
-    out[:, -2:] = more
-    return out
-
-
-def _new_like(v, rows, columns):
-    """An empty (rows, columns) matrix in the memory order of v: PML keeps proxies as columns."""
-    return v.new_empty(columns, rows).T if v.stride(0) < v.stride(1) else v.new_empty(rows, columns)
+def _norms(v, near_boundary):
+    """(N, 1) row norms, in float64 where there is any."""
+    if v.device.type == "cpu" and not near_boundary:
+        # Float32 is enough for a tangent vector's norm, unless its square overflows.
+        norm = torch.linalg.vector_norm(v, dim=1, keepdim=True).double()
+        if torch.isfinite(norm).all():
+            return norm
+    norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
+    return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
 
 
 def _product_like(v, left, right):
-    """left @ right in the memory order of v."""
+    """left @ right in the memory order of v: PML keeps proxies as columns of a parameter."""
     return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
 
 
-def _tiles(few, many):
-    entries = _TILE_ENTRIES_CPU if few.device.type == "cpu" else _TILE_ENTRIES_OTHER
-    step = max(1, entries // max(1, len(few)))
-    return [slice(start, start + step) for start in range(0, len(many), step)]
+def _tiles(rows, width, device):
+    """Slices of a (rows, width) matrix small enough to be worked on at a time."""
+    entries = _TILE_ENTRIES_CPU if device.type == "cpu" else _TILE_ENTRIES_OTHER
+    step = max(1, entries // max(1, width))
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _ordered(flip, first, second):

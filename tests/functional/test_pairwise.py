@@ -128,6 +128,13 @@ def test_beyond_the_boundary_everything_is_finite():
     assert torch.isfinite(x.grad).all()
 
 
+def test_vectors_whose_squares_overflow_are_clipped():
+    far = torch.tensor([[3e30, 4e30], [0.6, 0.8]])
+    near = torch.tensor([[0.3, -0.2]])
+    overflowing, plain = tangent_cdist(far, near, c=C, clip_radius=1.0)
+    torch.testing.assert_close(overflowing, plain)
+
+
 def test_one_tensor_has_a_zero_diagonal_and_both_gradients():
     x = torch.randn(30, 6, dtype=torch.float64, requires_grad=True)
     distances = tangent_cdist(x, x, c=C, clip_radius=CLIP_RADIUS)
