@@ -15,6 +15,7 @@ from pml_hyperbolic.functional import (
     reciprocal_neighbor_triplets,
     to_poincare_ball,
 )
+from pml_hyperbolic.functional.hierarchy import hierarchical_triplet_losses
 from tests.dispatch import Dispatched
 from tests.references import hier, hyphc
 from tests.references import lca_depth as numeric
@@ -148,29 +149,50 @@ SMALL_DISTANCES = torch.tensor(
 
 def test_sampled_ancestors_have_the_gumbel_distribution():
     # With a margin this large every hinge is active, so one triplet's loss tells its (a, b).
-    margin, temperature, draws = 10.0, 0.2, 6000
+    margin, temperature, draws = 10.0, 0.2, 300_000
     d, triplet = SMALL_DISTANCES, (0, 1, 2)
     p, q = ancestor_probabilities(d, triplet, temperature)
-    expected, outcome_of = {}, {}
+    expected = {}
     for a in range(4):
         for b in range(4):
             value = round(loss_of_ancestors(d, triplet, a, b, margin), 9)
             expected[value] = expected.get(value, 0.0) + float(p[a] * q[b])
-            outcome_of[value] = (a, b)
     assert len(expected) == 13  # twelve ordered pairs and a = b: all told apart
-    generator = torch.Generator().manual_seed(0)
-    counts = dict.fromkeys(expected, 0)
-    for _ in range(draws):
-        loss = hierarchical_triplet_loss(
-            d,
-            torch.tensor([[0], [1], [2]]),
-            margin=margin,
-            temperature=temperature,
-            generator=generator,
-        )
-        counts[round(loss.item(), 9)] += 1
+    losses = hierarchical_triplet_losses(
+        d,
+        torch.tensor([[0], [1], [2]]).expand(3, draws),
+        margin=margin,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(0),
+    )
+    values, counts = losses.mul(1e9).round().unique(return_counts=True)
+    counts = {round(v / 1e9, 9): n for v, n in zip(values.tolist(), counts.tolist(), strict=True)}
+    assert counts.keys() == expected.keys()
     chi_square = sum((counts[v] - draws * p) ** 2 / (draws * p) for v, p in expected.items())
     assert chi_square < 32.9  # 0.999 quantile of chi-square with 12 degrees of freedom
+
+
+@pytest.mark.parametrize(("margin", "temperature"), [(0.1, 0.1), (0.5, 1.0)])
+def test_sampled_gradients_have_the_distribution_of_injected_gumbel_noise(margin, temperature):
+    stats = pytest.importorskip("scipy.stats")
+    draws, proxies = 100_000, SMALL_DISTANCES.shape[1]
+    # Each triplet has rows of its own, so that its gradient can be told from the others'.
+    rows = torch.arange(3 * draws).view(draws, 3).T
+
+    def gradients(**options):
+        d = SMALL_DISTANCES.repeat(draws, 1).requires_grad_()
+        settings = {"margin": margin, "temperature": temperature, **options}
+        hierarchical_triplet_losses(d, rows, **settings).sum().backward()
+        return d.grad.view(draws, 3, proxies)
+
+    sampled = gradients(generator=torch.Generator().manual_seed(0))
+    injected = gradients(gumbel_noise=tuple(gumbel(2, draws, proxies)))
+    for row in range(3):
+        for proxy in range(proxies):
+            ours, theirs = (g[:, row, proxy].numpy() for g in (sampled, injected))
+            assert stats.ks_2samp(ours, theirs).pvalue > 1e-4
+            spread = math.sqrt((ours.var() + theirs.var()) / draws)
+            assert abs(ours.mean() - theirs.mean()) <= 4.5 * spread
 
 
 @pytest.mark.parametrize(("margin", "temperature"), [(0.1, 0.1), (0.5, 1.0)])
