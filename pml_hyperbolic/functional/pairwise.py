@@ -96,9 +96,7 @@ def _distances(x, y, c, clip_radius, refine):
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
     x = x.to(dtype)
     y = x if same else y.to(dtype)
-    if torch.compiler.is_compiling():
-        with full_precision(x):
-            return _plain_distances(x, y, c, clip_radius, same)
+    refine = refine and not torch.compiler.is_compiling()
     keep = torch.is_grad_enabled()
     distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine, keep)
     return distance
@@ -124,7 +122,7 @@ class _PairwiseDistance(torch.autograd.Function):
         side_y = side_x.clone() if same else _side(y, c, clip_radius)
         distance = x.new_empty(len(x), len(y))
         root = torch.empty_like(distance) if keep else x.new_empty(0, 0)
-        flip = len(x) > len(y)
+        flip = _tiles_run_along_x(x, y)
         few, many = _ordered(flip, x, y)
         side, long_side = _ordered(flip, side_x, side_y)
         out, kept = (distance.T, root.T) if flip else (distance, root)
@@ -172,7 +170,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 wanted = [v for v in (x, y) if v.requires_grad]
                 found = iter(torch.autograd.grad(plain, wanted, grad, create_graph=True))
                 return *(next(found) if v.requires_grad else None for v in (x, y)), *nothing
-            flip = len(x) > len(y)
+            flip = _tiles_run_along_x(x, y)
             few, many = _ordered(flip, x, y)
             side, long_side = _ordered(flip, side_x, side_y)
             wants_few, wants_many = _ordered(flip, *ctx.needs_input_grad[:2])
@@ -332,7 +330,7 @@ def _combine(toward, sums, v, side, c, out):
 
 
 def _plain_distances(x, y, c, clip_radius, same):
-    """The same in plain operations: for compilers, which fuse them, and for second derivatives."""
+    """The same in plain operations, for second derivatives."""
     if clip_radius is not None:
         limit = None if math.isinf(clip_radius) else clip_radius
         x, y = (to_poincare_ball(v, c=c, clip_radius=limit) for v in (x, y))
@@ -366,7 +364,7 @@ def _side(v, c, clip_radius):
 
 def _norms(v, near_boundary):
     """(N, 1) row norms, in float64 where there is any."""
-    if v.device.type == "cpu" and not near_boundary:
+    if v.device.type == "cpu" and not near_boundary and not torch.compiler.is_compiling():
         # Float32 is enough for a tangent vector's norm, unless its square overflows.
         norm = torch.linalg.vector_norm(v, dim=1, keepdim=True).double()
         if torch.isfinite(norm).all():
@@ -380,8 +378,18 @@ def _product_like(v, left, right):
     return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
 
 
+def _tiles_run_along_x(x, y):
+    """Whether x is the longer side; without tiles, for a compiler, it makes no difference."""
+    return len(x) > len(y) and not torch.compiler.is_compiling()
+
+
 def _tiles(rows, width, device):
-    """Slices of a (rows, width) matrix small enough to be worked on at a time."""
+    """Slices of a (rows, width) matrix small enough to be worked on at a time.
+
+    A compiler gets the whole, and cuts it up by itself.
+    """
+    if torch.compiler.is_compiling():
+        return [slice(0, rows)]
     entries = _TILE_ENTRIES_CPU if device.type == "cpu" else _TILE_ENTRIES_OTHER
     step = max(1, entries // max(1, width))
     return [slice(start, start + step) for start in range(0, rows, step)]
@@ -393,7 +401,7 @@ def _ordered(flip, first, second):
 
 def _has_zero(root):
     """Whether a tile may hold a zero: looked up on the CPU, assumed where that synchronises."""
-    if root.device.type != "cpu" or not root.numel():
+    if root.device.type != "cpu" or torch.compiler.is_compiling() or not root.numel():
         return True
     return not bool(root.amin() > 0)
 

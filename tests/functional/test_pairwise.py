@@ -215,3 +215,28 @@ def test_bad_input(x, y, arguments, word):
     with pytest.raises(ValueError, match=r".") as caught:
         tangent_cdist(torch.zeros(x), torch.zeros(y), **{"c": 0.1, **arguments})
     assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+def test_compiles_to_one_graph_without_changing_values(kind):
+    def traced(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    graphs = []
+    generator = torch.Generator().manual_seed(0)
+    x, y = (vectors(n, 6, kind, generator, False).float().requires_grad_() for n in (9, 7))
+    weights = torch.randn(9, 7, generator=generator)
+    # Without refinement: a compiler cannot look at the distances to choose pairs.
+    plain = tangent_cdist if kind == "tangent" else poincare_cdist
+    options = {"c": C, "refine": False} | (
+        {"clip_radius": CLIP_RADIUS} if kind == "tangent" else {}
+    )
+    eager = plain(x, y, **options)
+    expected = torch.autograd.grad(eager, (x, y), weights)
+    compiled = torch.compile(fast, backend=traced, fullgraph=True)(kind, x, y)
+    torch.testing.assert_close(compiled, eager)
+    found = torch.autograd.grad(compiled, (x, y), weights)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert len(graphs) == 1
