@@ -293,7 +293,12 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
     for override in overrides or []:
         _apply_override(content, override)
     names = content.get("methods")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if names is None and "loss" in content:
+        raise InputError(
+            f"{path} is a method: give the benchmark that names it, such as "
+            f"benchmark_configs/digits.yaml"
+        )
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
     if len(set(names)) != len(names):
         raise InputError(f"{path}: methods must differ from each other, got {names}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from .backbones import BACKBONES
 from .config import METHOD_FOLDER
 from .datasets import DATASETS
+from .errors import InputError
 from .registry import REGISTRY
 from .yaml_files import read_mapping
 
@@ -12,13 +13,8 @@ from .yaml_files import read_mapping
 def list_everything(folder: Path) -> str:
     """Registered names, and the configs and methods in a folder."""
     sections = {
-        f"benchmarks in {folder}": [
-            f"{file.name}: {', '.join(map(str, read_mapping(file).get('methods') or []))}"
-            for file in sorted(folder.glob("*.yaml"))
-        ],
-        f"methods in {folder / METHOD_FOLDER}": [
-            _first_line(file) for file in sorted((folder / METHOD_FOLDER).glob("*.yaml"))
-        ],
+        f"benchmarks in {folder}": _files(folder, _method_names),
+        f"methods in {folder / METHOD_FOLDER}": _files(folder / METHOD_FOLDER, _about),
         "data sets": sorted(DATASETS),
         "backbones": sorted(BACKBONES),
         "losses": sorted(REGISTRY["loss"]),
@@ -33,6 +29,20 @@ def list_everything(folder: Path) -> str:
     )
 
 
-def _first_line(file):
-    about = str(read_mapping(file).get("about", "")).strip().split("\n")[0]
-    return f"{file.stem}: {about}" if about else file.stem
+def _files(folder, describe):
+    """One line a YAML file; one that cannot be read does not hide the others."""
+    lines = []
+    for file in sorted(folder.glob("*.yaml")):
+        try:
+            lines.append(f"{file.stem}: {describe(read_mapping(file))}".removesuffix(": "))
+        except InputError as error:
+            lines.append(f"{file.stem}: cannot be used: {error}")
+    return lines
+
+
+def _method_names(content):
+    return ", ".join(map(str, content.get("methods") or []))
+
+
+def _about(content):
+    return str(content.get("about", "")).strip().split("\n")[0]

@@ -118,6 +118,27 @@ class Pipeline:
             **hooks,
         )
 
+    def try_loss(self) -> None:
+        """One loss with its gradient, of random embeddings.
+
+        Raises:
+            InputError: it does not work, for whatever reason.
+        """
+        sampler = self.protocol.sampler
+        labels = torch.arange(sampler.batch_size, device=self.device) // sampler.samples_per_class
+        embeddings = torch.randn(
+            sampler.batch_size, self.protocol.embedding_size, device=self.device
+        ).requires_grad_()
+        try:
+            mined = None if self.miner is None else self.miner(embeddings.detach(), labels)
+            self.loss(embeddings, labels, mined).backward()
+        # PML asserts and looks things up in whatever way.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"{self.name}: its loss fails on a batch of random embeddings: {reason}"
+            ) from error
+
     def tester(self, **hooks):
         """A tester that scores each space in its own geometry; ``hooks`` as PML's testers."""
         return make_tester(

@@ -12,13 +12,23 @@ from .. import losses as our_losses
 from .. import regularizers as our_regularizers
 from .errors import InputError, nearest
 
+# They wrap other losses in ways that a method expresses by its own keys, or take other batches.
+_NOT_FOR_CONFIGS = {
+    "EmbeddingsAlreadyPackagedAsTriplets",
+    "MultipleLosses",
+    "SelfSupervisedLoss",
+}
+
 
 def _classes(*modules):
     return {
         name: value
         for module in modules
         for name, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, torch.nn.Module)
+        if inspect.isclass(value)
+        and issubclass(value, torch.nn.Module)
+        and name not in _NOT_FOR_CONFIGS
+        and not name.startswith("Base")
     }
 
 
@@ -123,7 +133,10 @@ def call(
         ArithmeticError,
         RuntimeError,
     ) as error:
-        reason = " ".join(str(error).split()) or f"{type(error).__name__} in its constructor"
+        reason = " ".join(str(error).split()) or (
+            "it refuses these arguments without a word; a loss made for similarities wants "
+            "distance: PoincareSimilarity"
+        )
         raise InputError(f"{where}: {reason}") from error
 
 

@@ -12,15 +12,17 @@ from pytorch_metric_learning.utils.logging_presets import HookContainer
 from .evaluation import clip_saturation, space_metrics
 from .files import write_atomically
 
-_SATURATED = (
-    "all %s are at the clip radius (saturation 1.0 at %s): they lie on one sphere, where "
-    "hyperbolic ranking equals cosine ranking. To let radii differ, set the method's "
-    "head.initial_radius to about half the clip radius"
-)
-_POINTS = {
-    "embedding_saturation": "embeddings",
-    "proxy_saturation": "proxies",
-    "validation_saturation": "validation embeddings",
+# What is at the clip radius -> how to let radii differ again.
+_SATURATED = {
+    "embeddings": (
+        "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
+        "where hyperbolic ranking equals cosine ranking; set the method's head.initial_radius to "
+        "about half the clip radius"
+    ),
+    "proxies": (
+        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions count; "
+        "to let their radii differ, lower their learning rate"
+    ),
 }
 
 
@@ -66,7 +68,7 @@ class RunHooks(HookContainer):
         self.best_scores: dict[str, dict[str, float]] = {}
         self.saturation: dict[str, float] = {}
         self._columns: dict[str, list[str]] = {}
-        self._saturation_said = False
+        self._saturation_said: set[str] = set()
 
     def end_of_iteration_hook(self, trainer) -> None:
         """Record this step, every ``log_interval`` steps."""
@@ -163,10 +165,11 @@ class RunHooks(HookContainer):
         return values
 
     def _say_saturation(self, when):
-        full = [_POINTS[name] for name, value in self.saturation.items() if value == 1.0]
-        if full and not self._saturation_said:
-            self._saturation_said = True
-            self.log.warning(_SATURATED, " and ".join(full), when)
+        for name, value in self.saturation.items():
+            points = "proxies" if name == "proxy_saturation" else "embeddings"
+            if value == 1.0 and points not in self._saturation_said:
+                self._saturation_said.add(points)
+                self.log.warning(_SATURATED[points], when)
 
     def _record(self, group, iteration, values):
         columns = self._columns.setdefault(group, list(values))

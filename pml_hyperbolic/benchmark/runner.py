@@ -51,13 +51,13 @@ class Outcome:
 
 
 def check_benchmark(config: BenchmarkConfig) -> None:
-    """Build every method of a benchmark as a run would, without training.
+    """Build every method of a benchmark as a run would, and try its loss on random embeddings.
 
     Raises:
         InputError: naming the method, the key and how to mend it.
     """
     for name, method in config.methods.items():
-        Pipeline(config.protocol, method, name, config.protocol.seeds[0])
+        Pipeline(config.protocol, method, name, config.protocol.seeds[0]).try_loss()
 
 
 def run_benchmark(
@@ -90,7 +90,12 @@ def run_benchmark(
     check_benchmark(config)
     folder = output / config.name
     tasks, finished = _plan(config, folder, tensorboard)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another --output"
+        ) from None
     stored = {**config.model_dump(), "protocol_hash": config.protocol.hash}
     write_text(folder / BENCHMARK_FILE, dump_yaml(stored))
     if finished:

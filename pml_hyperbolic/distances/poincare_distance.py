@@ -60,6 +60,9 @@ class PoincareDistance(BaseDistance):
         if inputs not in ("tangent", "ball"):
             raise ValueError(f'inputs must be "tangent" or "ball", got {inputs!r}')
         _refuse_base_arguments(type(self).__name__, kwargs)
+        power = kwargs.get("power", 1)
+        if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
+            raise ValueError(f"{type(self).__name__} needs a finite power > 0, got {power!r}")
         super().__init__(normalize_embeddings=False, **kwargs)
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
@@ -80,6 +83,11 @@ class PoincareDistance(BaseDistance):
             if self.inputs == "ball" or self.collect_stats or own_matrix:
                 return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
             self.check_shapes(query_emb, ref_emb)
+            if query_emb.shape[1] != ref_emb.shape[1]:
+                raise ValueError(
+                    f"{type(self).__name__} takes (N, D) queries and (M, D) references, got "
+                    f"{tuple(query_emb.shape)} and {tuple(ref_emb.shape)}"
+                )
             for embeddings in (query_emb,) if ref_emb is query_emb else (query_emb, ref_emb):
                 check_finite(type(self).__name__, embeddings)
             geodesics = tangent_cdist(query_emb, ref_emb, c=self.c, clip_radius=self.clip_radius)

@@ -150,7 +150,8 @@ def has_float64(device: torch.device) -> bool:
 
 def check_curvature(c: float) -> None:
     """Raise ValueError unless ``c`` is a positive finite number."""
-    if not (isinstance(c, (int, float)) and math.isfinite(c) and c > 0):
+    is_number = isinstance(c, (int, float)) and not isinstance(c, bool)
+    if not (is_number and math.isfinite(c) and c > 0):
         raise ValueError(f"curvature c must be a finite number > 0, got {c!r}")
 
 

@@ -80,8 +80,15 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         weights = (euclidean_weight, hyperbolic_weight, hierarchy_weight)
         if not all(math.isfinite(w) and w >= 0 for w in weights):
             raise ValueError(f"CHESTLoss needs finite weights >= 0, got {weights}")
-        if not gamma > 0:
-            raise ValueError(f"CHESTLoss needs gamma > 0, got {gamma}")
+        if not any(weights):
+            raise ValueError(
+                "CHESTLoss needs a weight > 0, got three zeros: it would learn nothing"
+            )
+        for argument, value in (("la", la), ("gamma", gamma)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"CHESTLoss needs a finite {argument} > 0, got {value}")
+        if not (math.isfinite(margin) and margin >= 0):
+            raise ValueError(f"CHESTLoss needs a finite margin >= 0, got {margin}")
         if distance is not None and not isinstance(distance, PoincareSimilarity):
             raise ValueError(
                 f"CHESTLoss needs a similarity on the Poincare ball, got "
@@ -106,7 +113,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
             weight_init_func=c_f.TorchInitWrapper(torch.nn.init.normal_, std=spread),
             **soft_triple,
         )
-        self.hierarchy = hierarchy_regularizer or HypHCRegularizer(
+        self.hierarchy = self._checked(hierarchy_regularizer) or HypHCRegularizer(
             similarity=self._euclidean_proxy_similarity, distance=self.distance
         )
         self.add_to_recordable_attributes(
@@ -127,6 +134,9 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         """The loss of embeddings (N, D_E + D_H) with labels (N,); the rest as PML's base class."""
         check_embeddings("CHESTLoss", embeddings, self.euclidean_size + self.hyperbolic_size)
         c_f.labels_required(labels)
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise ValueError(f"CHESTLoss needs integer labels, got {labels.dtype}")
+        labels = labels.long()
         if labels.device.type == "cpu" and len(labels):
             lowest, highest = int(labels.min()), int(labels.max())
             if lowest < 0 or highest >= self.num_classes:
@@ -187,6 +197,22 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         """The Euclidean (N, D_E) and the hyperbolic (N, D_H) part of embeddings."""
         return embeddings.split([self.euclidean_size, self.hyperbolic_size], dim=1)
 
+    def _checked(self, regularizer):
+        if regularizer is None:
+            return None
+        if not isinstance(regularizer, HypHCRegularizer):
+            raise ValueError(
+                f"CHESTLoss takes a HypHCRegularizer as hierarchy_regularizer, got "
+                f"{type(regularizer).__name__}"
+            )
+        own, other = ((d.c, d.clip_radius) for d in (self.distance, regularizer.distance))
+        if own != other:
+            raise ValueError(
+                f"hierarchy_regularizer must share the loss's geometry, (c, clip_radius) = {own}, "
+                f"got {other}: give both one distance object"
+            )
+        return regularizer
+
     def get_default_distance(self) -> PoincareSimilarity:
         return PoincareSimilarity()
 
@@ -194,7 +220,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         return ["euclidean_loss", "hyperbolic_loss", "hierarchy_loss"]
 
     def _soft_triple_part(self, soft_triple, weight, embeddings, labels, indices_tuple):
-        if weight == 0:
+        if weight == 0 or len(embeddings) == 0:
             return self.zero_loss()
         part = soft_triple.compute_loss(embeddings, labels, indices_tuple, embeddings, labels)
         return {**part["loss"], "losses": part["loss"]["losses"] * weight}

@@ -49,6 +49,10 @@ class HypHCRegularizer(BaseRegularizer):
         if not temperature > 0:
             raise ValueError(f"HypHCRegularizer needs temperature > 0, got {temperature}")
         check_count("HypHCRegularizer", "num_triplets", num_triplets)
+        if similarity is not None and not callable(similarity):
+            raise ValueError(
+                f"HypHCRegularizer needs a callable similarity (i, j) -> (T,), got {similarity!r}"
+            )
         if distance is not None and not isinstance(distance, PoincareDistance):
             raise ValueError(
                 f"HypHCRegularizer works on the Poincare ball, got {type(distance).__name__}: "
@@ -79,7 +83,8 @@ class HypHCRegularizer(BaseRegularizer):
                 corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
                 loss = hyphc_loss_of_corners(corners, weights, **settings)
             else:
-                check_finite(type(self).__name__, corners)
+                if corners.device.type == "cpu" and not torch.isfinite(corners.detach().sum()):
+                    check_finite(type(self).__name__, x)
                 settings["clip_radius"] = self.distance.clip_radius
                 corners = corners.unflatten(0, (-1, 3))
                 loss = hyphc_loss_of_tangents(corners, weights, **settings)

@@ -15,7 +15,8 @@ class SubLossRecordsMixin:
     """Keeps each sub-loss and the clip saturation of the last forward pass as attributes.
 
     ``sub_losses`` maps sub-loss names to detached scalars (means, before any custom reducer);
-    ``embedding_saturation`` and ``proxy_saturation`` are the fractions at the clip radius. With
+    ``embedding_saturation`` and ``proxy_saturation`` are the fractions at the clip radius (None
+    before the first forward pass). With
     ``collect_stats`` all of them are recordable statistics and plain floats, which synchronises
     CUDA; without, they are tensors and cost no synchronisation.
     """
@@ -27,6 +28,8 @@ class SubLossRecordsMixin:
             list_of_names=[*self._sub_loss_names(), "embedding_saturation", "proxy_saturation"],
             is_stat=True,
         )
+        if not self.collect_stats:
+            self.embedding_saturation = self.proxy_saturation = None
 
     def record_parts(
         self,

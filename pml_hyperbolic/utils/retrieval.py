@@ -214,8 +214,8 @@ class PoincareKNN:
         count += 0 if added is None else len(added)
         if count == 0:
             raise ValueError(
-                "there are no references to search: pass reference=, or use reset_before=False "
-                "and train() or add()"
+                "there are no references to search: pass reference=, or, to search what train() or "
+                "add() has stored, use PoincareKNN(distance, reset_before=False, reset_after=False)"
             )
         if ref_includes_query and len(query) > count:
             raise ValueError(

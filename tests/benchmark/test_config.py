@@ -114,7 +114,7 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.backbone={small_conv: {}, other: {}}"], "expected Name or"),
         (["name=../elsewhere"], "should match pattern"),
         (["methods=[chest, chest]"], "must differ"),
-        (["methods=[]"], "at least 1 item"),
+        (["methods=[]"], "methods must be a list"),
         (["methods=chest"], "list of method names, got 'chest'"),
         (["methods=[chst]"], "no method 'chst'.*did you mean 'chest'?"),
         (["protocol.epochs"], "an override is key=value.*got 'protocol.epochs'"),

@@ -18,7 +18,7 @@ def test_everything_is_listed(config_file, write_config):
     folder = config_file.parent
     write_config(folder, methods={"hyp": {**METHODS["hyp"], "about": "Hyp, as published.\nMore."}})
     text = list_everything(folder)
-    assert section(text, f"benchmarks in {folder}") == ["tiny.yaml: proxy_anchor, hier, chest"]
+    assert section(text, f"benchmarks in {folder}") == ["tiny: proxy_anchor, hier, chest"]
     methods = section(text, f"methods in {folder / 'methods'}")
     assert [line.split(":")[0] for line in methods] == sorted(METHODS)
     assert "hyp: Hyp, as published." in methods
@@ -27,6 +27,21 @@ def test_everything_is_listed(config_file, write_config):
     assert {"CHESTLoss", "HIERLoss", "ProxyAnchorLoss"} <= set(section(text, "losses"))
     assert {"PoincareDistance", "PoincareSimilarity"} <= set(section(text, "distances"))
     assert {"HIERRegularizer", "HypHCRegularizer"} <= set(section(text, "regularizers"))
+
+
+def test_a_broken_file_hides_no_other(config_file):
+    folder = config_file.parent / "methods"
+    sound = [file.stem for file in folder.glob("*.yaml")]
+    (folder / "broken.yaml").write_text("")
+    methods = section(list_everything(config_file.parent), f"methods in {folder}")
+    assert {line.split(":")[0] for line in methods} == {*sound, "broken"}
+    assert any(line.startswith("broken: cannot be used: ") for line in methods)
+
+
+def test_only_what_a_method_can_use_is_listed(config_file):
+    lines = list_everything(config_file.parent).splitlines()
+    assert not any(line.strip().startswith("Base") for line in lines)
+    assert "  MultipleLosses" not in lines
 
 
 def test_an_empty_folder(tmp_path, capsys):

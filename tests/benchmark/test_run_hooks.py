@@ -81,7 +81,7 @@ def test_columns_never_change(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "said"), [("hier", "all embeddings"), ("hyp", "all validation embeddings")]
+    ("method", "said"), [("hier", "all embeddings"), ("hyp", "all embeddings")]
 )
 def test_full_saturation_is_said_once(tmp_path, load, method, said):
     # Without initial_radius tangent norms start near sqrt(16) = 4, beyond the clip radius.

@@ -161,6 +161,22 @@ def test_a_wrong_method_is_refused_before_anything_runs(go, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_loss_that_fails_is_refused_before_anything_runs(go, tmp_path, monkeypatch):
+    def broken(self, embeddings, *args, **kwargs):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("pytorch_metric_learning.losses.ProxyAnchorLoss.forward", broken)
+    with pytest.raises(InputError, match=r"proxy_anchor: .* random embeddings: no such thing"):
+        go()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(load, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot make the folder .*--output"):
+        run_benchmark(load(), tmp_path / "file", show_progress=False)
+
+
 def test_another_protocol_in_the_same_folder_is_refused(tiny, tmp_path, load):
     folder = copied(tiny, tmp_path)
     with pytest.raises(InputError, match=r"runs of another protocol.*name=\.\.\. or --output"):

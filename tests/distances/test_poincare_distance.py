@@ -277,3 +277,9 @@ def test_a_refused_call_changes_nothing():
     with pytest.raises(ValueError, match="NaN or infinite"):
         distance.pairwise_distance(tangents(), tangents() * math.nan)
     assert vars(distance) == before
+
+
+@pytest.mark.parametrize("power", [0, -1, math.nan, "2"])
+def test_a_power_that_makes_no_distance_is_refused(power):
+    with pytest.raises(ValueError, match="power > 0"):
+        PoincareDistance(power=power)

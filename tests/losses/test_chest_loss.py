@@ -452,3 +452,36 @@ def test_memory_grows_with_batch_times_proxies_and_proxies_times_dimensions_only
     proxies = 2 * classes
     assert done.largest <= max(batch * proxies, proxies * (size + 2), 6000 * size)
     assert done.largest < proxies * proxies / 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"la": math.nan}, "la"),
+        ({"la": -1}, "la"),
+        ({"margin": -0.1}, "margin"),
+        ({"euclidean_weight": 0, "hyperbolic_weight": 0, "hierarchy_weight": 0}, "three zeros"),
+        ({"hierarchy_regularizer": "HypHC"}, "HypHCRegularizer"),
+        (
+            {"hierarchy_regularizer": HypHCRegularizer(distance=PoincareDistance(c=9))},
+            "one distance object",
+        ),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(arguments, word):
+    with pytest.raises(ValueError, match=word):
+        CHESTLoss(3, 4, 4, **arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_labels_must_be_integers(dtype):
+    with pytest.raises(ValueError, match="integer labels"):
+        CHESTLoss(3, 4, 4)(torch.randn(2, 8), torch.zeros(2, dtype=dtype))
+
+
+def test_an_empty_batch_gives_a_finite_loss_that_backpropagates():
+    embeddings = torch.randn(0, 8, requires_grad=True)
+    loss = CHESTLoss(3, 4, 4)(embeddings, torch.zeros(0, dtype=torch.long))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert embeddings.grad.shape == (0, 8)

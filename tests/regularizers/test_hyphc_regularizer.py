@@ -175,3 +175,15 @@ def test_a_similarity_shares_the_geometry_of_its_distance():
     by_distance = HypHCRegularizer(distance=PoincareDistance(c=0.5, clip_radius=1.0))(x)
     by_similarity = HypHCRegularizer(distance=PoincareSimilarity(c=0.5, clip_radius=1.0))(x)
     assert torch.equal(by_distance, by_similarity)
+
+
+def test_a_similarity_that_cannot_be_called_is_refused():
+    with pytest.raises(ValueError, match="callable similarity"):
+        HypHCRegularizer(similarity=3)
+
+
+def test_bad_vectors_are_counted_among_those_given():
+    vectors = torch.randn(20, 4)
+    vectors[7] = torch.nan
+    with pytest.raises(ValueError, match="1 of 20 embeddings"):
+        HypHCRegularizer()(vectors)
