@@ -78,9 +78,12 @@ class PoincareDistance(BaseDistance):
         """(N, M) matrix between queries (N, D) and references (M, D), default the queries."""
         ref_emb = query_emb if ref_emb is None else ref_emb
         with full_precision(query_emb):
-            # Statistics are of mapped points, and so is the matrix of a subclass of a user's own.
-            own_matrix = type(self).compute_mat is not PoincareDistance.compute_mat
-            if self.inputs == "ball" or self.collect_stats or own_matrix:
+            # Statistics are of mapped points; a subclass may map or measure in its own way.
+            own_way = any(
+                getattr(type(self), name) is not getattr(PoincareDistance, name)
+                for name in ("compute_mat", "maybe_normalize", "to_ball")
+            )
+            if self.inputs == "ball" or self.collect_stats or own_way:
                 return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
             self.check_shapes(query_emb, ref_emb)
             if query_emb.shape[1] != ref_emb.shape[1]:

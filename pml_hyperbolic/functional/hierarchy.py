@@ -160,9 +160,10 @@ def hierarchical_triplet_losses(
     if t == 0:
         return distances.new_zeros(0)
     noise = (None, None) if gumbel_noise is None else gumbel_noise
-    losses, _, _ = _HierarchicalTriplets.apply(
-        distances, triplets, float(margin), float(temperature), *noise, generator
-    )
+    with full_precision(distances):
+        losses, _, _ = _HierarchicalTriplets.apply(
+            distances, triplets, float(margin), float(temperature), *noise, generator
+        )
     return losses
 
 
@@ -297,8 +298,9 @@ def hyphc_loss_of_tangents(
     def mapped(gram):
         square = gram.diagonal(dim1=1, dim2=2)
         # A zero vector keeps a scale of 1 and a gradient of 0.
-        norm = square.clamp(min=torch.finfo(corners.dtype).tiny).sqrt()
-        held = norm.clamp(max=largest_norm(c, clip_radius, corners.dtype))
+        dtype = at_least_float32(corners.dtype)
+        norm = square.clamp(min=torch.finfo(dtype).tiny).sqrt()
+        held = norm.clamp(max=largest_norm(c, clip_radius, dtype))
         scale = torch.tanh(math.sqrt(c) * held) / (math.sqrt(c) * norm)
         return gram * scale.unsqueeze(1) * scale.unsqueeze(2)
 
@@ -428,42 +430,51 @@ class _HierarchicalTriplets(torch.autograd.Function):
         if grad is None:
             return (None,) * 7
         distances, triplets, ancestors, seed, *noises = ctx.saved_tensors
-        _, active = _hinges(distances, triplets, ancestors, ctx.margin)
-        rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
-        triplets, ancestors = triplets[:, rows], ancestors[:, rows]
-        # Signed weights of D_i., D_j. and D_k. in each triplet's loss.
-        weights = active[:, rows] * (grad[rows] * distances.new_tensor([[1], [1], [-1]]))
-        noises = [None if noise is None else noise[rows] for noise in noises]
-        out = torch.zeros_like(distances)
-        # Straight-through: the hard one-hot ancestors pick the distances ...
-        for ancestor, sign in zip(ancestors, (1, -1), strict=True):
-            at = (triplets, ancestor.expand_as(triplets))
-            out.index_put_(at, sign * weights, accumulate=True)
-        # ... and the soft probabilities carry the gradient to the logits.
-        draws = _Uniform(distances, int(seed) + 1)
-        rates = _AncestorRates(distances, ctx.temperature)
-        for part in _chunks(len(rows), distances):
-            to_pair, to_all = (
-                _soft_ancestor(rate, ancestor[part], noise if noise is None else noise[part], draws)
-                for rate, ancestor, noise in zip(
-                    rates.of(triplets[:, part]), ancestors, noises, strict=True
-                )
+        with full_precision(distances):
+            gradient = _triplet_gradients(
+                grad, distances, triplets, ancestors, int(seed), noises, ctx.margin, ctx.temperature
             )
-            d_i, d_j, d_k = (distances.index_select(0, index[part]) for index in triplets)
-            w_i, w_j, w_k = weights[:, part].unsqueeze(2)
-            value = (d_i * w_i).addcmul_(d_j, w_j).addcmul_(d_k, w_k)
-            _softmax_gradient_(to_pair, value, -1 / ctx.temperature)
-            _softmax_gradient_(to_all, value, 1 / ctx.temperature)
-            # Each logit is the largest of two or three distances, and its gradient is that one's.
-            # Masks as floats: selecting by booleans costs several passes on a CPU.
-            to_third = torch.gt(d_k, torch.maximum(d_i, d_j), out=value).mul_(to_all)
-            to_pair.add_(to_all).sub_(to_third)
-            to_first = torch.ge(d_i, d_j, out=to_all).mul_(to_pair)
-            for index, gradient in zip(
-                triplets[:, part], (to_first, to_pair.sub_(to_first), to_third), strict=True
-            ):
-                out.index_add_(0, index, gradient)
-        return out, None, None, None, None, None, None
+        return gradient, None, None, None, None, None, None
+
+
+def _triplet_gradients(grad, distances, triplets, ancestors, seed, noises, margin, temperature):
+    """The gradient of per-triplet losses to the distances, in chunks of triplets."""
+    _, active = _hinges(distances, triplets, ancestors, margin)
+    rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
+    triplets, ancestors = triplets[:, rows], ancestors[:, rows]
+    # Signed weights of D_i., D_j. and D_k. in each triplet's loss.
+    weights = active[:, rows] * (grad[rows] * distances.new_tensor([[1], [1], [-1]]))
+    noises = [None if noise is None else noise[rows] for noise in noises]
+    out = torch.zeros_like(distances)
+    # Straight-through: the hard one-hot ancestors pick the distances ...
+    for ancestor, sign in zip(ancestors, (1, -1), strict=True):
+        at = (triplets, ancestor.expand_as(triplets))
+        out.index_put_(at, sign * weights, accumulate=True)
+    # ... and the soft probabilities carry the gradient to the logits.
+    draws = _Uniform(distances, seed + 1)
+    rates = _AncestorRates(distances, temperature)
+    for part in _chunks(len(rows), distances):
+        to_pair, to_all = (
+            _soft_ancestor(rate, ancestor[part], noise if noise is None else noise[part], draws)
+            for rate, ancestor, noise in zip(
+                rates.of(triplets[:, part]), ancestors, noises, strict=True
+            )
+        )
+        d_i, d_j, d_k = (distances.index_select(0, index[part]) for index in triplets)
+        w_i, w_j, w_k = weights[:, part].unsqueeze(2)
+        value = (d_i * w_i).addcmul_(d_j, w_j).addcmul_(d_k, w_k)
+        _softmax_gradient_(to_pair, value, -1 / temperature)
+        _softmax_gradient_(to_all, value, 1 / temperature)
+        # Each logit is the largest of two or three distances, and its gradient is that one's.
+        # Masks as floats: selecting by booleans costs several passes on a CPU.
+        to_third = torch.gt(d_k, torch.maximum(d_i, d_j), out=value).mul_(to_all)
+        to_pair.add_(to_all).sub_(to_third)
+        to_first = torch.ge(d_i, d_j, out=to_all).mul_(to_pair)
+        for index, gradient in zip(
+            triplets[:, part], (to_first, to_pair.sub_(to_first), to_third), strict=True
+        ):
+            out.index_add_(0, index, gradient)
+    return out
 
 
 class _AncestorRates:

@@ -11,7 +11,6 @@ from .poincare import (
     check_curvature,
     full_precision,
     has_float64,
-    to_poincare_ball,
 )
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
@@ -39,11 +38,12 @@ def poincare_cdist(
         y: (M, D) points; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
         refine: compute pairs for which the Gram form cancels (``|x-y|^2`` below a tenth of
-            ``|x|^2 + |y|^2``) from their direct difference: distances are then within 1e-6
-            relative in float32 at any scale, exactly 0 for coincident points, and gradients
-            within 1e-5 norm-wise. Default True; its cost grows with the number of such pairs, and
-            on CUDA finding them synchronises. Ignored under ``torch.compile``. Without it the
-            error of a distance d is about 1e-6 of ``|x|^2 / d^2``, more in many dimensions.
+            ``|x|^2 + |y|^2``) from their direct difference: distances are then within a few 1e-6
+            relative in float32 at any distance, exactly 0 for coincident points, and gradients
+            within 1e-5 norm-wise for sqrt(c)|x| <= 0.9. Default True; its cost grows with the
+            number of such pairs, and on CUDA finding them synchronises. Ignored under
+            ``torch.compile``. Without it the error of a distance d is about 1e-6 of
+            ``|x|^2 / d^2``, more in many dimensions.
 
     Returns:
         (N, M) distances in the inputs' dtype, float32 at least. Gradients at distance 0 are 0.
@@ -108,7 +108,7 @@ class _PairwiseDistance(torch.autograd.Function):
     The points are rows v of a side, scaled: x = s v. With a, b = 1/(1-c|x|^2), 1/(1-c|y|^2):
     w = cosh(sqrt(c) d) - 1 = 2c a b |x-y|^2, dd/dw = 1 / (sqrt(c) sinh(sqrt(c) d)),
     sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x, and a gradient g to x becomes
-    s g + k <g, v> v to v, with k = (ds/d|v|) / |v|.
+    s g + (|v| ds/d|v|) <g, u> u to v, with u the unit vector along v.
 
     All scalings are those of rows and columns (``_side``) around products with the raw rows, and
     both squared norms enter as a product of rank two. Kept for the backward pass is ``root`` =
@@ -166,10 +166,7 @@ class _PairwiseDistance(torch.autograd.Function):
         nothing = [None] * 5
         with full_precision(x):
             if torch.is_grad_enabled():
-                plain = _plain_distances(x, y, ctx.c, ctx.clip_radius, ctx.same)
-                wanted = [v for v in (x, y) if v.requires_grad]
-                found = iter(torch.autograd.grad(plain, wanted, grad, create_graph=True))
-                return *(next(found) if v.requires_grad else None for v in (x, y)), *nothing
+                return *_differentiable_gradients(x, y, grad, ctx), *nothing
             flip = _tiles_run_along_x(x, y)
             few, many = _ordered(flip, x, y)
             side, long_side = _ordered(flip, side_x, side_y)
@@ -282,10 +279,10 @@ def _to_raw(gradient, raw, side, index):
     """The gradient to rows of ``raw`` of gradients to the points that they are mapped to."""
     if side.shape[1] == 3:
         return gradient
-    scale, radial = side[index, 3:5].unsqueeze(2).unbind(1)
-    vectors = raw.index_select(0, index)
-    along = torch.linalg.vecdot(gradient, vectors).unsqueeze(1)
-    return (gradient * scale).addcmul_(vectors, along * radial)
+    scale, slope, inverse_norm = side[index, 3:].unsqueeze(2).unbind(1)
+    directions = raw.index_select(0, index) * inverse_norm
+    along = torch.linalg.vecdot(gradient, directions).unsqueeze(1)
+    return (gradient * scale).addcmul_(directions, along * slope)
 
 
 def _gathered(few, many, side, long_side, rows, columns):
@@ -323,54 +320,88 @@ def _combine(toward, sums, v, side, c, out):
     if side.shape[1] == 3:
         own = scaled_a * a * (total + c * (squares - 2 * inner))
     else:
-        s, k, norm_square = side[:, 3:].unsqueeze(2).unbind(1)
+        s, slope, inverse_norm = side[:, 3:].unsqueeze(2).unbind(1)
         own = scaled_a * a * (total + c * (squares - 2 * s * inner))
-        own = own * s + k * (own * norm_square - scaled_a / s * inner)
+        # Divided by the norm twice: its square overflows.
+        along = math.sqrt(8 * c) * a * (inner * inverse_norm) * inverse_norm
+        own = own * s + slope * (own - along)
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _plain_distances(x, y, c, clip_radius, same):
-    """The same in plain operations, for second derivatives."""
-    if clip_radius is not None:
+def _differentiable_gradients(x, y, grad, ctx):
+    """What backward computes, in operations that can be differentiated again.
+
+    In float64 where there is any: the Gram form of close pairs cancels, and nothing refines it.
+    """
+    dtype = torch.float64 if has_float64(x.device) else x.dtype
+    c, clip_radius, grad = ctx.c, ctx.clip_radius, grad.to(dtype)
+    if clip_radius is None:
+        gradients = _point_gradients(x.to(dtype), y.to(dtype), grad, c, ctx.same)
+    else:
         limit = None if math.isinf(clip_radius) else clip_radius
-        x, y = (to_poincare_ball(v, c=c, clip_radius=limit) for v in (x, y))
-    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
-    xx, yy = (v.to(norm_dtype).square().sum(1, keepdim=True) for v in (x, y))
+        mapped = []
+        for v in (x, y):
+            square = v.to(dtype).square().sum(1, keepdim=True)
+            norm = square.clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+            s, slope, _ = ball_scale(norm, c=c, clip_radius=limit, dtype=x.dtype)
+            mapped.append((v * s, s, slope, v / norm))
+        points = (points for points, *_ in mapped)
+        gradients = [
+            s * g + slope * (g * unit).sum(1, keepdim=True) * unit
+            for g, (_, s, slope, unit) in zip(
+                _point_gradients(*points, grad, c, ctx.same), mapped, strict=True
+            )
+        ]
+    return tuple(
+        gradient.to(v.dtype) if wanted else None
+        for gradient, v, wanted in zip(gradients, (x, y), ctx.needs_input_grad, strict=False)
+    )
+
+
+def _point_gradients(x, y, grad, c, same):
+    xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
     a, b = 1 / (1 - c * xx), 1 / (1 - c * yy)
-    far_x, a, far_y, b = (column.to(x.dtype) for column in (xx * a, a, yy * b, b))
-    w = 2 * c * (far_x * b.T + a * far_y.T - 2 * (a * x) @ (b * y).T)
+    w = 2 * c * a * (xx + yy.T - 2 * x @ y.T) * b.T
     apart = w > 0
     if same:
         apart = apart & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     w = torch.where(apart, w, 1)
-    return torch.where(apart, torch.log1p(w + (w * (w + 2)).sqrt()) / math.sqrt(c), 0)
+    near = torch.where(apart, grad / (c * w * (w + 2)).sqrt(), 0)
+    far = 2 * c * near * w
+    near = 4 * c * a * near * b.T
+    grad_x = x * (near.sum(1, keepdim=True) + a * far.sum(1, keepdim=True)) - near @ y
+    grad_y = y * (near.sum(0).unsqueeze(1) + b * far.sum(0).unsqueeze(1)) - near.T @ x
+    return grad_x, grad_y
 
 
 def _side(v, c, clip_radius):
     """Row scalars of raw rows v: a|x|^2, a, a s of the points x = s v, and for tangent vectors
-    s, k and |v|^2 too, from float64 norms where there are any."""
-    norm = _norms(v, near_boundary=clip_radius is None)
-    square = norm.square()
+    s, |v| ds/d|v| and 1/|v| too, from float64 norms where there are any."""
+    norm = _norms(v)
     if clip_radius is None:
+        square = norm.square()
         a = 1 / (1 - c * square)
         columns = [square * a, a, a]
     else:
         limit = None if math.isinf(clip_radius) else clip_radius
-        s, k, sinh_square = ball_scale(norm, c=c, clip_radius=limit, dtype=v.dtype)
+        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=limit, dtype=v.dtype)
         a = 1 + sinh_square
-        columns = [sinh_square / c, a, a * s, s, k, square]
+        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(v.dtype).tiny))
+        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
     return torch.cat(columns, dim=1).to(v.dtype)
 
 
-def _norms(v, near_boundary):
-    """(N, 1) row norms, in float64 where there is any."""
-    if v.device.type == "cpu" and not near_boundary and not torch.compiler.is_compiling():
-        # Float32 is enough for a tangent vector's norm, unless its square overflows.
-        norm = torch.linalg.vector_norm(v, dim=1, keepdim=True).double()
-        if torch.isfinite(norm).all():
-            return norm
+def _norms(v):
+    """(N, 1) row norms, in float64 where there is any, so that they do not depend on the layout."""
     norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
-    return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
+    if v.device.type != "cpu" or torch.compiler.is_compiling():
+        return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
+    norm = v.new_empty(len(v), 1, dtype=norm_dtype)
+    # In pieces that stay in the cache: torch copies all of its input to the wider type.
+    for part in _tiles(len(v), 2 * v.shape[1], v.device):
+        wide = v[part].to(norm_dtype)
+        norm[part] = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
+    return norm
 
 
 def _product_like(v, left, right):

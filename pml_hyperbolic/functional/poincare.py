@@ -63,8 +63,9 @@ def ball_scale(
         dtype: of the vectors: how near to the boundary points may come.
 
     Returns:
-        s, k = (ds/d|v|) / |v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The
-        gradient to v of a function of x is ``s g + k <g, v> v``, for the gradient g to x.
+        s, |v| ds/d|v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The gradient to v
+        of a function of x is ``s g + (|v| ds/d|v|) <g, u> u`` with the unit vector u along v, for
+        the gradient g to x.
     """
     edge = largest_norm(c, clip_radius, dtype)
     z = math.sqrt(c) * norm.clamp(max=edge)
@@ -73,11 +74,9 @@ def ball_scale(
     norm, z = norm.clamp(min=tiny), z.clamp(min=math.sqrt(c) * tiny)
     tanh = torch.tanh(z)
     s = tanh / (math.sqrt(c) * norm)
-    # s' / |v| = c (sech^2 z - tanh(z) / z) / z^2, of which the difference cancels for small z;
-    # beyond the edge only the direction counts, and s = const / |v|.
-    slope = (1 - tanh.square() - tanh / z) / z.square()
-    inside = c * torch.where(z < 1e-4, -2 / 3, slope)
-    return s, torch.where(norm > edge, -s / norm.square(), inside), sinh_square
+    # Beyond the edge only the direction counts, and s = const / |v|.
+    slope = torch.where(norm > edge, -s, 1 - tanh.square() - tanh / z)
+    return s, slope, sinh_square
 
 
 def largest_norm(c: float, clip_radius: float | None, dtype: torch.dtype) -> float:

@@ -283,3 +283,14 @@ def test_a_refused_call_changes_nothing():
 def test_a_power_that_makes_no_distance_is_refused(power):
     with pytest.raises(ValueError, match="power > 0"):
         PoincareDistance(power=power)
+
+
+@pytest.mark.parametrize("method", ["to_ball", "maybe_normalize"])
+@pytest.mark.parametrize("collect_stats", [False, True])
+def test_a_subclass_may_map_in_its_own_way(method, collect_stats):
+    def halved(self, embeddings, *args, **kwargs):
+        return getattr(PoincareDistance, method)(self, embeddings / 2, *args, **kwargs)
+
+    own = type("Own", (PoincareDistance,), {method: halved})(collect_stats=collect_stats)
+    x = tangents()
+    torch.testing.assert_close(own(x), PoincareDistance()(x / 2))

@@ -15,7 +15,11 @@ from pml_hyperbolic.functional import (
     reciprocal_neighbor_triplets,
     to_poincare_ball,
 )
-from pml_hyperbolic.functional.hierarchy import hierarchical_triplet_losses
+from pml_hyperbolic.functional.hierarchy import (
+    hierarchical_triplet_losses,
+    hyphc_loss_of_corners,
+    hyphc_loss_of_tangents,
+)
 from tests.dispatch import Dispatched
 from tests.references import hier, hyphc
 from tests.references import lca_depth as numeric
@@ -667,3 +671,43 @@ def test_hyphc_never_asks_for_all_pairs():
     with Dispatched() as done:
         hyphc_loss(points, similarity, triplets, c=0.1, temperature=0.05).backward()
     assert done.largest <= points.numel()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("c", "clip_radius"), [(1.0, 2.3), (0.1, None)])
+def test_hyphc_of_half_tangents_is_that_of_their_float32_values(dtype, c, clip_radius):
+    corners = torch.randn(30, 3, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    settings = {"c": c, "clip_radius": clip_radius, "temperature": 0.05}
+    half = hyphc_loss_of_tangents(corners, None, **settings)
+    assert torch.equal(half, hyphc_loss_of_tangents(corners.float(), None, **settings))
+
+
+@pytest.mark.parametrize("clip_radius", [None, 1.0])
+def test_hyphc_of_tangents_is_that_of_their_points(clip_radius):
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randn(50, 3, 5, generator=generator, dtype=torch.float64)
+    tangents, weights = corners.clone().requires_grad_(), torch.rand(3, 50, generator=generator)
+    settings = {"c": 0.5, "temperature": 0.05}
+    one = hyphc_loss_of_tangents(tangents, weights, clip_radius=clip_radius, **settings)
+    mapped = corners.clone().requires_grad_()
+    points = to_poincare_ball(mapped, c=0.5, clip_radius=clip_radius)
+    two = hyphc_loss_of_corners(points, weights, **settings)
+    torch.testing.assert_close(one, two)
+    one.backward()
+    two.backward()
+    torch.testing.assert_close(tangents.grad, mapped.grad)
+
+
+def test_a_backward_pass_inside_autocast_changes_nothing():
+    distances = torch.rand(30, 50, generator=torch.Generator().manual_seed(0))
+    triplets = torch.randint(30, (3, 200), generator=torch.Generator().manual_seed(1))
+
+    def gradient(enabled):
+        leaf = distances.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            hierarchical_triplet_loss(
+                leaf, triplets, generator=torch.Generator().manual_seed(2), **SETTINGS
+            ).backward()
+        return leaf.grad
+
+    assert torch.equal(gradient(True), gradient(False))

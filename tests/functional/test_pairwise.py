@@ -240,3 +240,57 @@ def test_compiles_to_one_graph_without_changing_values(kind):
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize(
+    "make_second", [lambda x: x, lambda x: x / 2, lambda x: x[:3]], ids=["x", "x/2", "x[:3]"]
+)
+@pytest.mark.parametrize("way", ["create_graph", "func.grad", "func.vjp", "func.jacrev"])
+def test_gradients_that_can_be_differentiated_equal_plain_ones(kind, make_second, way):
+    generator = torch.Generator().manual_seed(0)
+    x = (0.4 * torch.randn(6, 4, generator=generator, dtype=torch.float64)).requires_grad_()
+    weights = torch.randn(6, len(make_second(x)), generator=generator, dtype=torch.float64)
+
+    def total(x):
+        return (fast(kind, x, make_second(x)) * weights).sum()
+
+    (plain,) = torch.autograd.grad(total(x), x)
+    if way == "create_graph":
+        (other,) = torch.autograd.grad(total(x), x, create_graph=True)
+    elif way == "func.vjp":
+        (other,) = torch.func.vjp(total, x.detach())[1](torch.ones((), dtype=torch.float64))
+    else:
+        other = getattr(torch.func, way.removeprefix("func."))(total)(x.detach())
+    torch.testing.assert_close(other.detach(), plain)
+
+
+def test_differentiable_gradients_of_close_pairs_are_accurate_in_float32():
+    generator = torch.Generator().manual_seed(0)
+    x = to_poincare_ball(torch.randn(40, 64, generator=generator) / 8, c=C)
+    y = x + 1e-4 * torch.randn(40, 64, generator=generator) / 8
+    x, exact = x.requires_grad_(), x.detach().double().requires_grad_()
+    (ours,) = torch.autograd.grad(poincare_cdist(x, y, c=C).diagonal().sum(), x, create_graph=True)
+    (theirs,) = torch.autograd.grad(poincare_distance(exact, y.double(), c=C).sum(), exact)
+    assert relative(ours.detach(), theirs) <= 1e-5
+
+
+@pytest.mark.parametrize("norm", [1e8, 1e14, 1e18, 1e20, 1e30])
+def test_gradients_of_clipped_vectors_of_any_norm(norm):
+    x = torch.tensor([[0.6 * norm, 0.8 * norm]], requires_grad=True)
+    y = torch.tensor([[1.0, 0.0]])
+    tangent_cdist(x, y, c=0.1, clip_radius=2.3).sum().backward()
+    exact = x.detach().double().requires_grad_()
+    mapped = [to_poincare_ball(v, c=0.1, clip_radius=2.3) for v in (exact, y.double())]
+    poincare_distance(*mapped, c=0.1).sum().backward()
+    # Beyond 1e19 the gradient itself, below 1e-19, may vanish.
+    allowed = 1e-6 if norm <= 1e18 else 2
+    gap = (x.grad.double() - exact.grad).abs().max() * norm
+    assert float(gap) <= allowed
+
+
+@pytest.mark.parametrize("dim", [33, 128, 512])
+def test_equal_vectors_in_different_layouts_are_at_distance_zero(dim):
+    x = 2 * torch.randn(64, dim, generator=torch.Generator().manual_seed(0)) / dim**0.5
+    y = x.T.contiguous().T
+    assert (tangent_cdist(x, y, c=1.0, clip_radius=2.3).diagonal() == 0).all()
