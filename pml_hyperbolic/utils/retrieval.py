@@ -41,7 +41,7 @@ from ..distances import PoincareDistance
 from ..functional.poincare import full_precision, has_float64
 
 _ROUNDING_FACTOR = {torch.float32: 1.01, torch.float64: 4.04}
-_QUERY_BLOCK = 4096
+_QUERY_BLOCK = 2048
 _MAX_SHORTLIST = 2**22  # entries of a block's shortlist
 _FLOAT64_CHUNK = 8192  # references lifted to float64 at a time, for the few second looks
 _SCORE_BLOCK = 2**23  # scores the torch search holds at a time
@@ -347,14 +347,15 @@ class _Points:
         self.c = c = distance.c
         self.sqrt_c = math.sqrt(c)
         self.device = raw.device if has_float64(raw.device) else torch.device("cpu")
+        norm = torch.empty(len(raw), dtype=torch.float64, device=self.device)
+        # One buffer for all pieces: memory that is asked for again and again is not all reused.
+        block = max(1, _ROW_BLOCK // max(1, raw.shape[1]))
+        buffer = norm.new_empty(min(block, len(raw)), raw.shape[1])
+        for rows in _slices(len(raw), block):
+            wide = buffer[: len(norm[rows])].copy_(raw[rows])
+            torch.linalg.vector_norm(wide, dim=1, out=norm[rows])
         # On the CPU, where to_ball checks its values whatever the device of the embeddings.
-        self.norm = torch.cat(
-            [
-                torch.linalg.vector_norm(self._raw_rows(rows).double(), dim=1).cpu()
-                for rows in _slices(len(raw), _FLOAT64_CHUNK)
-            ]
-            or [torch.zeros(0, dtype=torch.float64)]
-        )
+        self.norm = norm.cpu()
         radius = distance.to_ball(self.norm.unsqueeze(1)).squeeze(1)
         scale = torch.where(self.norm > 0, radius / self.norm, 1)
         # A valid point may round onto the boundary: hold it one rounding inside.
