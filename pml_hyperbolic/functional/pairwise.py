@@ -399,9 +399,9 @@ def _norms(v):
     norm = v.new_empty(len(v), 1, dtype=norm_dtype)
     # In pieces that stay in the cache: torch copies all of its input to the wider type.
     for part in _tiles(len(v), 2 * v.shape[1], v.device):
-        wide = v[part].to(norm_dtype)
-        norm[part] = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
-    return norm
+        wide = v[part].to(norm_dtype, copy=True)
+        torch.sum(wide.square_(), dim=1, keepdim=True, out=norm[part])
+    return norm.sqrt_()
 
 
 def _product_like(v, left, right):
