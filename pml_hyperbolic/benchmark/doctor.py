@@ -4,21 +4,7 @@ import sys
 
 import torch
 
-from .environment import PACKAGES, package_versions
-
-_EXTRAS = {
-    "benchmark": (
-        "timm",
-        "torchvision",
-        "record-keeper",
-        "tensorboard",
-        "pyyaml",
-        "pydantic",
-        "tqdm",
-        "scikit-learn",
-        "matplotlib",
-    ),
-}
+from .environment import BENCHMARK_PACKAGES, PACKAGES, package_versions
 
 
 def diagnose() -> tuple[list[str], bool]:
@@ -51,13 +37,12 @@ def diagnose() -> tuple[list[str], bool]:
             lines.append(
                 f"{faiss[0]} does not import ({problem}): pip install --force-reinstall {faiss[0]}"
             )
-    for extra, names in _EXTRAS.items():
-        missing = [name for name in names if name not in versions]
-        if missing:
-            healthy = False
-            lines.append(
-                f"extra `{extra}` lacks {', '.join(missing)}: pip install 'pml_hyperbolic[{extra}]'"
-            )
+    missing = [name for name in BENCHMARK_PACKAGES if name not in versions]
+    if missing:
+        healthy = False
+        lines.append(
+            f"extra `benchmark` lacks {', '.join(missing)}: pip install 'pml_hyperbolic[benchmark]'"
+        )
     lines.append("all is well" if healthy else "something needs mending, see above")
     return lines, healthy
 

@@ -9,14 +9,8 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = (
-    "pml_hyperbolic",
-    "torch",
-    "numpy",
-    "pytorch-metric-learning",
-    "geoopt",
-    "faiss-cpu",
-    "faiss-gpu",
+# What the extra `benchmark` installs.
+BENCHMARK_PACKAGES = (
     "timm",
     "torchvision",
     "record-keeper",
@@ -26,6 +20,16 @@ PACKAGES = (
     "tqdm",
     "scikit-learn",
     "matplotlib",
+)
+PACKAGES = (
+    "pml_hyperbolic",
+    "torch",
+    "numpy",
+    "pytorch-metric-learning",
+    "geoopt",
+    "faiss-cpu",
+    "faiss-gpu",
+    *BENCHMARK_PACKAGES,
 )
 
 

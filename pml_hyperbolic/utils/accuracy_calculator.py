@@ -1,7 +1,5 @@
 """HyperbolicAccuracyCalculator: PML's AccuracyCalculator in hyperbolic space."""
 
-from collections.abc import Sequence
-
 import torch
 from pytorch_metric_learning.utils import common_functions as c_f
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
@@ -57,10 +55,8 @@ class HyperbolicAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         query: torch.Tensor,
         query_labels: torch.Tensor,
         reference: torch.Tensor | None = None,
-        reference_labels: torch.Tensor | None = None,
-        ref_includes_query: bool = False,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        *arguments,
+        **options,
     ) -> dict[str, float]:
         """As PML's; float64 embeddings and labels of any size stay exact."""
         if self._ranks_geodesically:
@@ -73,15 +69,7 @@ class HyperbolicAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
             if rows.dtype == torch.float64
         }
         try:
-            return super().get_accuracy(
-                query,
-                query_labels,
-                reference,
-                reference_labels,
-                ref_includes_query,
-                include=include,
-                exclude=exclude,
-            )
+            return super().get_accuracy(query, query_labels, reference, *arguments, **options)
         finally:
             self._uncast = {}
 

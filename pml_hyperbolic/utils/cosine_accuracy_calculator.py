@@ -1,7 +1,5 @@
 """CosineAccuracyCalculator: PML's AccuracyCalculator for the flat twin of a hyperbolic space."""
 
-from collections.abc import Sequence
-
 import torch
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils import common_functions as c_f
@@ -41,21 +39,14 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         query: torch.Tensor,
         query_labels: torch.Tensor,
         reference: torch.Tensor | None = None,
-        reference_labels: torch.Tensor | None = None,
-        ref_includes_query: bool = False,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        *arguments,
+        **options,
     ) -> dict[str, float]:
         """As PML's, of the normalised embeddings; labels of any size stay exact."""
         c_f.LOGGER.info("ranking by cosine similarity")
+        reference = None if reference is None else _normalized(reference)
         return super().get_accuracy(
-            _normalized(query),
-            query_labels,
-            None if reference is None else _normalized(reference),
-            reference_labels,
-            ref_includes_query,
-            include=include,
-            exclude=exclude,
+            _normalized(query), query_labels, reference, *arguments, **options
         )
 
     def description(self) -> str:

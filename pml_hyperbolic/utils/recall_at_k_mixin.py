@@ -63,20 +63,13 @@ class RecallAtKMixin:
         query_labels: torch.Tensor,
         reference: torch.Tensor | None = None,
         reference_labels: torch.Tensor | None = None,
-        ref_includes_query: bool = False,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        *arguments,
+        **options,
     ) -> dict[str, float]:
         """As PML's; labels of any size stay exact."""
         query_labels, reference_labels = self._dense_labels(query_labels, reference_labels)
         return super().get_accuracy(
-            query,
-            query_labels,
-            reference,
-            reference_labels,
-            ref_includes_query,
-            include=include,
-            exclude=exclude,
+            query, query_labels, reference, reference_labels, *arguments, **options
         )
 
     def _dense_labels(self, query_labels, reference_labels):
