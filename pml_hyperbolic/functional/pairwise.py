@@ -17,7 +17,7 @@ from .poincare import (
 # while a GPU wants few launches.
 _TILE_ENTRIES_CPU = 2**19
 _TILE_ENTRIES_OTHER = 2**26
-_REFINED_AT_ONCE = 2048  # pairs
+_REFINED_ENTRIES = 2**18  # coordinates of refined pairs handled at a time: half a core's cache
 # A pair is refined where |x-y|^2 / (|x|^2 + |y|^2) is below the first: the Gram form's error
 # there, 1e-7 of |x|^2 + |y|^2, reaches 1e-6 of the distance. The gradient loses only the square
 # root of what the distance loses, so it is refined below the second.
@@ -288,9 +288,10 @@ def _to_raw(gradient, raw, side, index):
 def _gathered(few, many, side, long_side, rows, columns):
     """The points of these pairs, piece by piece: (slice, x, y), to be overwritten at will."""
     # Two buffers for all pieces: index_select into fresh memory is dominated by page faults.
-    buffers = few.new_empty(2, min(_REFINED_AT_ONCE, len(rows)), few.shape[1])
-    for start in range(0, len(rows), _REFINED_AT_ONCE):
-        part = slice(start, start + _REFINED_AT_ONCE)
+    step = max(1, _REFINED_ENTRIES // max(1, few.shape[1]))
+    buffers = few.new_empty(2, min(step, len(rows)), few.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
         x, y = buffers[:, : len(rows[part])]
         torch.index_select(few, 0, rows[part], out=x)
         torch.index_select(many, 0, columns[part], out=y)
