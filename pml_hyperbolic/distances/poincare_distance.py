@@ -94,8 +94,7 @@ class PoincareDistance(BaseDistance):
             for embeddings in (query_emb,) if ref_emb is query_emb else (query_emb, ref_emb):
                 check_finite(type(self).__name__, embeddings)
             geodesics = tangent_cdist(query_emb, ref_emb, c=self.c, clip_radius=self.clip_radius)
-            values = self.from_geodesic(geodesics)
-            return values if self.power == 1 else values**self.power
+            return self._powered(self.from_geodesic(geodesics))
 
     def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
         """(N,) values between corresponding rows of two raw (N, D) tensors."""
@@ -105,10 +104,8 @@ class PoincareDistance(BaseDistance):
                 f"got {tuple(query_emb.shape)} and {tuple(ref_emb.shape)}"
             )
         with full_precision(query_emb):
-            values = self.from_geodesic(
-                poincare_distance(self.to_ball(query_emb), self.to_ball(ref_emb), c=self.c)
-            )
-            return values if self.power == 1 else values**self.power
+            geodesics = poincare_distance(self.to_ball(query_emb), self.to_ball(ref_emb), c=self.c)
+            return self._powered(self.from_geodesic(geodesics))
 
     def compute_mat(
         self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None = None
@@ -195,6 +192,9 @@ class PoincareDistance(BaseDistance):
         if self.collect_stats:
             self.clipped_query_fraction = self.clip_saturation(query_emb).item()
             self.clipped_ref_fraction = self.clip_saturation(ref_emb).item()
+
+    def _powered(self, values):
+        return values if self.power == 1 else values**self.power
 
     def extra_repr(self) -> str:
         return f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"

@@ -12,12 +12,12 @@ import torch
 
 from .poincare import (
     at_least_float32,
+    ball_scale,
     check_broadcast,
     check_clip_radius,
     check_curvature,
     full_precision,
     has_float64,
-    largest_norm,
 )
 
 # Triplets are worked on in pieces of this many (triplet, proxy) entries: small enough for the
@@ -300,8 +300,7 @@ def hyphc_loss_of_tangents(
         # A zero vector keeps a scale of 1 and a gradient of 0.
         dtype = at_least_float32(corners.dtype)
         norm = square.clamp(min=torch.finfo(dtype).tiny).sqrt()
-        held = norm.clamp(max=largest_norm(c, clip_radius, dtype))
-        scale = torch.tanh(math.sqrt(c) * held) / (math.sqrt(c) * norm)
+        scale, *_ = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=dtype)
         return gram * scale.unsqueeze(1) * scale.unsqueeze(2)
 
     return _hyphc_of_products(mapped, corners, weights, c, temperature)

@@ -339,12 +339,11 @@ def _differentiable_gradients(x, y, grad, ctx):
     if clip_radius is None:
         gradients = _point_gradients(x.to(dtype), y.to(dtype), grad, c, ctx.same)
     else:
-        limit = None if math.isinf(clip_radius) else clip_radius
         mapped = []
         for v in (x, y):
             square = v.to(dtype).square().sum(1, keepdim=True)
             norm = square.clamp(min=torch.finfo(x.dtype).tiny).sqrt()
-            s, slope, _ = ball_scale(norm, c=c, clip_radius=limit, dtype=x.dtype)
+            s, slope, _ = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=x.dtype)
             mapped.append((v * s, s, slope, v / norm))
         points = (points for points, *_ in mapped)
         gradients = [
@@ -384,8 +383,7 @@ def _side(v, c, clip_radius):
         a = 1 / (1 - c * square)
         columns = [square * a, a, a]
     else:
-        limit = None if math.isinf(clip_radius) else clip_radius
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=limit, dtype=v.dtype)
+        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=v.dtype)
         a = 1 + sinh_square
         inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(v.dtype).tiny))
         columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]

@@ -47,7 +47,7 @@ def to_poincare_ball(
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
     # tanh(z)/z is 1 below this, and its gradient 0.
     norm = norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
-    reach = torch.tanh(math.sqrt(c) * norm.clamp(max=largest_norm(c, clip_radius, x.dtype)))
+    reach = torch.tanh(math.sqrt(c) * norm.clamp(max=_largest_norm(c, clip_radius, x.dtype)))
     points = (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
     return _RiemannianGradient.apply(points, c) if riemannian_gradient else points
 
@@ -59,7 +59,7 @@ def ball_scale(
 
     Args:
         norm: (...) norms of tangent vectors, >= 0, float64 where there is any.
-        c, clip_radius: as to_poincare_ball.
+        c, clip_radius: as to_poincare_ball; an infinite radius clips nothing either.
         dtype: of the vectors: how near to the boundary points may come.
 
     Returns:
@@ -67,7 +67,7 @@ def ball_scale(
         of a function of x is ``s g + (|v| ds/d|v|) <g, u> u`` with the unit vector u along v, for
         the gradient g to x.
     """
-    edge = largest_norm(c, clip_radius, dtype)
+    edge = _largest_norm(c, clip_radius, dtype)
     z = math.sqrt(c) * norm.clamp(max=edge)
     sinh_square = torch.sinh(z).square()
     tiny = math.sqrt(torch.finfo(dtype).tiny)
@@ -79,7 +79,7 @@ def ball_scale(
     return s, slope, sinh_square
 
 
-def largest_norm(c: float, clip_radius: float | None, dtype: torch.dtype) -> float:
+def _largest_norm(c, clip_radius, dtype):
     """The norm at which tangent vectors are held: the clip radius, or just inside the ball."""
     edge = math.atanh(1 - _BOUNDARY_ULPS * torch.finfo(dtype).eps) / math.sqrt(c)
     return edge if clip_radius is None else min(clip_radius, edge)

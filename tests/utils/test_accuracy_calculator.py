@@ -1,7 +1,6 @@
 """Metrics against loops over queries, and every promise made about labels, dtypes and names."""
 
 import logging
-import sys
 
 import numpy as np
 import pytest
@@ -21,16 +20,6 @@ from pml_hyperbolic.utils import (
 
 CPU = torch.device("cpu")
 RANKING = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "recall_at_1")
-
-
-@pytest.fixture(params=["faiss", "torch"])
-def backend(request, monkeypatch):
-    """With FAISS where it is installed, and as if it were not."""
-    if request.param == "faiss":
-        pytest.importorskip("faiss")
-    else:
-        monkeypatch.setitem(sys.modules, "faiss", None)
-    return request.param
 
 
 def data(count=90, classes=6, size=5):

@@ -91,16 +91,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=["faiss", "torch"])
-def backend(request, monkeypatch):
-    """With FAISS where it is installed, and as if it were not."""
-    if request.param == "faiss":
-        pytest.importorskip("faiss")
-    else:
-        monkeypatch.setitem(sys.modules, "faiss", None)
-    return request.param
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 @pytest.mark.parametrize("own", [True, False])
 def test_equals_brute_force(case, own, backend):
