@@ -15,7 +15,8 @@ from .poincare import (
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
 # while a GPU wants few launches.
-_TILE_ENTRIES_CPU = 2**19
+_FORWARD_TILE = 2**19
+_BACKWARD_TILE = 2**18
 _TILE_ENTRIES_OTHER = 2**26
 _REFINED_ENTRIES = 2**18  # coordinates of refined pairs handled at a time: half a core's cache
 # A pair is refined where |x-y|^2 / (|x|^2 + |y|^2) is below the first: the Gram form's error
@@ -31,7 +32,8 @@ def poincare_cdist(
     """Geodesic distances between all pairs of points of the Poincare ball, from one Gram matrix.
 
     No (N, M, D) tensor is built: forward and backward are three matrix products, worked on in
-    tiles, and one (N, M) matrix is kept for the backward pass.
+    tiles. As with torch.cdist, the distances themselves are kept for the backward pass: do not
+    change them in place.
 
     Args:
         x: (N, D) points with ``c|x|^2 < 1``.
@@ -97,8 +99,7 @@ def _distances(x, y, c, clip_radius, refine):
     x = x.to(dtype)
     y = x if same else y.to(dtype)
     refine = refine and not torch.compiler.is_compiling()
-    keep = torch.is_grad_enabled()
-    distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine, keep)
+    distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine)
     return distance
 
 
@@ -110,85 +111,77 @@ class _PairwiseDistance(torch.autograd.Function):
     sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x, and a gradient g to x becomes
     s g + (|v| ds/d|v|) <g, u> u to v, with u the unit vector along v.
 
-    All scalings are those of rows and columns (``_side``) around products with the raw rows, and
-    both squared norms enter as a product of rank two. Kept for the backward pass is ``root`` =
-    sinh / sqrt(2), infinite where the products shall see no gradient: at distance 0, and for
-    pairs whose gradient is refined. Tiles run along the longer side.
+    All scalings are those of rows and columns (``_row_scalars``) around products with the raw
+    rows, and both squared norms enter as a product of rank two. Kept for the backward pass are the
+    distances, from which it computes sinh, and the pairs whose gradient is refined. Tiles run
+    along the longer side.
     """
 
     @staticmethod
-    def forward(x, y, c, clip_radius, same, refine, keep):
-        side_x = _side(x, c, clip_radius)
-        side_y = side_x.clone() if same else _side(y, c, clip_radius)
+    def forward(x, y, c, clip_radius, same, refine):
+        scalars = _row_scalars(x, y, c, clip_radius, same)
         distance = x.new_empty(len(x), len(y))
-        root = torch.empty_like(distance) if keep else x.new_empty(0, 0)
         flip = _tiles_run_along_x(x, y)
         few, many = _ordered(flip, x, y)
-        side, long_side = _ordered(flip, side_x, side_y)
-        out, kept = (distance.T, root.T) if flip else (distance, root)
+        side, long_side = _ordered(flip, *_split(scalars, x, same))
+        out = distance.T if flip else distance
         close = []
         with full_precision(x):
-            left = few * (-4 * c * side[:, 2:3])
-            columns = 2 * c * side[:, :2]
-            right_columns = long_side[:, :2].flip(1)
-            for part in _tiles(len(many), len(few), x.device):
-                tile, tile_root = out[:, part], kept[:, part] if keep else None
-                torch.mm(left, many[part].T, out=tile).mul_(long_side[part, 2])
-                tile.addmm_(columns, right_columns[part].T)  # w
+            left = torch.cat([few * (-4 * c * side[:, 2:3]), 2 * c * side[:, :2].flip(1)], dim=1)
+            for part in _tiles(len(many), len(few), _FORWARD_TILE, x.device):
+                tile = out[:, part]
+                _product_to(tile, left, many[part], long_side[part])  # w
+                smallest = _smallest(tile)
                 sides = (few, many[part], side, long_side[part])
-                found = _find_close(tile, side, right_columns[part], c, refine)
-                tile_root = torch.addcmul(tile, tile, tile, value=0.5, out=tile_root).sqrt_()
-                tile.add_(tile_root, alpha=math.sqrt(2)).log1p_().mul_(1 / math.sqrt(c))
+                found = _find_close(tile, smallest, side, long_side[part], c, refine)
+                tile.add_(torch.addcmul(tile, tile, tile, value=0.5).sqrt_(), alpha=math.sqrt(2))
+                _log1p_(tile, smallest).mul_(1 / math.sqrt(c))
                 if found is not None:
-                    close.append(_refine(tile, tile_root, found, *sides, c, part.start))
-                elif keep and not refine and _has_zero(tile_root):
-                    tile_root.masked_fill_(tile_root == 0, math.inf)
+                    close.append(_refine(tile, found, *sides, c, part.start))
         if same:
             distance.fill_diagonal_(0)
-            if keep:
-                root.fill_diagonal_(math.inf)
-        pairs = _join(close, x.new_empty(0))
-        return distance, root, side_x, side_y, *pairs
+        return distance, scalars, *_join(close, x.device)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, y, ctx.c, ctx.clip_radius, ctx.same, _, _ = inputs
+        x, y, ctx.c, ctx.clip_radius, ctx.same, _ = inputs
         ctx.mark_non_differentiable(*output[1:])
         # Or autograd would make a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, y, *output[1:])
+        ctx.save_for_backward(x, y, *output)
 
     @staticmethod
     def backward(ctx, grad, *_):
         if grad is None:
-            return (None,) * 7
-        x, y, root, side_x, side_y, *pairs = ctx.saved_tensors
-        nothing = [None] * 5
+            return (None,) * 6
+        x, y, distance, scalars, *pairs = ctx.saved_tensors
+        nothing = [None] * 4
         with full_precision(x):
             if torch.is_grad_enabled():
                 return *_differentiable_gradients(x, y, grad, ctx), *nothing
             flip = _tiles_run_along_x(x, y)
             few, many = _ordered(flip, x, y)
-            side, long_side = _ordered(flip, side_x, side_y)
+            side, long_side = _ordered(flip, *_split(scalars, x, ctx.same))
             wants_few, wants_many = _ordered(flip, *ctx.needs_input_grad[:2])
-            grad, root = (grad.T, root.T) if flip else (grad, root)
-            left = torch.cat([few * side[:, 2:3], side[:, :2]], dim=1)
-            pull, sums = torch.zeros_like(few), few.new_zeros(len(few), 2)
-            grad_few = torch.empty_like(few) if wants_few else None
+            grad, distance = (grad.T, distance.T) if flip else (grad, distance)
+            refined = _marks(distance, pairs)
+            left = _scaled_rows(few, side) if wants_many else None
+            sums = few.new_zeros(len(few), few.shape[1] + 2) if wants_few else None
             grad_many = torch.empty_like(many) if wants_many else None
-            for part in _tiles(len(many), len(few), x.device):
-                near = grad[:, part] / root[:, part]
+            for part in _tiles(len(many), len(few), _BACKWARD_TILE, x.device):
+                near = _per_double_sinh(grad[:, part], distance[:, part], ctx.c)
+                if refined is not None:
+                    near.masked_fill_(refined[:, part], 0)
                 if wants_many:
                     to_many = _product_like(many, near.T, left)
-                    toward, more = to_many[:, :-2], to_many[:, -2:]
-                    _combine(toward, more, many[part], long_side[part], ctx.c, out=grad_many[part])
+                    _combine(to_many, many[part], long_side[part], ctx.c, out=grad_many[part])
                 if wants_few:
-                    sums.addmm_(near, long_side[part, :2])
-                    pull.addmm_(near.mul_(long_side[part, 2]), many[part])
+                    _add_product_to(sums, near, many[part], long_side[part])
+            grad_few = None
             if wants_few:
-                _combine(pull, sums, few, side, ctx.c, out=grad_few)
+                grad_few = _combine(sums, few, side, ctx.c, out=torch.empty_like(few))
             sides = (few, many, side, long_side)
-            _add_close_pairs(grad_few, grad_many, grad, *sides, pairs, ctx.c)
+            _add_close_pairs(grad_few, grad_many, grad, distance, *sides, pairs, ctx.c)
         return *_ordered(flip, grad_few, grad_many), *nothing
 
     @staticmethod
@@ -208,32 +201,100 @@ class _PairwiseDistance(torch.autograd.Function):
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
 
 
-def _find_close(w, side, right_columns, c, refine):
+def _product_to(tile, left, rows, side):
+    """tile = left @ _scaled_rows(rows, side).T, ``left`` having two columns more than ``rows``.
+
+    Scaled rows are a copy of the rows; scaling the product instead is two passes over the tile.
+    """
+    if _copy_is_cheaper(rows, left):
+        torch.mm(left, _scaled_rows(rows, side).T, out=tile)
+    else:
+        torch.mm(left[:, :-2], rows.T, out=tile).mul_(side[:, 2])
+        tile.addmm_(left[:, -2:], side[:, :2].T)
+
+
+def _add_product_to(sums, near, rows, side):
+    """sums += near @ _scaled_rows(rows, side); ``near`` is overwritten."""
+    if _copy_is_cheaper(rows, near):
+        sums.addmm_(near, _scaled_rows(rows, side))
+    else:
+        sums[:, -2:].addmm_(near, side[:, :2])
+        sums[:, :-2].addmm_(near.mul_(side[:, 2]), rows)
+
+
+def _copy_is_cheaper(rows, left):
+    """Whether a copy of the rows moves less than a pass over their products with ``left``."""
+    return rows.shape[1] < len(left)
+
+
+def _scaled_rows(rows, side):
+    """[a s v | a|x|^2 | a] of the rows v of a side."""
+    return torch.cat([rows * side[:, 2:3], side[:, :2]], dim=1)
+
+
+def _smallest(w):
+    """The least entry of a tile; NaN where there is none, or where to look would synchronise."""
+    if w.device.type != "cpu" or torch.compiler.is_compiling() or not w.numel():
+        return math.nan
+    return float(w.amin())
+
+
+def _log1p_(z, smallest):
+    """log(1 + z) in place, given the least w; z exceeds sqrt(2w)."""
+    # On the CPU log1p costs as much as a matrix product; for z > 0.2 its care is not needed.
+    return z.add_(1).log_() if smallest > 0.02 else z.log1p_()
+
+
+def _find_close(w, smallest, side, long_side, c, refine):
     """(rows, columns, limits of w) of a tile's pairs to refine, or None; w < 0 is removed.
 
     A pair is close where |x-y|^2 is small for the squared norms of both.
     """
     if not refine or not w.numel():
-        w.clamp_(min=0)
+        if not smallest >= 0:
+            w.clamp_(min=0)
         return None
     # First by the largest norms of both sides: often nothing is close, and nothing negative.
     reach = 2 * c * _CANCELLATION
     far_x, a = side[:, :2].amax(0).tolist()
-    b, far_y = right_columns.amax(0).tolist()
-    if w.amin() > reach * (far_x * b + a * far_y):
+    far_y, b = long_side[:, :2].amax(0).tolist()
+    if (w.amin() if math.isnan(smallest) else smallest) > reach * (far_x * b + a * far_y):
         return None
     w.clamp_(min=0)
-    limits = (reach * side[:, :2]) @ right_columns.T
+    limits = (reach * side[:, :2]) @ long_side[:, :2].flip(1).T
     rows, columns = (w <= limits).nonzero().unbind(1)
     return rows, columns, limits[rows, columns]
 
 
-def _refine(tile, root, found, few, many, side, long_side, c, offset):
+def _per_double_sinh(grad, distance, c):
+    """grad / (2 sinh(sqrt(c) d)), and 0 at distance 0."""
+    z = math.sqrt(c) * distance
+    smallest = _smallest(z)
+    if smallest > 0.2:
+        # On the CPU expm1 costs several times as much as exp, and here it is not needed.
+        inverse = z.exp_().reciprocal()
+        return torch.div(grad, z.sub_(inverse), out=inverse)
+    z = z.expm1_()
+    double_sinh = z.add_(z / (1 + z))
+    near = grad / double_sinh
+    return near if smallest > 0 else near.masked_fill_(double_sinh == 0, 0)
+
+
+def _marks(distance, pairs):
+    """(N, M) which pairs' gradients are refined, or None if there are none."""
+    rows, columns = pairs
+    if not len(rows):
+        return None
+    marks = torch.zeros_like(distance, dtype=torch.bool)
+    marks[rows, columns] = True
+    return marks
+
+
+def _refine(tile, found, few, many, side, long_side, c, offset):
     """Recompute, in place, pairs of a tile from the difference of their points.
 
-    Of pairs so close that their gradient is refined too, ``root`` becomes infinite, which takes
-    them out of the backward products; returned are their rows, columns (counted from ``offset``)
-    and true roots, infinite at distance 0.
+    Returned are the rows and columns (counted from ``offset``) of pairs so close that their
+    gradient is to be refined too.
     """
     rows, columns, limits = found
     norm = few.new_empty(len(rows))
@@ -241,28 +302,23 @@ def _refine(tile, root, found, few, many, side, long_side, c, offset):
         torch.linalg.vector_norm(x.sub_(y), dim=1, out=norm[part])
     conformal = side[:, 1].index_select(0, rows) * long_side[:, 1].index_select(0, columns)
     w = norm.square_().mul_(conformal).mul_(2 * c)
-    exact = torch.addcmul(w, w, w, value=0.5).sqrt_()
-    tile[rows, columns] = torch.log1p(w + math.sqrt(2) * exact) / math.sqrt(c)
-    again = w <= limits * (_GRADIENT_CANCELLATION / _CANCELLATION)
-    root[rows, columns] = exact.masked_fill(again, math.inf)
-    again = again.nonzero().squeeze(1)
-    exact = exact[again]
-    return rows[again], columns[again] + offset, exact.masked_fill_(exact == 0, math.inf)
+    tile[rows, columns] = torch.log1p(w + torch.sqrt(w * (w + 2))) / math.sqrt(c)
+    again = (w <= limits * (_GRADIENT_CANCELLATION / _CANCELLATION)).nonzero().squeeze(1)
+    return rows[again], columns[again] + offset
 
 
-def _add_close_pairs(grad_few, grad_many, grad, few, many, side, long_side, pairs, c):
+def _add_close_pairs(grad_few, grad_many, grad, distance, few, many, side, long_side, pairs, c):
     """Add the gradients of refined pairs, from their direct differences.
 
-    sqrt(8c) p a (b (x - y) + x w / 2) to x with p = grad / root, and the like to y.
+    8 sqrt(c) p a (b (x - y) + x w / 2) to x with p = grad / (2 sinh), and the like to y.
     """
-    rows, columns, root = pairs
+    rows, columns = pairs
     if not len(rows):
         return
     a, b = side[rows, 1], long_side[columns, 1]
-    pull = math.sqrt(8 * c) * grad[rows, columns] / root
-    # w from root^2 = w + w^2 / 2; where root is infinite the pull is 0, and 0 * inf no number.
-    square = torch.where(torch.isinf(root), 0, root).square()
-    half_w = square / (1 + torch.sqrt(1 + 2 * square))
+    distance = distance[rows, columns]
+    half_w = torch.sinh(distance * (math.sqrt(c) / 2)).square_()
+    pull = 8 * math.sqrt(c) * _per_double_sinh(grad[rows, columns], distance, c)
     apart = (pull * a * b).unsqueeze(1)
     outward_x, outward_y = (pull * a * half_w).unsqueeze(1), (pull * b * half_w).unsqueeze(1)
     for part, x, y in _gathered(few, many, side, long_side, rows, columns):
@@ -301,22 +357,22 @@ def _gathered(few, many, side, long_side, rows, columns):
         yield part, x, y
 
 
-def _join(close, empty):
-    """One (rows, columns, root) of those that the tiles returned."""
+def _join(close, device):
+    """One (rows, columns) of those that the tiles returned."""
     if not close:
-        return empty.long(), empty.long(), empty
+        return torch.empty(2, 0, dtype=torch.long, device=device).unbind(0)
     return tuple(torch.cat(parts) for parts in zip(*close, strict=True))
 
 
-def _combine(toward, sums, v, side, c, out):
-    """The gradient to rows v of a side, from sums over the other of p b y and of p b (|y|^2, 1).
+def _combine(sums, v, side, c, out):
+    """The gradient to rows v of a side, from sums over the other of p b (y, |y|^2, 1).
 
-    To the point x: sqrt(8c) a [x (sum p b + c a sum p b |x-y|^2) - sum p b y]. The sum with
+    To the point x: 8 sqrt(c) a [x (sum p b + c a sum p b |x-y|^2) - sum p b y]. The sum with
     |x-y|^2 comes from the same product instead of a pass over the matrix; its rounding error is
     c a |x|^2 times the other terms'.
     """
-    squares, total = sums[:, :1], sums[:, 1:]
-    a, scaled_a = side[:, 1:2], math.sqrt(8 * c) * side[:, 2:3]
+    toward, squares, total = sums[:, :-2], sums[:, -2:-1], sums[:, -1:]
+    a, scaled_a = side[:, 1:2], 8 * math.sqrt(c) * side[:, 2:3]
     inner = torch.mul(v, toward, out=out).sum(1, keepdim=True)
     if side.shape[1] == 3:
         own = scaled_a * a * (total + c * (squares - 2 * inner))
@@ -324,7 +380,7 @@ def _combine(toward, sums, v, side, c, out):
         s, slope, inverse_norm = side[:, 3:].unsqueeze(2).unbind(1)
         own = scaled_a * a * (total + c * (squares - 2 * s * inner))
         # Divided by the norm twice: its square overflows.
-        along = math.sqrt(8 * c) * a * (inner * inverse_norm) * inverse_norm
+        along = 8 * math.sqrt(c) * a * (inner * inverse_norm) * inverse_norm
         own = own * s + slope * (own - along)
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
@@ -374,20 +430,26 @@ def _point_gradients(x, y, grad, c, same):
     return grad_x, grad_y
 
 
-def _side(v, c, clip_radius):
-    """Row scalars of raw rows v: a|x|^2, a, a s of the points x = s v, and for tangent vectors
-    s, |v| ds/d|v| and 1/|v| too, from float64 norms where there are any."""
-    norm = _norms(v)
+def _row_scalars(x, y, c, clip_radius, same):
+    """Row scalars of raw rows v of x, then of y unless it is the same: a|x|^2, a, a s of the
+    points x = s v, and for tangent vectors s, |v| ds/d|v| and 1/|v| too, from float64 norms where
+    there are any."""
+    norm = _norms(x) if same else torch.cat([_norms(x), _norms(y)])
     if clip_radius is None:
         square = norm.square()
         a = 1 / (1 - c * square)
         columns = [square * a, a, a]
     else:
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=v.dtype)
+        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=x.dtype)
         a = 1 + sinh_square
-        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(v.dtype).tiny))
+        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
         columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
-    return torch.cat(columns, dim=1).to(v.dtype)
+    return torch.cat(columns, dim=1).to(x.dtype)
+
+
+def _split(scalars, x, same):
+    """The sides of x and y."""
+    return (scalars, scalars) if same else (scalars[: len(x)], scalars[len(x) :])
 
 
 def _norms(v):
@@ -397,7 +459,7 @@ def _norms(v):
         return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
     norm = v.new_empty(len(v), 1, dtype=norm_dtype)
     # In pieces that stay in the cache: torch copies all of its input to the wider type.
-    for part in _tiles(len(v), 2 * v.shape[1], v.device):
+    for part in _tiles(len(v), 2 * v.shape[1], _FORWARD_TILE, v.device):
         wide = v[part].to(norm_dtype, copy=True)
         torch.sum(wide.square_(), dim=1, keepdim=True, out=norm[part])
     return norm.sqrt_()
@@ -413,27 +475,20 @@ def _tiles_run_along_x(x, y):
     return len(x) > len(y) and not torch.compiler.is_compiling()
 
 
-def _tiles(rows, width, device):
-    """Slices of a (rows, width) matrix small enough to be worked on at a time.
+def _tiles(rows, width, entries, device):
+    """Slices of a (rows, width) matrix with so many entries on the CPU, to be worked on in turn.
 
     A compiler gets the whole, and cuts it up by itself.
     """
     if torch.compiler.is_compiling():
         return [slice(0, rows)]
-    entries = _TILE_ENTRIES_CPU if device.type == "cpu" else _TILE_ENTRIES_OTHER
+    entries = entries if device.type == "cpu" else _TILE_ENTRIES_OTHER
     step = max(1, entries // max(1, width))
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _ordered(flip, first, second):
     return (second, first) if flip else (first, second)
-
-
-def _has_zero(root):
-    """Whether a tile may hold a zero: looked up on the CPU, assumed where that synchronises."""
-    if root.device.type != "cpu" or torch.compiler.is_compiling() or not root.numel():
-        return True
-    return not bool(root.amin() > 0)
 
 
 def _check_rows(name, what, x, y):
