@@ -56,6 +56,18 @@ def hier_cars():
     return shared_path("data", "hier_cars")
 
 
+@pytest.fixture(scope="session")
+def omniglot_root():
+    """The folder of Omniglot's official archives."""
+    return shared_path("data", "omniglot")
+
+
+@pytest.fixture(scope="session")
+def grocery_zip():
+    """The Grocery Store Dataset, its photos made small."""
+    return shared_path("data", "grocery_96px.zip")
+
+
 @pytest.fixture
 def check_accuracy(request):
     """Assert that a relative error is within its bound, and put it into the table at the end."""

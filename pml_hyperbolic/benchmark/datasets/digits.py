@@ -21,6 +21,10 @@ class Digits(ImageData):
         # The scans have 17 grey levels, 0 to 16.
         self._images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
         self.labels = bunch.target.astype(np.int64)[:, None]
+        self.class_names = [str(digit) for digit in bunch.target_names]
+
+    def image(self, index: int) -> np.ndarray:
+        return self._images[index]
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         return self._images[indices]

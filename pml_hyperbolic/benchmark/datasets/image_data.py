@@ -1,39 +1,37 @@
-"""ImageData: what every data set of the benchmarks offers."""
+"""ImageData: what every image data set of the benchmarks offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import numpy as np
 
+from .labelled_data import LabelledData
 
-class ImageData(ABC):
+
+class ImageData(LabelledData, ABC):
     """Labelled images of one data set, all splits together.
 
     Attributes:
-        labels: (N, L) int64; column 0 is the class that methods train on, further columns are
-            coarser levels of its hierarchy.
-        level_names: L names of those columns.
-        image_shape: (channels, height, width) of what :meth:`images` returns.
+        image_shape: (channels, height, width) of every image; height and width are None where
+            images differ in size.
     """
 
-    labels: np.ndarray
-    level_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, int | None, int | None]
 
     @abstractmethod
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        """(B, channels, height, width) uint8 images of these indices (B,)."""
+    def image(self, index: int) -> np.ndarray:
+        """(channels, height, width) uint8 image of this index."""
 
-    def indices_of(self, classes: Sequence[int]) -> np.ndarray:
-        """Indices of all images of these classes, in the data set's order.
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """(B, channels, height, width) uint8 images of these indices (B,), all of one size.
 
         Raises:
-            ValueError: a class that the data set does not have.
+            ValueError: they differ in size.
         """
-        missing = sorted(set(classes) - set(np.unique(self.labels[:, 0]).tolist()))
-        if missing:
+        images = [self.image(int(index)) for index in indices]
+        sizes = sorted({image.shape[1:] for image in images})
+        if len(sizes) > 1:
             raise ValueError(
-                f"{type(self).__name__} has no classes {missing}: its classes are "
-                f"{self.labels[:, 0].min()} to {self.labels[:, 0].max()}"
+                f"images of {type(self).__name__} differ in size ({sizes[0]} and {sizes[-1]}): "
+                f"bring each to one size before they are put into a batch"
             )
-        return np.flatnonzero(np.isin(self.labels[:, 0], classes))
+        return np.stack(images)

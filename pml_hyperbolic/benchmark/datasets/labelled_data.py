@@ -1,0 +1,40 @@
+"""LabelledData: what every data set of the benchmarks knows of its samples' classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class LabelledData:
+    """Labels of one data set, all splits together.
+
+    Attributes:
+        labels: (N, L) int64; column 0 is the class that methods train on, further columns are
+            coarser levels of its hierarchy. Classes are numbered from 0 in the official order.
+        level_names: L names of those columns.
+        class_names: names of the classes of column 0, in order.
+        test_classes: (T,) int64 classes of the official test part, where there is one.
+        query, gallery: (N,) boolean masks, where the official protocol searches query images in a
+            gallery of others.
+    """
+
+    labels: np.ndarray
+    level_names: tuple[str, ...]
+    class_names: list[str]
+    test_classes: np.ndarray | None = None
+    query: np.ndarray | None = None
+    gallery: np.ndarray | None = None
+
+    def indices_of(self, classes: Sequence[int]) -> np.ndarray:
+        """Indices of all samples of these classes, in the data set's order.
+
+        Raises:
+            ValueError: a class that the data set does not have.
+        """
+        missing = sorted(set(classes) - set(np.unique(self.labels[:, 0]).tolist()))
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__} has no classes {missing}: its classes are "
+                f"{self.labels[:, 0].min()} to {self.labels[:, 0].max()}"
+            )
+        return np.flatnonzero(np.isin(self.labels[:, 0], classes))
