@@ -167,10 +167,13 @@ def _validate(options):
 
     config = load_benchmark(options.config, options.overrides)
     check_benchmark(config)
-    print(
-        f"{options.config} is valid: protocol {config.protocol.hash}, "
-        f"{len(config.methods)} methods x {len(config.protocol.seeds)} seeds"
-    )
+    counts = {
+        "method": len(config.methods),
+        "fold": len(config.protocol.folds),
+        "seed": len(config.protocol.seeds),
+    }
+    runs = " x ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items())
+    print(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
     return 0
 
 

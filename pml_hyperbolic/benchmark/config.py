@@ -3,14 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -69,8 +71,8 @@ Count = Annotated[int, Field(ge=1)]
 Classes = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
 
 
-class SplitsConfig(StrictModel):
-    """Which classes train, which select, which test: disjoint."""
+class ListedSplits(StrictModel):
+    """Which classes train, which select, which test: disjoint, and one fold."""
 
     train: Annotated[Classes, Field(min_length=2)]
     validation: Annotated[Classes, Field(min_length=2)]
@@ -88,6 +90,32 @@ class SplitsConfig(StrictModel):
                         f"class-disjoint"
                     )
         return self
+
+
+class FoldedSplits(StrictModel):
+    """Some classes test; over the rest, class-disjoint folds take turns in selecting.
+
+    ``official`` test classes are those that the data set publishes.
+    """
+
+    test: Literal["official", "second_half"] = "second_half"
+    folds: Annotated[int, Field(ge=2)] = 4
+
+
+_SPLITS_TAGS = ("listed", "folded")
+
+
+def _kind_of_splits(content):
+    if isinstance(content, dict):
+        folded = "folds" in content or isinstance(content.get("test"), str)
+        return _SPLITS_TAGS[folded]
+    return _SPLITS_TAGS[isinstance(content, FoldedSplits)]
+
+
+Splits = Annotated[
+    Annotated[ListedSplits, Tag(_SPLITS_TAGS[0])] | Annotated[FoldedSplits, Tag(_SPLITS_TAGS[1])],
+    Discriminator(_kind_of_splits),
+]
 
 
 class SamplerConfig(StrictModel):
@@ -159,7 +187,7 @@ class ProtocolConfig(StrictModel):
     """Everything that must be the same for all methods of a benchmark."""
 
     data: Spec
-    splits: SplitsConfig
+    splits: Splits
     backbone: Spec
     embedding_size: Count
     sampler: SamplerConfig
@@ -172,6 +200,10 @@ class ProtocolConfig(StrictModel):
     steps_per_epoch: Count
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
+    # A part of the splits' folds, for a quick look; all where it is left out.
+    run_folds: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct] | None
+    ) = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Sums depend on the number of threads: it is part of the protocol, not of the machine.
     threads: Count = 1
@@ -183,22 +215,51 @@ class ProtocolConfig(StrictModel):
                 f"evaluation.every ({self.evaluation.every}) must not exceed epochs "
                 f"({self.epochs}): no checkpoint would ever be selected"
             )
-        batch_classes = self.sampler.batch_size // self.sampler.samples_per_class
-        if batch_classes > len(self.splits.train):
+        if isinstance(self.splits, ListedSplits):
+            self.check_batch(len(self.splits.train))
+        return self
+
+    @model_validator(mode="after")
+    def _folds_exist(self):
+        missing = [fold for fold in self.run_folds or [] if fold >= self.number_of_folds]
+        if missing:
             raise ValueError(
-                f"a batch would hold {batch_classes} classes (sampler.batch_size / "
-                f"samples_per_class), but splits.train has {len(self.splits.train)}"
+                f"run_folds names {missing}, but splits has {self.number_of_folds} folds, "
+                f"numbered from 0"
             )
         return self
 
+    def check_batch(self, classes: int) -> None:
+        """Refuse a batch of more classes than train.
+
+        Raises:
+            ValueError: saying how many there are.
+        """
+        batch_classes = self.sampler.batch_size // self.sampler.samples_per_class
+        if batch_classes > classes:
+            raise ValueError(
+                f"a batch would hold {batch_classes} classes (sampler.batch_size / "
+                f"samples_per_class), but splits.train has {classes}"
+            )
+
+    @property
+    def number_of_folds(self) -> int:
+        """Folds of the splits, whether they are run or not."""
+        return 1 if isinstance(self.splits, ListedSplits) else self.splits.folds
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds to run."""
+        return list(range(self.number_of_folds)) if self.run_folds is None else self.run_folds
+
     @property
     def hash(self) -> str:
-        """Twelve digits that name this protocol, seeds apart.
+        """Twelve digits that name this protocol, seeds and the choice of folds apart.
 
-        A run's numbers do not depend on which other seeds are run: adding seeds later keeps the
-        hash.
+        A run's numbers do not depend on which other seeds and folds are run: adding some later
+        keeps the hash.
         """
-        return content_hash(self.model_dump(exclude={"seeds"}))
+        return content_hash(self.model_dump(exclude={"seeds", "run_folds"}))
 
 
 class HeadConfig(StrictModel):
@@ -334,7 +395,8 @@ def _validated(model, content, source):
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # The kind of splits is ours, no key of the user's.
+        where = ".".join(str(part) for part in first["loc"] if part not in _SPLITS_TAGS)
         cause = first.get("ctx", {}).get("error")
         problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -353,11 +415,14 @@ def _protocol_home(key):
     if key in ProtocolConfig.model_fields:
         return f"protocol.{key}"
     for name, field in ProtocolConfig.model_fields.items():
-        section = field.annotation
-        if (
-            isinstance(section, type)
-            and issubclass(section, StrictModel)
-            and key in section.model_fields
-        ):
-            return f"protocol.{name}.{key}"
+        for section in _sections(field.annotation):
+            if key in section.model_fields:
+                return f"protocol.{name}.{key}"
     return {"lr": "protocol.optimizer.trunk_lr", "optimizers": "protocol.optimizer"}.get(key)
+
+
+def _sections(annotation):
+    """The config sections that an annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]

@@ -1,4 +1,4 @@
-"""Pipeline: everything one run is made of, from a protocol, a method and a seed."""
+"""Pipeline: everything one run is made of, from a protocol, a method, a fold and a seed."""
 
 import math
 import random
@@ -10,6 +10,7 @@ from ..heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from ..trainers import MetricLossOnly, check_optimizer_coverage
 from .backbones import BACKBONES
 from .class_sampler import ClassSampler
+from .class_splits import class_splits
 from .config import MethodConfig, ProtocolConfig
 from .datasets import DATASETS, ImageSubset
 from .datasets.image_subset import keep_batch
@@ -26,7 +27,7 @@ _PRECISIONS = {
 
 
 class Pipeline:
-    """Data, models, objective, optimizers and tester of one method under one seed.
+    """Data, models, objective, optimizers and tester of one method on one fold under one seed.
 
     The trunk, the default head, the order of batches and their augmentation start from the seed
     alone: they do not depend on what the method's loss draws.
@@ -36,16 +37,20 @@ class Pipeline:
         method: what is this method's own.
         name: the method's name, for messages.
         seed: of everything random.
+        fold: of the protocol's splits, from 0. Default 0.
 
     Raises:
         InputError: an unknown name or argument, or parts that do not fit together.
     """
 
-    def __init__(self, protocol: ProtocolConfig, method: MethodConfig, name: str, seed: int):
+    def __init__(
+        self, protocol: ProtocolConfig, method: MethodConfig, name: str, seed: int, fold: int = 0
+    ):
         self.protocol = protocol
         self.method = method
         self.name = name
         self.seed = seed
+        self.fold = fold
         self.device = choose_device(protocol.device)
         data = _from_registry(DATASETS, "data set", protocol.data, "protocol.data")
         seed_everything(seed)
@@ -56,6 +61,7 @@ class Pipeline:
             "protocol.backbone",
             fill={"in_channels": data.image_shape[0]},
         )
+        self.classes = class_splits(protocol.splits, data, fold)
         self.subsets = self._subsets(data, trunk)
         self.sizes = space_sizes(protocol.embedding_size, method.head.spaces, name)
         seed_everything(seed)
@@ -63,7 +69,7 @@ class Pipeline:
         self.models = {"trunk": trunk.to(self.device), "embedder": embedder.to(self.device)}
         seed_everything(seed)
         built = build_loss(
-            method, where=name, num_classes=len(protocol.splits.train), sizes=self.sizes
+            method, where=name, num_classes=len(self.classes.train), sizes=self.sizes
         )
         self.loss = built.loss.to(self.device)
         self.miner = built.miner
@@ -111,7 +117,7 @@ class Pipeline:
                 for key, optimizer in self.optimizers.items()
             },
             dataloader_num_workers=0,
-            name=f"{self.name}, seed {self.seed}",
+            name=run_title(self.name, self.fold, self.seed),
             precision=_PRECISIONS[protocol.precision],
             max_gradient_norm=protocol.max_gradient_norm,
             show_progress=False,
@@ -162,12 +168,16 @@ class Pipeline:
 
     def _subsets(self, data, trunk):
         protocol = self.protocol
+        try:
+            protocol.check_batch(len(self.classes.train))
+        except ValueError as error:
+            raise InputError(f"protocol, fold {self.fold}: {error}") from None
         subsets = {}
         for split in ("train", "validation", "test"):
             try:
                 subsets[split] = ImageSubset(
                     data,
-                    getattr(protocol.splits, split),
+                    getattr(self.classes, split),
                     mean=trunk.mean,
                     std=trunk.std,
                     random_shift=protocol.augmentation.random_shift if split == "train" else 0,
@@ -223,6 +233,11 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("protocol.device is cuda, but torch finds no CUDA device: use auto or cpu")
     return torch.device(name)
+
+
+def run_title(method: str, fold: int, seed: int) -> str:
+    """What messages call a run."""
+    return f"{method}, fold {fold}, seed {seed}"
 
 
 def seed_everything(seed: int) -> None:

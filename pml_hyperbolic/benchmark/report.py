@@ -22,7 +22,7 @@ def read_results(folders: Iterable[Path]) -> list[dict]:
 
     Raises:
         InputError: a folder without readable results, runs of different protocols, or one method,
-            space and seed twice.
+            space, fold and seed twice.
     """
     rows: list[dict] = []
     origins: dict[str, Path] = {}
@@ -48,11 +48,13 @@ def read_results(folders: Iterable[Path]) -> list[dict]:
         )
     if not rows:
         raise InputError("no run of these benchmarks is finished: `pml-hyperbolic run` them first")
-    keys = [(row["method"], row["space"], row["seed"]) for row in rows]
+    keys = [(row["method"], row["space"], row["fold"], row["seed"]) for row in rows]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
-        method, space, seed = twice[0]
-        raise InputError(f"{method} ({space}, seed {seed}) is in the results twice: leave one out")
+        method, space, fold, seed = twice[0]
+        raise InputError(
+            f"{method} ({space}, fold {fold}, seed {seed}) is in the results twice: leave one out"
+        )
     return rows
 
 
@@ -69,7 +71,8 @@ def results_table(rows: Sequence[dict], *, markdown: bool = False) -> str:
     header = ["method", "space", "dim", *_METRICS.values(), "epoch", "seconds"]
     body = [_line(*key, group) for key, group in groups.items()]
     counts = {len(group) for group in groups.values()}
-    note = _note(counts, {row["total_dimension"] for row in rows})
+    folds = {row["fold"] for row in rows}
+    note = _note(counts, {row["total_dimension"] for row in rows}, len(folds))
     if markdown:
         lines = ["| " + " | ".join(cells) + " |" for cells in [header, *body]]
         lines.insert(1, "|" + " --- |" * len(header))
@@ -83,7 +86,16 @@ def results_table(rows: Sequence[dict], *, markdown: bool = False) -> str:
 
 
 def _looks_right(content):
-    needed = {"method", "space", "seed", "test", "protocol_hash", "dimension", "total_dimension"}
+    needed = {
+        "method",
+        "space",
+        "fold",
+        "seed",
+        "test",
+        "protocol_hash",
+        "dimension",
+        "total_dimension",
+    }
     return isinstance(content, list) and all(
         isinstance(row, dict) and needed <= row.keys() for row in content
     )
@@ -107,12 +119,14 @@ def _percent(values):
     return f"{100 * interval.mean:.1f} ± {100 * interval.half_width:.1f}"
 
 
-def _note(counts, dimensions):
-    seeds = " or ".join(str(count) for count in sorted(counts))
+def _note(counts, dimensions, folds):
+    number = " or ".join(str(count) for count in sorted(counts))
+    kind = "seeds" if folds == 1 else f"runs ({folds} folds, each under every seed)"
     repeats = (
-        f"mean ± 95% t-interval over {seeds} seeds" if max(counts, default=1) > 1 else "one seed"
+        f"mean ± 95% t-interval over {number} {kind}" if max(counts, default=1) > 1 else "one seed"
     )
-    unequal = "; not all methods have the same number of seeds" if len(counts) > 1 else ""
+    kind = kind.split()[0]
+    unequal = f"; not all methods have the same number of {kind}" if len(counts) > 1 else ""
     different = "; total dimensions differ between methods" if len(dimensions) > 1 else ""
     return (
         f"Test classes, scored once with the checkpoint selected on validation classes; {repeats}; "

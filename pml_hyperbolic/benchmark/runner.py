@@ -1,5 +1,6 @@
 """All runs of a benchmark: planned, done in parallel, skipped where finished, collected."""
 
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -17,9 +18,9 @@ import torch
 from .config import BenchmarkConfig
 from .errors import InputError
 from .files import read_json, write_json, write_text
-from .pipeline import Pipeline, choose_device
+from .pipeline import Pipeline, choose_device, run_title
 from .report import RESULTS_FILE
-from .single_run import RESULT_FILE, execute_run
+from .single_run import RESULT_FILE, execute_run, run_folder
 from .yaml_files import dump_yaml, read_mapping
 
 BENCHMARK_FILE = "benchmark.yaml"
@@ -31,6 +32,7 @@ class Task:
 
     config: BenchmarkConfig
     method: str
+    fold: int
     seed: int
     folder: Path
     tensorboard: bool
@@ -38,7 +40,7 @@ class Task:
     @property
     def title(self) -> str:
         """How messages call it."""
-        return f"{self.method}, seed {self.seed}"
+        return run_title(self.method, self.fold, self.seed)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,14 @@ def check_benchmark(config: BenchmarkConfig) -> None:
     Raises:
         InputError: naming the method, the key and how to mend it.
     """
+    protocol = config.protocol
+    first, *others = protocol.folds
     for name, method in config.methods.items():
-        Pipeline(config.protocol, method, name, config.protocol.seeds[0]).try_loss()
+        Pipeline(protocol, method, name, protocol.seeds[0], first).try_loss()
+    # Methods differ between folds in their number of classes only.
+    name, method = next(iter(config.methods.items()))
+    for fold in others:
+        Pipeline(protocol, method, name, protocol.seeds[0], fold)
 
 
 def run_benchmark(
@@ -132,11 +140,12 @@ def default_jobs(config: BenchmarkConfig) -> int:
 
 def collect_results(folder: Path, order: list[str]) -> list[dict]:
     """Rows of all finished runs in a benchmark's folder, methods in this order, others after."""
-    rows = [row for file in folder.glob(f"*/seed*/{RESULT_FILE}") for row in read_json(file)]
+    files = folder.glob(f"*/fold*_seed*/{RESULT_FILE}")
+    rows = [row for file in files for row in read_json(file)]
     rank = {name: i for i, name in enumerate(order)}
 
     def key(row):
-        return rank.get(row["method"], len(rank)), row["method"], row["seed"]
+        return rank.get(row["method"], len(rank)), row["method"], row["fold"], row["seed"]
 
     return sorted(rows, key=key)
 
@@ -159,16 +168,16 @@ def _plan(config, folder, tensorboard):
         )
     tasks, finished = [], 0
     for name, method in config.methods.items():
-        for seed in config.protocol.seeds:
-            run_folder = folder / name / f"seed{seed}"
-            result = run_folder / RESULT_FILE
+        for fold, seed in itertools.product(config.protocol.folds, config.protocol.seeds):
+            task = Task(config, name, fold, seed, run_folder(folder, name, fold, seed), tensorboard)
+            result = task.folder / RESULT_FILE
             if not result.exists():
-                tasks.append(Task(config, name, seed, run_folder, tensorboard))
+                tasks.append(task)
                 continue
             finished += 1
             if read_json(result)[0]["method_hash"] != method.hash:
                 raise InputError(
-                    f"{run_folder} is finished with other settings of {name}: remove "
+                    f"{task.folder} is finished with other settings of {name}: remove "
                     f"{folder / name} to run it anew, or keep the new runs elsewhere with "
                     f"name=... or --output"
                 )
@@ -180,6 +189,7 @@ def _do(task: Task, on_epoch: Callable[[int, float], None]) -> Outcome:
         execute_run(
             task.config,
             task.method,
+            task.fold,
             task.seed,
             task.folder,
             tensorboard=task.tensorboard,

@@ -1,4 +1,4 @@
-"""One method under one seed: trained, selected on validation, scored once on test."""
+"""One method on one fold under one seed: trained, selected on validation, scored once on test."""
 
 import logging
 import shutil
@@ -13,7 +13,7 @@ from .datasets.image_subset import keep_batch
 from .environment import describe_environment
 from .evaluation import select_space, space_metrics
 from .files import write_json, write_text
-from .pipeline import Pipeline
+from .pipeline import Pipeline, run_title
 from .run_hooks import RunHooks
 from .yaml_files import dump_yaml
 
@@ -25,6 +25,7 @@ CHECKPOINT_FILE = "checkpoint.pt"
 def execute_run(
     config: BenchmarkConfig,
     method_name: str,
+    fold: int,
     seed: int,
     folder: Path,
     *,
@@ -36,6 +37,7 @@ def execute_run(
     Args:
         config: the whole benchmark.
         method_name: a key of ``config.methods``.
+        fold: of this run.
         seed: of this run.
         folder: of this run.
         tensorboard: write TensorBoard events too. Default False.
@@ -52,6 +54,7 @@ def execute_run(
         "name": config.name,
         "protocol_hash": config.protocol.hash,
         "method_hash": method.hash,
+        "fold": fold,
         "seed": seed,
         "protocol": config.protocol.model_dump(),
         "method": {"name": method_name, **method.model_dump()},
@@ -59,11 +62,11 @@ def execute_run(
     write_text(folder / CONFIG_FILE, dump_yaml(resolved))
     torch.set_num_threads(config.protocol.threads)
     with RunLog(folder / "run.log") as log:
-        pipeline = Pipeline(config.protocol, method, method_name, seed)
+        pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
         write_json(
             folder / "environment.json", {"seed": seed, **describe_environment(pipeline.device)}
         )
-        log.info("%s, seed %d, protocol %s", method_name, seed, config.protocol.hash)
+        log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
         try:
             hooks, test = _train_and_test(pipeline, folder, log, tensorboard, on_epoch)
         except Exception as error:
@@ -75,6 +78,7 @@ def execute_run(
         {
             "method": method_name,
             "space": space,
+            "fold": fold,
             "seed": seed,
             "epoch": hooks.best_epoch,
             "seconds": round(seconds, 3),
@@ -91,6 +95,11 @@ def execute_run(
     # Written last: its presence says that the run is finished.
     write_json(folder / RESULT_FILE, rows)
     return rows
+
+
+def run_folder(benchmark: Path, method: str, fold: int, seed: int) -> Path:
+    """The folder of one run in its benchmark's folder."""
+    return benchmark / method / f"fold{fold}_seed{seed}"
 
 
 class RunLog:

@@ -19,7 +19,7 @@ SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.seeds=[0]"
 def test_validate(config_file, capsys):
     assert main(["validate", str(config_file)]) == 0
     assert "is valid" in (out := capsys.readouterr().out)
-    assert "3 methods x 2 seeds" in out
+    assert "3 methods x 1 fold x 2 seeds" in out
 
 
 def test_run_prints_the_table_and_report_repeats_it(config_file, tmp_path, capsys):
@@ -47,8 +47,8 @@ def test_a_failing_run(config_file, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "hyp" in captured.out
     (line,) = [line for line in captured.err.splitlines() if "pml-hyperbolic" in line]
-    assert "failed: broken, seed 3" in line
-    assert str(tmp_path / "tiny" / "broken" / "seed3" / "run.log") in line
+    assert "failed: broken, fold 0, seed 3" in line
+    assert str(tmp_path / "tiny" / "broken" / "fold0_seed3" / "run.log") in line
     assert "Traceback" not in captured.err
     assert main([*arguments, *overrides, "--jobs", "1", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
@@ -104,10 +104,10 @@ def test_an_interrupted_benchmark_keeps_what_is_finished(
 ):
     execute = runner.execute_run
 
-    def interrupted(config, method, seed, folder, **kwargs):
+    def interrupted(config, method, *arguments, **kwargs):
         if method == "hier":
             raise KeyboardInterrupt
-        return execute(config, method, seed, folder, **kwargs)
+        return execute(config, method, *arguments, **kwargs)
 
     arguments = ["run", str(config_file), *SHORT, "--output", str(tmp_path), "--jobs", "1"]
     with monkeypatch.context() as patched:

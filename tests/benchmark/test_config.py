@@ -79,6 +79,8 @@ def test_unknown_key_of_a_method(tmp_path, write_config, refused, path, right):
         ("lr", "protocol.optimizer.trunk_lr"),
         ("select_by", "protocol.evaluation.select_by"),
         ("seeds", "protocol.seeds"),
+        ("folds", "protocol.splits.folds"),
+        ("validation", "protocol.splits.validation"),
     ],
 )
 def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, key, home):
@@ -95,6 +97,12 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.splits.validation=[7, 8]"], r"classes \[7\] are in both validation and test"),
         (["protocol.splits.test=[7]"], "at least 2 items"),
         (["protocol.splits.test=[7, 7]"], "must differ"),
+        (["protocol.splits={test: oficial, folds: 2}"], r"splits\.test: .*'official'.*'oficial'"),
+        (["protocol.splits={test: official, folds: 1}"], r"protocol\.splits\.folds: .* 2, got 1"),
+        (["protocol.splits={test: second_half, fold: 2}"], "did you mean 'folds'"),
+        (["protocol.splits.folds=2"], "unknown key 'train'"),
+        (["protocol.run_folds=[0, 1]"], r"run_folds names \[1\], but splits has 1 folds"),
+        (["protocol.run_folds=[]"], "at least 1 item"),
         (["protocol.seeds=[1, 1]"], "must differ"),
         (["protocol.seeds=[]"], "at least 1 item"),
         (["protocol.seeds=[-1]"], "greater than or equal to 0"),
@@ -148,6 +156,18 @@ def test_overrides_reach_their_place(load):
     assert config.protocol.epochs == 7
     assert config.protocol.optimizer.trunk_lr == 1e-4
     assert list(config.methods) == ["hyp"]
+
+
+def test_folds():
+    folded = {**PROTOCOL, "splits": {"test": "second_half", "folds": 3}}
+    assert ProtocolConfig(**PROTOCOL).folds == [0]
+    assert ProtocolConfig(**folded).folds == [0, 1, 2]
+    some = ProtocolConfig(**folded, run_folds=[2, 0])
+    assert some.folds == [2, 0]
+    assert some.hash == ProtocolConfig(**folded).hash
+    assert some.hash != ProtocolConfig(**PROTOCOL).hash
+    # Four folds of four by default.
+    assert ProtocolConfig(**{**PROTOCOL, "splits": {"test": "official"}}).folds == [0, 1, 2, 3]
 
 
 def test_protocol_hash():

@@ -14,6 +14,7 @@ def row(method="a", space="euclidean", seed=0, score=0.5, **changes):
     return {
         "method": method,
         "space": space,
+        "fold": 0,
         "seed": seed,
         "epoch": seed + 1,
         "seconds": 2.0,
@@ -66,7 +67,9 @@ def test_unreadable_results(tmp_path, content, message):
 
 def test_the_same_run_twice_is_refused(tmp_path):
     path = folder(tmp_path / "one", [row()])
-    with pytest.raises(InputError, match=r"a \(euclidean, seed 0\) is in the results twice"):
+    with pytest.raises(
+        InputError, match=r"a \(euclidean, fold 0, seed 0\) is in the results twice"
+    ):
         read_results([path, path])
 
 

@@ -90,7 +90,7 @@ def test_full_saturation_is_said_once(tmp_path, load, method, said):
         "protocol.embedding_size=16",
         "protocol.backbone={small_conv: {width: 16, blocks: 1}}",
     )
-    rows = execute_run(config, method, 0, tmp_path / "run")
+    rows = execute_run(config, method, 0, 0, tmp_path / "run")
     log = (tmp_path / "run" / "run.log").read_text()
     assert log.count("saturation 1.0") == 1
     assert f"WARNING {said}" in log
@@ -99,7 +99,7 @@ def test_full_saturation_is_said_once(tmp_path, load, method, said):
 
 
 def test_no_word_of_saturation_without_it(tiny):
-    log = (tiny.folder / "chest" / "seed0" / "run.log").read_text()
+    log = (tiny.folder / "chest" / "fold0_seed0" / "run.log").read_text()
     assert "saturation" not in log
 
 

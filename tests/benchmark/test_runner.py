@@ -71,7 +71,7 @@ def test_the_folder_is_complete(tiny):
     found = {str(path.relative_to(tiny.folder)) for path in tiny.folder.rglob("*")}
     for name in ("proxy_anchor", "hier", "chest"):
         for seed in (0, 1):
-            run = f"{name}/seed{seed}"
+            run = f"{name}/fold0_seed{seed}"
             files = ["config.yaml", "environment.json", "run.log", "checkpoint.pt", "result.json"]
             assert {f"{run}/{file}" for file in [*files, "records/logs.db"]} <= found
     assert {"benchmark.yaml", "results.json"} <= found
@@ -90,17 +90,19 @@ def test_two_jobs_and_a_second_time_give_the_same_bits(tiny, run_tiny):
 
 
 def test_a_run_does_not_depend_on_its_neighbours(tmp_path, load, tiny):
-    rows = execute_run(load("methods=[chest]", "protocol.seeds=[1]"), "chest", 1, tmp_path / "run")
+    rows = execute_run(
+        load("methods=[chest]", "protocol.seeds=[1]"), "chest", 0, 1, tmp_path / "run"
+    )
     before = [r for r in tiny.rows if (r["method"], r["seed"]) == ("chest", 1)]
     assert numbers(rows) == numbers(before)
 
 
 def test_finished_runs_are_kept_and_killed_ones_redone(tiny, tmp_path, load):
     folder = copied(tiny, tmp_path)
-    untouched = folder / "chest" / "seed0" / "checkpoint.pt"
+    untouched = folder / "chest" / "fold0_seed0" / "checkpoint.pt"
     stamp = untouched.stat().st_mtime_ns
     # A killed run has everything but its result.
-    killed = folder / "hier" / "seed1"
+    killed = folder / "hier" / "fold0_seed1"
     (killed / "result.json").unlink()
     (killed / "checkpoint.pt").write_bytes(b"half a file")
     said = []
@@ -132,6 +134,37 @@ def test_seeds_and_methods_can_be_added(go):
     assert second[2] == first[0]
 
 
+FOLDED = (
+    "methods=[hier]",
+    "protocol.splits={test: second_half, folds: 2}",
+    "protocol.sampler={batch_size: 8, samples_per_class: 4}",
+    "protocol.seeds=[0]",
+)
+
+
+def test_each_fold_is_a_run(go, tmp_path):
+    rows, failures, _ = go(*FOLDED, "protocol.run_folds=[1]", jobs=1)
+    assert failures == []
+    assert [row["fold"] for row in rows] == [1]
+    both, _, said = go(*FOLDED, jobs=1)
+    assert [(row["fold"], row["seed"]) for row in both] == [(0, 0), (1, 0)]
+    assert both[1] == rows[0]
+    assert said == [f"1 finished runs in {tmp_path / 'runs' / 'tiny'} are kept, 1 are left to do"]
+    assert both[0]["test"] != both[1]["test"]
+    for fold in (0, 1):
+        stored = read_mapping(tmp_path / "runs" / "tiny" / "hier" / f"fold{fold}_seed0/config.yaml")
+        assert stored["fold"] == fold
+
+
+def test_too_few_classes_for_the_folds_are_refused(go, tmp_path):
+    with pytest.raises(InputError, match=r"5 classes beside .* lower folds"):
+        go(*FOLDED, "protocol.splits.folds=3", jobs=1)
+    # Fold 0 validates on three of the five classes.
+    with pytest.raises(InputError, match=r"fold 0: a batch would hold 4 classes.* has 2"):
+        go(*FOLDED, "protocol.sampler={batch_size: 16, samples_per_class: 4}", jobs=1)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failing_run_stops_no_other(go, jobs):
     overrides = ["methods=[broken, proxy_anchor]", "protocol.steps_per_epoch=4"]
@@ -141,8 +174,8 @@ def test_a_failing_run_stops_no_other(go, jobs):
         ("proxy_anchor", 1),
     ]
     assert sorted(outcome.task.title for outcome in failures) == [
-        "broken, seed 0",
-        "broken, seed 1",
+        "broken, fold 0, seed 0",
+        "broken, fold 0, seed 1",
     ]
     for outcome in failures:
         assert "NonFiniteError" in outcome.error
@@ -213,4 +246,4 @@ def test_default_jobs_leave_each_run_its_threads(load, monkeypatch):
 
 def test_tensorboard_events_on_demand(go, tmp_path):
     go("methods=[proxy_anchor]", "protocol.seeds=[0]", jobs=1, tensorboard=True)
-    assert list(Path(tmp_path).glob("runs/tiny/proxy_anchor/seed0/tensorboard/events*"))
+    assert list(Path(tmp_path).glob("runs/tiny/proxy_anchor/fold0_seed0/tensorboard/events*"))

@@ -32,7 +32,7 @@ def table(folder, name):
 
 @EVERY_RUN
 def test_the_resolved_config_says_everything(tiny, name, seed):
-    folder = tiny.folder / name / f"seed{seed}"
+    folder = tiny.folder / name / f"fold0_seed{seed}"
     resolved = read_mapping(folder / "config.yaml")
     assert resolved["seed"] == seed
     assert resolved["protocol"] == tiny.config.protocol.model_dump()
@@ -43,7 +43,9 @@ def test_the_resolved_config_says_everything(tiny, name, seed):
 
 
 def test_the_environment_is_described(tiny):
-    environment = json.loads((tiny.folder / "hier" / "seed1" / "environment.json").read_text())
+    environment = json.loads(
+        (tiny.folder / "hier" / "fold0_seed1" / "environment.json").read_text()
+    )
     assert environment["seed"] == 1
     assert environment["packages"]["torch"] == importlib.metadata.version("torch")
     assert {"numpy", "pytorch-metric-learning", "geoopt"} <= set(environment["packages"])
@@ -54,7 +56,7 @@ def test_the_environment_is_described(tiny):
 
 @EVERY_RUN
 def test_records_can_be_read_back(tiny, name, seed):
-    folder = tiny.folder / name / f"seed{seed}"
+    folder = tiny.folder / name / f"fold0_seed{seed}"
     training = table(folder, "training")
     assert [row["~iteration~"] for row in training] == [0, 10]
     expected = {
@@ -87,7 +89,7 @@ def test_the_best_validation_epoch_was_selected(tiny, name, seed):
     space = "euclidean" if name == "proxy_anchor" else "hyperbolic"
     scores = [
         row["mean_average_precision_at_r"]
-        for row in table(tiny.folder / name / f"seed{seed}", f"validation_{space}")
+        for row in table(tiny.folder / name / f"fold0_seed{seed}", f"validation_{space}")
     ]
     rows = [r for r in tiny.rows if (r["method"], r["seed"]) == (name, seed)]
     assert {row["epoch"] for row in rows} == {1 + scores.index(max(scores))}
@@ -96,7 +98,7 @@ def test_the_best_validation_epoch_was_selected(tiny, name, seed):
 
 @EVERY_RUN
 def test_scores_follow_from_the_checkpoint(tiny, name, seed):
-    folder = tiny.folder / name / f"seed{seed}"
+    folder = tiny.folder / name / f"fold0_seed{seed}"
     (file,) = folder.glob("**/*.p*t*")
     state = torch.load(file, weights_only=True)
     # Other weights than the run started with: all must come from the file.
@@ -120,7 +122,9 @@ def test_test_scores_by_hand(tiny):
     """Recall and MAP@R of one run, from images to scores without this package's evaluation."""
     (row,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("proxy_anchor", 0)]
     parts = Pipeline(tiny.config.protocol, tiny.config.methods["proxy_anchor"], "x", 0)
-    state = torch.load(tiny.folder / "proxy_anchor" / "seed0" / "checkpoint.pt", weights_only=True)
+    state = torch.load(
+        tiny.folder / "proxy_anchor" / "fold0_seed0" / "checkpoint.pt", weights_only=True
+    )
     for key, module in parts.models.items():
         module.load_state_dict(state["models"][key])
         module.eval()
@@ -168,7 +172,7 @@ def test_the_test_split_is_scored_once_and_last(tmp_path, load, monkeypatch):
 
     monkeypatch.setattr(single_run.Pipeline, "tester", spy)
     config = load()
-    execute_run(config, "proxy_anchor", 0, tmp_path / "run")
+    execute_run(config, "proxy_anchor", 0, 0, tmp_path / "run")
     assert [split for split, _ in scored] == ["validation"] * 3 + ["test"]
     from sklearn.datasets import load_digits
 
@@ -180,7 +184,7 @@ def test_the_test_split_is_scored_once_and_last(tmp_path, load, monkeypatch):
 
 def test_selection_does_not_look_at_test_classes(tmp_path, load, tiny):
     config = load("protocol.splits.test=[8, 9]")
-    (row,) = execute_run(config, "proxy_anchor", 0, tmp_path / "run")
+    (row,) = execute_run(config, "proxy_anchor", 0, 0, tmp_path / "run")
     (before,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("proxy_anchor", 0)]
     assert row["validation"] == before["validation"]
     assert row["epoch"] == before["epoch"]
@@ -191,8 +195,8 @@ def test_leftovers_are_discarded_and_failures_logged(tmp_path, load):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(RuntimeError, match=r"broken, seed 0.*NaN or infinite"):
-        execute_run(load("methods=[broken]"), "broken", 0, folder)
+    with pytest.raises(RuntimeError, match=r"broken, fold 0, seed 0.*NaN or infinite"):
+        execute_run(load("methods=[broken]"), "broken", 0, 0, folder)
     assert not (folder / "old").exists()
     assert not (folder / "result.json").exists()
     log = (folder / "run.log").read_text()
