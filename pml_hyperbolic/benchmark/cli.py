@@ -163,9 +163,10 @@ def _run(options):
 
 def _validate(options):
     from .config import load_benchmark
+    from .curvature_control import with_flat_twins
     from .runner import check_benchmark
 
-    config = load_benchmark(options.config, options.overrides)
+    config = with_flat_twins(load_benchmark(options.config, options.overrides))
     check_benchmark(config)
     counts = {
         "method": len(config.methods),

@@ -306,13 +306,16 @@ class MethodConfig(StrictModel):
     loss_lr: Positive | None = None
     loss_weight_decay: NotNegative = 0.0
     head: HeadConfig = HeadConfig()
+    # The method that this one is the flat control of.
+    flat_twin_of: str | None = None
 
     @classmethod
     def unknown_key_message(cls, key: str) -> str:
         home = _protocol_home(key)
         if home is None:
             return super().unknown_key_message(key)
-        allowed = ", ".join(name for name in cls.model_fields if name != "about")
+        described = ("about", "flat_twin_of")
+        allowed = ", ".join(name for name in cls.model_fields if name not in described)
         return (
             f"{key!r} is a protocol key: it must be the same for all methods, so it belongs in "
             f"the benchmark config, at {home} (a method may set only {allowed})"
@@ -321,7 +324,7 @@ class MethodConfig(StrictModel):
     @property
     def hash(self) -> str:
         """Twelve digits that name these settings."""
-        return content_hash(self.model_dump(exclude={"about"}))
+        return content_hash(self.model_dump(exclude={"about", "flat_twin_of"}))
 
 
 class BenchmarkConfig(StrictModel):
@@ -330,6 +333,8 @@ class BenchmarkConfig(StrictModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     protocol: ProtocolConfig
     methods: Annotated[dict[str, MethodConfig], Field(min_length=1)]
+    # Adds the flat twin of each hyperbolic method: see curvature_control.py.
+    curvature_control: bool = False
 
 
 def content_hash(content: Any) -> str:

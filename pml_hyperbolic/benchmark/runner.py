@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from .config import BenchmarkConfig
+from .curvature_control import with_flat_twins
 from .errors import InputError
 from .files import read_json, write_json, write_text
 from .pipeline import Pipeline, choose_device, run_title
@@ -60,7 +61,7 @@ def check_benchmark(config: BenchmarkConfig) -> None:
     """
     protocol = config.protocol
     first, *others = protocol.folds
-    for name, method in config.methods.items():
+    for name, method in with_flat_twins(config).methods.items():
         Pipeline(protocol, method, name, protocol.seeds[0], first).try_loss()
     # Methods differ between folds in their number of classes only.
     name, method = next(iter(config.methods.items()))
@@ -94,6 +95,7 @@ def run_benchmark(
     Raises:
         InputError: a method cannot be built, or the folder holds runs of other settings.
     """
+    config = with_flat_twins(config)
     _check_recorders(tensorboard)
     check_benchmark(config)
     folder = output / config.name
