@@ -1,7 +1,5 @@
 """GroceryStore: photos of fruit, vegetables and cartons, taken in shops."""
 
-import csv
-
 import numpy as np
 
 from .image_files import ImageFiles
@@ -19,7 +17,7 @@ class GroceryStore(ImageFiles):
     Labels", WACV 2019.
 
     Args:
-        root: the folder ``GroceryStoreDataset`` (or one that holds it) or a zip of it.
+        root: the folder ``GroceryStoreDataset``, a zip of it, or a folder that holds either.
         verify: refuse a part of the data set. Default True; without, listed photos that are not
             there are left out.
 
@@ -35,19 +33,20 @@ class GroceryStore(ImageFiles):
     def __init__(self, root: str, verify: bool = True):
         archive, base, present = open_release(self, root, "classes.csv", also=_LISTS)
         rows = [
-            [cell.strip() for cell in line.split(",")]
+            row
             for name in _LISTS
-            for line in archive.text(base + name).splitlines()
-            if line.strip()
+            for row in archive.table(base + name, (str, int, int), separator=",")
         ]
-        files = [base + row[0] for row in rows]
+        files = [base + file for file, _, _ in rows]
+        kept = self.present_files(archive.path, files, present, verify=verify)
+        self.entries = [(archive, file) for file in np.array(files)[kept].tolist()]
+        classes = archive.table(
+            base + "classes.csv", (str, int, str, int, str), separator=",", header=1
+        )
+        self.number_classes(
+            np.array([labels for _, *labels in rows])[kept],
+            {label: name for name, label, *_ in classes},
+        )
         if verify:
-            self.check_listed(archive.path, files, present)
-        kept = [(file, row) for file, row in zip(files, rows, strict=True) if file in present]
-        self.entries = [(archive, file) for file, _ in kept]
-        self.labels = np.array([row[1:3] for _, row in kept], dtype=np.int64).reshape(-1, 2)
-        classes = list(csv.reader(archive.text(base + "classes.csv").splitlines()))[1:]
-        self.class_names = [row[0] for row in sorted(classes, key=lambda row: int(row[1]))]
-        if verify:
-            found = (len(kept), *(len(np.unique(level)) for level in self.labels.T))
-            self.check_counts(archive.path, dict(zip(self.official_counts, found, strict=True)))
+            counts = self.labels.max(axis=0) + 1
+            self.check_counts(archive.path, len(self), *counts.tolist())

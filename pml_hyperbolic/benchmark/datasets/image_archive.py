@@ -1,16 +1,20 @@
 """ImageArchive: the files of a folder or an archive, by name."""
 
+import lzma
 import os
 import shutil
 import tarfile
-import tempfile
 import zipfile
-from pathlib import Path, PurePosixPath
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 
 class ImageArchive:
@@ -20,8 +24,8 @@ class ImageArchive:
 
     Args:
         path: a folder or an archive; a relative one starts at the current directory.
-        unpacked: the folder that a tar is unpacked into. Default: beside the tar, with its name
-            less the suffix and ``.unpacked`` added.
+        unpacked: the folder that ``NAME.tgz`` is unpacked into, as ``NAME.unpacked``. Default:
+            that of the tar.
 
     Raises:
         InputError: neither a folder nor an archive, or a tar that is damaged or would write
@@ -37,15 +41,11 @@ class ImageArchive:
             return
         if not path.exists():
             raise InputError(f"{path} is missing: give a folder, a zip or a tar that is there")
-        if zipfile.is_zipfile(path):
+        if zipfile.is_zipfile(path) and self._opens():
             self._is_zip = True
         elif path.name.lower().endswith(TAR_SUFFIXES):
-            target = (
-                path.with_name(f"{_stem(path)}.unpacked")
-                if unpacked is None
-                else Path(unpacked).expanduser().absolute()
-            )
-            self.path = unpack_tar(path, target)
+            folder = path.parent if unpacked is None else Path(unpacked).expanduser().absolute()
+            self.path = unpack_tar(path, folder / f"{stem(path)}.unpacked")
         else:
             raise InputError(
                 f"{path} is neither a folder nor a whole archive "
@@ -73,19 +73,58 @@ class ImageArchive:
             if self._is_zip:
                 return self._zip().read(name)
             return (self.path / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        # zipfile also raises RuntimeError: for passwords and unknown compressions.
+        except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{self.where(name)} cannot be read ({reason}): download {self.path} again"
             ) from error
 
-    def text(self, name: str) -> str:
-        """The content of a UTF-8 text file."""
-        return self.read(name).decode("utf-8-sig")
+    def table(
+        self,
+        name: str,
+        types: Sequence[Callable[[str], Any]],
+        *,
+        separator: str | None = None,
+        header: int = 0,
+    ) -> list[list[Any]]:
+        """The rows of a text file, blank ones left out.
+
+        Args:
+            name: of the file.
+            types: of its columns.
+            separator: between columns. Default: any white space.
+            header: how many lines to skip. Default 0.
+
+        Raises:
+            InputError: a line that does not fit, by its number.
+        """
+        text = self.read(name).decode("utf-8-sig", errors="replace")
+        rows = []
+        for number, line in enumerate(text.splitlines()[header:], start=header + 1):
+            if not line.strip():
+                continue
+            cells = [cell.strip() for cell in line.strip().split(separator, len(types) - 1)]
+            try:
+                rows.append([kind(cell) for kind, cell in zip(types, cells, strict=True)])
+            except ValueError:
+                raise InputError(
+                    f"{self.where(name)}, line {number}: expected {len(types)} columns "
+                    f"({', '.join(kind.__name__ for kind in types)}), got {line.strip()!r}: "
+                    f"download the file again"
+                ) from None
+        return rows
 
     def where(self, name: str) -> str:
         """What messages call a file."""
         return str(self.path / name)
+
+    def _opens(self):
+        try:
+            self._zip()
+        except zipfile.BadZipFile:
+            return False
+        return True
 
     def _zip(self):
         # A forked process shares the file position of a handle with its parent: never use that.
@@ -110,60 +149,60 @@ def unpack_tar(path: Path, target: Path) -> Path:
     Raises:
         InputError: the tar is damaged, or a member is a link, a device or outside the folder.
     """
+    from filelock import FileLock
+
     if target.is_dir():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be unpacked into {target} ({error.strerror}): name a folder that can "
-            f"be written with unpacked"
-        ) from error
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                _write_member(archive, member, path, part)
-        # mkdtemp's folders are for their owner alone.
-        part.chmod(0o755)
-        try:
-            os.replace(part, target)
-        except OSError:
-            # Another process has unpacked it meanwhile.
+        # Runs that start together would each unpack it otherwise.
+        with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
-                raise
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+                _unpack(path, target)
+    except (OSError, EOFError, *_DAMAGED) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{path} cannot be unpacked ({reason}): make room for it, or download it again"
+            f"{path} cannot be unpacked into {target} ({reason}): download it again if it is "
+            f"damaged, or name a folder with room for it as unpacked"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
-def _write_member(archive, member, path, folder):
-    name = PurePosixPath(member.name)
-    if member.isdir():
-        return
-    if not member.isfile() or name.is_absolute() or ".." in name.parts:
-        raise InputError(
-            f"{path} has the member {member.name!r}, which is a link, a device or outside of its "
-            f"folder: it is not the official archive, nothing was unpacked"
-        )
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with archive.extractfile(member) as source, file.open("wb") as copy:
-        shutil.copyfileobj(source, copy)
-
-
-def _stem(path):
-    for suffix in TAR_SUFFIXES:
+def stem(path: Path) -> str:
+    """The name of an archive less its suffix, ``.tar.gz`` being one."""
+    for suffix in ARCHIVE_SUFFIXES:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name
+
+
+def _unpack(path, target):
+    part = target.with_name(f".{target.name}.part")
+    # What a killed process left behind.
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir()
+        with tarfile.open(path) as archive:
+            for member in archive:
+                _write_member(archive, member, path, part)
+        os.replace(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_member(archive, member, path, folder):
+    file = folder / member.name
+    if not file.resolve().is_relative_to(folder.resolve()) or not (
+        member.isfile() or member.isdir()
+    ):
+        raise InputError(
+            f"{path} has the member {member.name!r}, which is a link, a device or outside of its "
+            f"folder: nothing was unpacked, download the official archive"
+        )
+    if member.isfile():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with archive.extractfile(member) as source, file.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def _is_hidden(name):

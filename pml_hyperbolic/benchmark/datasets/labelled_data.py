@@ -10,7 +10,8 @@ class LabelledData:
 
     Attributes:
         labels: (N, L) int64; column 0 is the class that methods train on, further columns are
-            coarser levels of its hierarchy. Classes are numbered from 0 in the official order.
+            coarser levels of its hierarchy. Classes are numbered from 0 in the official order,
+            and each has a sample.
         level_names: L names of those columns.
         class_names: names of the classes of column 0, in order.
         test_classes: (T,) int64 classes of the official test part, where there is one.
@@ -24,6 +25,9 @@ class LabelledData:
     test_classes: np.ndarray | None = None
     query: np.ndarray | None = None
     gallery: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def indices_of(self, classes: Sequence[int]) -> np.ndarray:
         """Indices of all samples of these classes, in the data set's order.

@@ -37,6 +37,7 @@ class Omniglot(ImageFiles):
         "evaluation characters": 659,
         "images": 32460,
     }
+    channels = 1
     level_names = ("character", "alphabet")
 
     def __init__(self, root: str, size: int | None = None, verify: bool = True):
@@ -57,8 +58,7 @@ class Omniglot(ImageFiles):
             characters += [(alphabet, character) for (alphabet, character, _), _ in drawings]
             counts.append(len({path[:2] for path, _ in drawings}))
         if verify:
-            found = (*counts, len(self.entries))
-            self.check_counts(folder, dict(zip(self.official_counts, found, strict=True)))
+            self.check_counts(folder, *counts, len(self.entries))
         # In order of appearance: the background part comes first, as no alphabet is in both.
         classes = {character: rank for rank, character in enumerate(dict.fromkeys(characters))}
         alphabets = {name: rank for rank, name in enumerate(dict.fromkeys(a for a, _ in classes))}

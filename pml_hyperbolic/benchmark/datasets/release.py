@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .image_archive import ARCHIVE_SUFFIXES, ImageArchive
+from .image_archive import ARCHIVE_SUFFIXES, ImageArchive, stem
 from .image_files import ImageFiles
 
 
 def open_release(
-    data: ImageFiles | type[ImageFiles],
+    data: ImageFiles,
     root: str | Path,
     marker: str,
     *,
     also: Sequence[str] = (),
+    tar: str | None = None,
     unpacked: str | Path | None = None,
 ) -> tuple[ImageArchive, str, set[str]]:
     """Open the folder or archive that holds a file, however deep it lies in there.
@@ -20,8 +21,10 @@ def open_release(
     Args:
         data: the data set, for messages.
         root: a folder of the release, an archive of it, or a folder that holds such an archive.
-        marker: name of a file of the release's main folder.
-        also: further files that must be beside it.
+        marker: path that identifies the release; what precedes it is the main folder.
+        also: further files that must be in the main folder.
+        tar: name of the official tar less its suffix. Default: there is none. Other tars beside
+            it are not unpacked to look into them.
         unpacked: where a tar is unpacked; as :class:`ImageArchive`.
 
     Returns:
@@ -31,21 +34,86 @@ def open_release(
     Raises:
         InputError: something is missing.
     """
-    root = Path(root).expanduser().absolute()
-    if not root.exists():
-        raise data.missing(root, "there is no such folder or archive")
+    root = existing_root(data, root)
     candidates = [root]
     if root.is_dir():
-        candidates += sorted(f for f in root.iterdir() if f.name.lower().endswith(ARCHIVE_SUFFIXES))
+        candidates += sorted(
+            file
+            for file in root.iterdir()
+            if file.name.lower().endswith(ARCHIVE_SUFFIXES)
+            and (file.suffix.lower() == ".zip" or stem(file) == tar)
+        )
     for path in candidates:
         archive = ImageArchive(path, unpacked)
         names = archive.names()
-        found = [name for name in names if f"/{name}".endswith(f"/{marker}")]
-        if found:
-            base = min(found, key=lambda name: name.count("/")).removesuffix(marker)
+        base = prefix_of(names, marker)
+        if base is not None:
             present = set(names)
             for name in also:
                 if base + name not in present:
                     raise data.missing(archive.path, f"{base}{name} is not there")
             return archive, base, present
     raise data.missing(root, f"{marker} is not there")
+
+
+def existing_root(data: ImageFiles, root: str | Path) -> Path:
+    """The absolute path of a root, which must be there.
+
+    Raises:
+        InputError: it is not.
+    """
+    path = Path(root).expanduser().absolute()
+    if not path.exists():
+        raise data.missing(path, "there is no such folder or archive")
+    return path
+
+
+def open_images(
+    data: ImageFiles,
+    archive: ImageArchive,
+    names: set[str],
+    folder: str,
+    unpacked: str | Path | None = None,
+) -> tuple[ImageArchive, str, set[str]]:
+    """Open the images of a release that publishes them in an archive of their own.
+
+    Args:
+        data: the data set, for messages.
+        archive: what holds the release's lists.
+        names: of all files in it.
+        folder: of the images; the archive beside the lists is called the same.
+        unpacked: where a tar is unpacked; as :class:`ImageArchive`.
+
+    Returns:
+        As :func:`open_release`; the prefix is what precedes ``folder``.
+
+    Raises:
+        InputError: there is neither such a folder nor such an archive.
+    """
+    base = prefix_of(names, f"{folder}/")
+    if base is not None:
+        return archive, base, names
+    packed = [Path(name) for name in sorted(names) if name.lower().endswith(ARCHIVE_SUFFIXES)]
+    packed = [path for path in packed if stem(path) == folder]
+    # An archive in an archive cannot be read in place.
+    if packed and archive.path.is_dir():
+        images = ImageArchive(archive.path / packed[0], unpacked)
+        present = images.names()
+        base = prefix_of(present, f"{folder}/")
+        if base is not None:
+            return images, base, set(present)
+    raise data.missing(archive.path, f"neither {folder}/ nor an archive {folder} is there")
+
+
+def prefix_of(names: Sequence[str] | set[str], part: str) -> str | None:
+    """What precedes a file, or a folder with a slash at its end, where it lies least deep.
+
+    Returns:
+        Empty or ending with a slash; None if there is no such file or folder.
+    """
+    found = set()
+    for name in names:
+        before, divider, after = f"/{name}".partition(f"/{part}")
+        if divider and (part.endswith("/") or not after):
+            found.add(f"{before}/".lstrip("/"))
+    return min(found, key=lambda prefix: (prefix.count("/"), prefix), default=None)

@@ -1,6 +1,7 @@
 """Tiny data sets in exactly the layout of the official releases."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,8 @@ def write_image():
         pixels = generator.integers(0, 256, (*size, channels), dtype=np.uint8)
         if mode == "1":
             pixels = (pixels >= 128).astype(np.uint8) * 255
-        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        # As lossless as the format allows.
-        image.convert(mode).save(path, quality=100, subsampling=0)
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels).convert(mode)
+        image.save(path)
         return pixels.transpose(2, 0, 1)
 
     return write
@@ -28,12 +28,15 @@ def write_image():
 
 @pytest.fixture
 def pack():
-    """A function that packs what a folder holds into an archive and removes the folder."""
+    """A function that packs a folder into an archive beside it and removes the folder."""
 
     def pack_folder(folder, form="zip", name=None):
         base = folder.parent / (name or folder.name)
         path = shutil.make_archive(str(base), form, folder.parent, folder.name)
         shutil.rmtree(folder)
-        return path
+        if form == "gztar":
+            # As the official archives are called.
+            path = shutil.move(path, f"{base}.tgz")
+        return Path(path)
 
     return pack_folder

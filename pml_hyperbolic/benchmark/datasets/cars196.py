@@ -1,0 +1,99 @@
+"""Cars196: cars of 196 models."""
+
+import io
+
+import numpy as np
+
+from ..errors import InputError
+from .image_archive import ImageArchive
+from .image_files import ImageFiles
+from .release import existing_root, open_images, prefix_of
+
+_TRAINING_CLASSES = 98
+
+
+class Cars196(ImageFiles):
+    """Stanford Cars: 16,185 photos of 196 models.
+
+    The official test classes of metric learning are the last 98.
+    Source: Krause et al., "3D Object Representations for Fine-Grained Categorization", 3dRR 2013.
+
+    Args:
+        root: a folder that holds ``cars_annos.mat`` and ``car_ims.tgz`` (unpacked once) or the
+            folder ``car_ims``; or the release in two parts: ``devkit``,
+            ``cars_test_annos_withlabels.mat``, and ``cars_train`` and ``cars_test`` as folders or
+            ``.tgz``.
+        unpacked: the folder that tars are unpacked into. Default: that of the tar.
+        verify: refuse a part of the data set. Default True; without, listed photos that are not
+            there are left out.
+
+    Raises:
+        InputError: something is missing.
+    """
+
+    layout = (
+        "a folder with cars_annos.mat and car_ims.tgz (or car_ims/), or one with "
+        "devkit/{cars_meta.mat, cars_train_annos.mat}, cars_test_annos_withlabels.mat, "
+        "cars_train/ and cars_test/"
+    )
+    source = "the Stanford Cars page, http://ai.stanford.edu/~jkrause/cars/car_dataset.html"
+    official_counts = {"images": 16185, "models": 196}  # noqa: RUF012
+    level_names = ("model",)
+
+    def __init__(self, root: str, unpacked: str | None = None, verify: bool = True):
+        archive = ImageArchive(existing_root(self, root), unpacked)
+        present = set(archive.names())
+        annotations = prefix_of(present, "cars_annos.mat")
+        if annotations is not None:
+            content = _read_mat(archive, f"{annotations}cars_annos.mat")
+            files = [str(path) for path in _column(content, "annotations", "relative_im_path")]
+            labels = _column(content, "annotations", "class")
+            parts = [("car_ims", files, labels)]
+        else:
+            parts = []
+            for folder, name in (
+                ("cars_train", "cars_train_annos.mat"),
+                ("cars_test", "cars_test_annos_withlabels.mat"),
+            ):
+                content = self._read_one(archive, present, name)
+                files = [f"{folder}/{file}" for file in _column(content, "annotations", "fname")]
+                parts.append((folder, files, _column(content, "annotations", "class")))
+            content = self._read_one(archive, present, "cars_meta.mat")
+        names = [str(name) for name in np.atleast_1d(content["class_names"])]
+        self.entries, official = [], []
+        for folder, files, labels in parts:
+            images, prefix, found = open_images(self, archive, present, folder, unpacked)
+            files = [prefix + file for file in files]
+            kept = self.present_files(images.path, files, found, verify=verify)
+            self.entries += [(images, file) for file in np.array(files)[kept].tolist()]
+            official += np.array(labels, dtype=np.int64)[kept].tolist()
+        official = np.array(official)
+        self.number_classes(
+            official[:, None], dict(enumerate(names, start=1)), test=official > _TRAINING_CLASSES
+        )
+        if verify:
+            self.check_counts(archive.path, len(self), len(self.class_names))
+
+    def _read_one(self, archive, present, name):
+        prefix = prefix_of(present, name)
+        if prefix is None:
+            raise self.missing(archive.path, f"{name} is not there")
+        return _read_mat(archive, prefix + name)
+
+
+def _read_mat(archive, name):
+    from scipy.io import loadmat
+
+    content = archive.read(name)
+    try:
+        return loadmat(io.BytesIO(content), squeeze_me=True)
+    # scipy raises whatever a damaged file leads it to.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{archive.where(name)} is not a MATLAB file ({reason}): download it again"
+        ) from error
+
+
+def _column(content, variable, field):
+    return np.atleast_1d(np.atleast_1d(content[variable])[field]).tolist()

@@ -1,0 +1,101 @@
+"""FeatureData: precomputed features in place of images."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from .labelled_data import LabelledData
+
+_EXPECTED = "features (N, D) of floats and labels (N,) or (N, L)"
+
+
+class FeatureData(LabelledData):
+    """Features that a frozen model made of the samples of any data set.
+
+    Heads and losses are then compared in minutes on a CPU. Features are taken as they are: they
+    are not normalised.
+
+    Args:
+        root: an ``.npz`` with the arrays ``features`` and ``labels``, or a ``.pt`` with a dict of
+            these two tensors or the pair of them. Labels may be integers or names; the first
+            column is the class that methods train on, further columns are coarser.
+        level_names: names of these columns. Default: class, superclass, level 3, ...
+
+    Attributes:
+        features: (N, D) float32.
+
+    Raises:
+        InputError: the file is absent, damaged, holds code, or something else.
+    """
+
+    features: np.ndarray
+
+    def __init__(self, root: str, level_names: list[str] | None = None):
+        path = Path(root).expanduser().absolute()
+        if not path.is_file():
+            raise InputError(f"{path} is missing: expected a file .npz or .pt with {_EXPECTED}")
+        features, labels = _read(path)
+        if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
+            raise InputError(
+                f"{path}: features must be (N, D) of floats, got {features.dtype} of shape "
+                f"{features.shape}"
+            )
+        labels = labels[:, None] if labels.ndim == 1 else labels
+        if labels.ndim != 2 or labels.dtype.kind not in "iuU" or len(labels) != len(features):
+            raise InputError(
+                f"{path}: labels must be integers or names of shape (N,) or (N, L) for N = "
+                f"{len(features)} features, got {labels.dtype} of shape {labels.shape}"
+            )
+        with np.errstate(over="ignore"):
+            self.features = features.astype(np.float32)
+        broken = np.flatnonzero(~np.isfinite(self.features).all(axis=1))
+        if len(broken):
+            raise InputError(
+                f"{path}: features of {len(broken):,} samples are not finite in float32, the "
+                f"first is sample {broken[0]}: leave such samples out"
+            )
+        count = labels.shape[1]
+        if level_names is None:
+            level_names = ["class", "superclass", *(f"level {i}" for i in range(3, count + 1))]
+            level_names = level_names[:count]
+        if len(level_names) != count:
+            raise InputError(
+                f"{path}: labels have {count} columns, level_names has {len(level_names)} names"
+            )
+        self.level_names = tuple(level_names)
+        columns = [np.unique(column, return_inverse=True) for column in labels.T]
+        self.labels = np.stack([inverse for _, inverse in columns], axis=1).astype(np.int64)
+        self.class_names = [str(name) for name in columns[0][0]]
+
+
+def _read(path):
+    try:
+        # Neither reader runs code that a file might carry.
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as content:
+                return content["features"], content["labels"]
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        pair = (content["features"], content["labels"]) if isinstance(content, dict) else content
+        features, labels = pair
+        # NumPy has no bfloat16.
+        features = features.float() if features.is_floating_point() else features
+        return features.numpy(), labels.numpy()
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        EOFError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read ({reason}): expected a file .npz or .pt with {_EXPECTED}"
+        ) from error

@@ -1,0 +1,64 @@
+"""ImageFolder: any tree of class folders."""
+
+from itertools import takewhile
+
+import numpy as np
+
+from ..errors import InputError
+from .image_archive import ImageArchive
+from .image_files import ImageFiles
+from .release import existing_root
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class ImageFolder(ImageFiles):
+    """Images in folders named after their class, or after superclass and class.
+
+    Classes are numbered in the order of their names. Folders that hold everything are left out,
+    such as the only folder of a zip; hidden files and files that are not images are too.
+
+    Args:
+        root: a folder of ``class/*.jpg`` or ``superclass/class/*.jpg``, or a zip (read in place)
+            or tar (unpacked once) of one.
+        unpacked: the folder that a tar is unpacked into. Default: that of the tar.
+
+    Raises:
+        InputError: there is no image, or not all lie equally deep.
+    """
+
+    layout = "class/*.jpg or superclass/class/*.jpg (in a folder, a zip or a tar)"
+    source = "your own images"
+
+    def __init__(self, root: str, unpacked: str | None = None):
+        archive = ImageArchive(existing_root(self, root), unpacked)
+        paths = sorted(
+            tuple(name.split("/")) for name in archive.names() if name.lower().endswith(SUFFIXES)
+        )
+        if not paths:
+            raise InputError(
+                f"{archive.path} holds no images ({', '.join(SUFFIXES)}): expected {self.layout}"
+            )
+        folders = [path[:-1] for path in paths]
+        # The class itself stays, even if it is the only one.
+        parents = zip(*(folder[:-1] for folder in folders), strict=False)
+        common = len(list(takewhile(lambda names: len(set(names)) == 1, parents)))
+        levels = [folder[common:] for folder in folders]
+        examples = {len(level): "/".join(path) for level, path in zip(levels, paths, strict=True)}
+        if set(examples) not in ({1}, {2}):
+            found = ", ".join(f"{depth} ({path})" for depth, path in sorted(examples.items()))
+            raise InputError(
+                f"{archive.path}: images lie in folders of depth {found}: expected all in "
+                f"{self.layout}"
+            )
+        self.entries = [(archive, "/".join(path)) for path in paths]
+        # Two superclasses may each have a class of one name.
+        columns = [["/".join(level) for level in levels]]
+        self.level_names = ("class",)
+        if 2 in examples:
+            columns.append([level[0] for level in levels])
+            self.level_names = ("class", "superclass")
+        self.labels = np.stack(
+            [np.unique(column, return_inverse=True)[1] for column in columns], axis=1
+        ).astype(np.int64)
+        self.class_names = np.unique(columns[0]).tolist()

@@ -1,0 +1,81 @@
+"""Any tree of class folders."""
+
+import pytest
+
+from pml_hyperbolic.benchmark.datasets import DATASETS, ImageFolder
+from pml_hyperbolic.benchmark.errors import InputError
+
+FLAT = ["cup/1.png", "cup/2.png", "fork/1.bmp"]
+DEEP = ["kitchen/cup/1.png", "kitchen/fork/1.png", "garden/fork/1.png", "garden/fork/2.png"]
+
+
+@pytest.fixture
+def write_tree(tmp_path, write_image):
+    """A function that writes images of these names: the folder and its images by name."""
+
+    def write(names):
+        folder = tmp_path / "my photos"
+        images = {name: write_image(folder / name, (4 + i, 3)) for i, name in enumerate(names)}
+        (folder / "notes.txt").write_text("not an image")
+        (folder / ".hidden.png").write_text("not an image either")
+        return folder, images
+
+    return write
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "gztar"])
+def test_class_folders(write_tree, pack, form):
+    assert DATASETS["image_folder"] is ImageFolder
+    root, images = write_tree(FLAT)
+    data = ImageFolder(str(root if form == "folder" else pack(root, form)))
+    assert data.class_names == ["cup", "fork"]
+    assert data.labels.tolist() == [[0], [0], [1]]
+    assert data.level_names == ("class",)
+    assert data.test_classes is None
+    assert all((data.image(i) == images[name]).all() for i, name in enumerate(FLAT))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "gztar"])
+def test_superclass_folders(write_tree, pack, form):
+    root, images = write_tree(DEEP)
+    data = ImageFolder(str(root if form == "folder" else pack(root, form)))
+    # Two classes of one name in two superclasses are two classes.
+    assert data.class_names == ["garden/fork", "kitchen/cup", "kitchen/fork"]
+    assert data.labels.tolist() == [[0, 0], [0, 0], [1, 1], [2, 1]]
+    assert data.level_names == ("class", "superclass")
+    assert (data.image(2) == images["kitchen/cup/1.png"]).all()
+
+
+def test_one_class_stays_a_class(write_tree):
+    root, _ = write_tree(FLAT[:2])
+    assert ImageFolder(str(root)).class_names == ["cup"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.png", *FLAT], r"depth 0 \(a.png\), 1 \(fork/1.bmp\): expected"),
+        (["a.png"], r"depth 0 \(a.png\): expected"),
+        ([*FLAT, *DEEP], r"depth 1 \(fork/1.bmp\), 2 \(kitchen/fork/1.png\): expected"),
+        (["a/b/c/1.png", "d/e/f/1.png"], r"depth 3 \(d/e/f/1.png\): expected"),
+        ([], "holds no images"),
+    ],
+)
+def test_other_trees_are_refused(write_tree, tmp_path, names, message):
+    (tmp_path / "my photos").mkdir()
+    root, _ = write_tree(names)
+    with pytest.raises(InputError, match=message) as error:
+        ImageFolder(str(root))
+    assert "class/*.jpg or superclass/class/*.jpg" in str(error.value)
+
+
+def test_a_missing_root(tmp_path):
+    with pytest.raises(InputError, match=r"no such folder or archive; expected class/\*.jpg"):
+        ImageFolder(str(tmp_path / "nowhere"))
+
+
+def test_a_damaged_image_is_named(write_tree):
+    root, _ = write_tree(FLAT)
+    (root / "cup/2.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"my photos/cup/2.png cannot be read as an image"):
+        ImageFolder(str(root)).image(1)
