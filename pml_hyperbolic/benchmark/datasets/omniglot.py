@@ -1,11 +1,10 @@
 """Omniglot: handwritten characters of fifty alphabets."""
 
-from pathlib import Path
-
 import numpy as np
 
 from .image_archive import ImageArchive
 from .image_files import ImageFiles
+from .release import existing_root
 
 _PARTS = ("images_background", "images_evaluation")
 
@@ -45,7 +44,7 @@ class Omniglot(ImageFiles):
             raise ValueError(f"size must be at least 1, got {size}")
         self.resize_to = size
         self.image_shape = (1, size or 105, size or 105)
-        folder = Path(root).expanduser().absolute()
+        folder = existing_root(self, root)
         self.entries, characters, counts = [], [], []
         for part in _PARTS:
             archive = self._part(folder, part)

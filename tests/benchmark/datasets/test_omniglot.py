@@ -84,7 +84,7 @@ def test_what_is_missing_is_named(tree, pack):
     pack(root / "images_evaluation", name="elsewhere")
     with pytest.raises(InputError, match=r"neither images_evaluation nor .*brendenlake/omniglot"):
         Omniglot(root, verify=False)
-    with pytest.raises(InputError, match=r"nowhere: neither images_background"):
+    with pytest.raises(InputError, match=r"nowhere: there is no such folder .*background.zip and"):
         Omniglot(root / "nowhere")
 
 
