@@ -56,6 +56,12 @@ def _one_name(content: Any) -> Any:
     raise ValueError(f"expected Name or {{Name: {{argument: value}}}}, got {content!r}")
 
 
+def _ascending(values: list) -> list:
+    if values[0] > values[1]:
+        raise ValueError(f"expected [smallest, largest], got {values}")
+    return values
+
+
 def _distinct(values: list) -> list:
     if len(set(values)) != len(values):
         raise ValueError(f"values must differ from each other, got {values}")
@@ -68,6 +74,7 @@ Distinct = AfterValidator(_distinct)
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Range = Annotated[list[Positive], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
 Classes = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
 
 
@@ -134,10 +141,51 @@ class SamplerConfig(StrictModel):
         return self
 
 
+class ImageConfig(StrictModel):
+    """Size of the backbone's input: short side to ``resize`` (default ``size``), centre crop.
+
+    Images are kept decoded with a short side of ``resize``, or less where they are smaller:
+    random crops are taken from these.
+    """
+
+    size: Count
+    resize: Count | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    @model_validator(mode="after")
+    def _crop_fits(self):
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(
+                f"resize ({self.resize}) must not be below size ({self.size}): the centre crop "
+                f"would be larger than the image"
+            )
+        return self
+
+    @property
+    def short_side(self) -> int:
+        """Short side of the image that the centre crop is taken from."""
+        return self.size if self.resize is None else self.resize
+
+
+class RandomResizedCropConfig(StrictModel):
+    """torchvision's RandomResizedCrop: ranges of the crop's share of the area, width / height."""
+
+    scale: Range = [0.2, 1.0]
+    ratio: Range = [0.75, 4 / 3]
+
+    @model_validator(mode="after")
+    def _no_more_than_the_image(self):
+        if self.scale[1] > 1:
+            raise ValueError(f"scale is a share of the image's area, at most 1, got {self.scale}")
+        return self
+
+
 class AugmentationConfig(StrictModel):
     """What is done to training images: nothing, unless said."""
 
+    random_resized_crop: RandomResizedCropConfig | None = None
     random_shift: Annotated[int, Field(ge=0)] = 0
+    horizontal_flip: bool = False
 
 
 class OptimizerConfig(StrictModel):
@@ -191,6 +239,7 @@ class ProtocolConfig(StrictModel):
     backbone: Spec
     embedding_size: Count
     sampler: SamplerConfig
+    image: ImageConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig()
     optimizer: OptimizerConfig
     schedule: ScheduleConfig = ScheduleConfig()

@@ -19,6 +19,8 @@ BENCHMARK_PACKAGES = (
     "pydantic",
     "tqdm",
     "scikit-learn",
+    "filelock",
+    "pillow",
     "matplotlib",
 )
 PACKAGES = (

@@ -12,8 +12,14 @@ from .backbones import BACKBONES
 from .class_sampler import ClassSampler
 from .class_splits import class_splits
 from .config import MethodConfig, ProtocolConfig
-from .datasets import DATASETS, ImageSubset
-from .datasets.image_subset import keep_batch
+from .datasets import (
+    DATASETS,
+    FeatureSubset,
+    ImageSubset,
+    ImageTransform,
+    decode_images,
+    keep_batch,
+)
 from .errors import InputError, nearest
 from .evaluation import make_tester
 from .loss_builder import build_loss
@@ -53,20 +59,23 @@ class Pipeline:
         self.fold = fold
         self.device = choose_device(protocol.device)
         data = _from_registry(DATASETS, "data set", protocol.data, "protocol.data")
+        images = self._decoded(data)
         seed_everything(seed)
         trunk = _from_registry(
             BACKBONES,
             "backbone",
             protocol.backbone,
             "protocol.backbone",
-            fill={"in_channels": data.image_shape[0]},
+            fill={"in_channels": data.features.shape[1] if images is None else images.channels},
         )
         self.classes = class_splits(protocol.splits, data, fold)
-        self.subsets = self._subsets(data, trunk)
+        trunk = to_trunk_device(trunk, self.device)
+        self.subsets = self._subsets(data, images, trunk)
+        self._check_trunk(trunk)
         self.sizes = space_sizes(protocol.embedding_size, method.head.spaces, name)
         seed_everything(seed)
         embedder = self._embedder(trunk.out_features)
-        self.models = {"trunk": trunk.to(self.device), "embedder": embedder.to(self.device)}
+        self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
         seed_everything(seed)
         built = build_loss(
             method, where=name, num_classes=len(self.classes.train), sizes=self.sizes
@@ -166,7 +175,32 @@ class Pipeline:
         done = min((step - schedule.warmup_steps) / remaining, 1.0)
         return 0.5 * (1 + math.cos(math.pi * done))
 
-    def _subsets(self, data, trunk):
+    def _decoded(self, data):
+        """The decoded images; None for precomputed features, which nothing can be done to."""
+        image = self.protocol.image
+        if hasattr(data, "features"):
+            chosen = [
+                f"protocol.{key}"
+                for key in ("image", "augmentation")
+                if getattr(self.protocol, key) != type(self.protocol).model_fields[key].default
+            ]
+            if chosen:
+                raise InputError(
+                    f"{' and '.join(chosen)} would do nothing to precomputed features: leave "
+                    f"{'it' if len(chosen) == 1 else 'them'} out"
+                )
+            return None
+        return decode_images(
+            data,
+            self.protocol.data,
+            **(
+                {}
+                if image is None
+                else {"short_side": image.short_side, "interpolation": image.interpolation}
+            ),
+        )
+
+    def _subsets(self, data, images, trunk):
         protocol = self.protocol
         try:
             protocol.check_batch(len(self.classes.train))
@@ -174,18 +208,44 @@ class Pipeline:
             raise InputError(f"protocol, fold {self.fold}: {error}") from None
         subsets = {}
         for split in ("train", "validation", "test"):
+            classes = getattr(self.classes, split)
             try:
-                subsets[split] = ImageSubset(
-                    data,
-                    getattr(self.classes, split),
-                    mean=trunk.mean,
-                    std=trunk.std,
-                    random_shift=protocol.augmentation.random_shift if split == "train" else 0,
-                    generator=torch.Generator(),
+                if images is None:
+                    subsets[split] = FeatureSubset(data, classes, self.device)
+                    continue
+                transform = ImageTransform(
+                    trunk.mean,
+                    trunk.std,
+                    image=protocol.image,
+                    augmentation=protocol.augmentation if split == "train" else None,
+                    device=self.device,
                 )
+                subsets[split] = ImageSubset(data, classes, images, transform)
             except ValueError as error:
                 raise InputError(f"protocol.splits.{split}: {error}") from None
         return subsets
+
+    def _check_trunk(self, trunk):
+        """Refuse a backbone that does not take this data, before anything is trained."""
+        (name,) = self.protocol.backbone
+        inputs, _ = self.subsets["validation"].__getitems__([0])
+        shape = " x ".join(map(str, inputs.shape[1:]))
+        try:
+            # In evaluation mode nothing is drawn and batch norm's statistics stay.
+            with torch.no_grad():
+                features = trunk.eval()(inputs)
+        # timm asserts, torch raises RuntimeError.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"protocol.backbone: {name} does not take input of size {shape} ({reason}): set "
+                f"protocol.image.size, or choose another backbone"
+            ) from error
+        if features.shape != (1, trunk.out_features):
+            raise InputError(
+                f"protocol.backbone: {name} makes {tuple(features.shape[1:])} of input of size "
+                f"{shape}, expected {trunk.out_features} features: choose another backbone"
+            )
 
     def _embedder(self, in_features):
         sizes, radius = self.sizes, self.method.head.initial_radius
@@ -211,12 +271,12 @@ class Pipeline:
                 objects={"params": parameters},
             )
             for key, parameters in groups.items()
-            if parameters
+            if any(group["params"] for group in parameters)
         }
 
     def _model_group(self, key, rate):
         return {
-            "params": list(self.models[key].parameters()),
+            "params": [p for p in self.models[key].parameters() if p.requires_grad],
             "lr": rate,
             "weight_decay": self.protocol.optimizer.weight_decay,
         }
@@ -238,6 +298,18 @@ def choose_device(name: str) -> torch.device:
 def run_title(method: str, fold: int, seed: int) -> str:
     """What messages call a run."""
     return f"{method}, fold {fold}, seed {seed}"
+
+
+def to_trunk_device(trunk: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """The backbone on its device; a convolutional one channels_last on CUDA, where that is faster.
+
+    Weights in that format are enough: torch keeps to it from the first convolution on. A single
+    convolution is the patch embedding of a transformer.
+    """
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in trunk.modules())
+    if device.type == "cuda" and convolutions > 1:
+        return trunk.to(device, memory_format=torch.channels_last)
+    return trunk.to(device)
 
 
 def seed_everything(seed: int) -> None:

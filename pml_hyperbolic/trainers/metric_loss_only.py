@@ -7,6 +7,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 
 from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
+from .transfer import to_device
 
 
 class MetricLossOnly(trainers.MetricLossOnly):
@@ -128,6 +129,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
     def calculate_loss(self, curr_batch: tuple) -> None:
         """PML's loss of a batch, with embeddings and loss checked."""
         data, labels = curr_batch
+        # PML hands labels over on the CPU; its losses would wait for the device to move them.
+        labels = to_device(labels, self.data_device)
         embeddings = self.compute_embeddings(data)
         self._check("embeddings", embeddings)
         indices_tuple = self.maybe_mine_embeddings(embeddings, labels)

@@ -124,6 +124,7 @@ def test_schedule(load, schedule, factors):
         (["protocol.backbone={small_conv: {widht: 3}}"], "did you mean 'width'?"),
         (["protocol.backbone={small_conv: {width: 0}}"], "at least 1, got 0"),
         (["protocol.backbone={small_conv: {in_channels: 3}}"], "known from the protocol"),
+        (["protocol.backbone=identity"], r"identity makes \(1, 8, 8\) of input of size 1 x 8 x 8"),
         (["protocol.splits.test=[7, 12]"], r"splits.test: Digits has no classes \[12\]"),
         (["protocol.embedding_size=9"], "9 cannot be shared equally by 2 spaces"),
         (["protocol.optimizer.arguments.betass=[1, 2]"], "did you mean 'betas'?"),

@@ -1,13 +1,17 @@
 """Data sets of the benchmarks, by their name in a protocol."""
 
 from .cars196 import Cars196
+from .class_subset import ClassSubset
 from .cub200 import CUB200
+from .decoded_images import DecodedImages, decode_images
 from .digits import Digits
 from .feature_data import FeatureData
+from .feature_subset import FeatureSubset
 from .grocery_store import GroceryStore
 from .image_data import ImageData
 from .image_folder import ImageFolder
-from .image_subset import ImageSubset
+from .image_subset import ImageSubset, keep_batch
+from .image_transform import ImageTransform
 from .in_shop import InShop
 from .labelled_data import LabelledData
 from .omniglot import Omniglot
@@ -29,14 +33,20 @@ __all__ = [
     "CUB200",
     "DATASETS",
     "Cars196",
+    "ClassSubset",
+    "DecodedImages",
     "Digits",
     "FeatureData",
+    "FeatureSubset",
     "GroceryStore",
     "ImageData",
     "ImageFolder",
     "ImageSubset",
+    "ImageTransform",
     "InShop",
     "LabelledData",
     "Omniglot",
     "StanfordOnlineProducts",
+    "decode_images",
+    "keep_batch",
 ]

@@ -12,7 +12,6 @@ class Digits(ImageData):
     """
 
     level_names = ("digit",)
-    image_shape = (1, 8, 8)
 
     def __init__(self):
         from sklearn.datasets import load_digits
@@ -25,6 +24,3 @@ class Digits(ImageData):
 
     def image(self, index: int) -> np.ndarray:
         return self._images[index]
-
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        return self._images[indices]

@@ -26,7 +26,6 @@ class ImageFiles(ImageData):
     layout: str
     source: str
     official_counts: Mapping[str, int]
-    image_shape = (3, None, None)
     channels: int = 3
     entries: list[tuple[ImageArchive, str]]
     resize_to: int | None = None

@@ -43,7 +43,6 @@ class Omniglot(ImageFiles):
         if size is not None and size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
         self.resize_to = size
-        self.image_shape = (1, size or 105, size or 105)
         folder = existing_root(self, root)
         self.entries, characters, counts = [], [], []
         for part in _PARTS:

@@ -1,40 +1,42 @@
-"""One split of a data set: labels, scaling, shifts."""
+"""One split of a data set of images: labels, batches, draws of its own."""
 
-import numpy as np
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.datasets import ImageData, ImageSubset
-from pml_hyperbolic.benchmark.datasets.image_subset import keep_batch
+from pml_hyperbolic.benchmark.config import AugmentationConfig, ImageConfig
+from pml_hyperbolic.benchmark.datasets import (
+    ImageSubset,
+    ImageTransform,
+    decode_images,
+    keep_batch,
+)
+
+SHIFT = AugmentationConfig(random_shift=1)
+EVERYTHING = AugmentationConfig(
+    random_resized_crop={"scale": [0.2, 1.0]}, random_shift=2, horizontal_flip=True
+)
 
 
-class Ramps(ImageData):
-    """Two-channel images of 4 x 5 distinct pixels, four classes in two groups."""
+@pytest.fixture
+def subset(ramps):
+    """A function that makes a split of the ramps."""
 
-    level_names = ("class", "group")
-    image_shape = (2, 4, 5)
+    def make(classes=(3, 1), **kwargs):
+        transform = ImageTransform([0.5, 0.25], [0.5, 0.1], **kwargs)
+        return ImageSubset(ramps, classes, decode_images(ramps, {"ramps": {}}), transform)
 
-    def __init__(self):
-        classes = np.arange(12) % 4
-        self.labels = np.stack([classes, classes // 2], 1).astype(np.int64)
-
-    def image(self, index):
-        return (np.arange(40).reshape(2, 4, 5) + index).astype(np.uint8)
+    return make
 
 
-def subset(classes=(3, 1), **kwargs):
-    return ImageSubset(Ramps(), classes, mean=[0.5, 0.25], std=[0.5, 0.1], **kwargs)
-
-
-def test_labels_count_from_zero_in_the_order_of_classes():
+def test_labels_count_from_zero_in_the_order_of_classes(subset, ramps):
     data = subset()
     assert data.indices.tolist() == [1, 3, 5, 7, 9, 11]
     assert data.labels.tolist() == [[1, 0], [0, 1]] * 3
-    assert Ramps().labels.max() == 3
+    assert ramps.labels.max() == 3
     assert len(data) == 6
 
 
-def test_images_are_scaled_by_channel():
+def test_images_are_scaled_by_channel(subset):
     image, label = subset()[2]
     raw = torch.arange(40.0).reshape(2, 4, 5) + 5
     mean, std = (torch.tensor(v).reshape(2, 1, 1) for v in ([0.5, 0.25], [0.5, 0.1]))
@@ -43,7 +45,7 @@ def test_images_are_scaled_by_channel():
     assert label.tolist() == [1, 0]
 
 
-def test_a_data_loader_takes_whole_batches():
+def test_a_data_loader_takes_whole_batches(subset):
     loader = torch.utils.data.DataLoader(subset(), batch_size=4, collate_fn=keep_batch)
     (images, labels), (rest, _) = loader
     assert images.shape == (4, 2, 4, 5)
@@ -51,22 +53,10 @@ def test_a_data_loader_takes_whole_batches():
     assert len(rest) == 2
 
 
-def test_shifts_move_the_image_and_repeat_its_border():
-    plain, _ = subset().__getitems__([0] * 200)
-    shifted, _ = subset(random_shift=1, generator=torch.Generator()).__getitems__([0] * 200)
-    padded = torch.nn.functional.pad(plain[:1], (1,) * 4, mode="replicate")[0]
-    possible = [padded[:, r : r + 4, c : c + 5] for r in range(3) for c in range(3)]
-    found = [
-        [i for i, candidate in enumerate(possible) if torch.equal(image, candidate)]
-        for image in shifted
-    ]
-    assert all(len(places) == 1 for places in found)
-    assert {places[0] for places in found} == set(range(9))
-
-
-def test_shifts_draw_from_their_own_generator():
+def test_draws_come_from_the_subsets_own_generator(subset):
     def drawn():
-        data = subset(random_shift=1, generator=torch.Generator().manual_seed(3))
+        data = subset(augmentation=SHIFT)
+        data.generator.manual_seed(3)
         return data.__getitems__([0, 1, 2, 3])[0]
 
     first = drawn()
@@ -78,6 +68,33 @@ def test_shifts_draw_from_their_own_generator():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_unknown_classes_are_refused():
+def test_draws_go_on_where_they_were_saved(photos, tmp_path):
+    def make():
+        transform = ImageTransform(
+            0.5, 0.5, image=ImageConfig(size=8, resize=12), augmentation=EVERYTHING
+        )
+        return ImageSubset(photos, [0, 2], decode_images(photos, {"photos": {}}), transform)
+
+    data = make()
+    data.generator.manual_seed(1)
+    first = data.__getitems__([0, 1, 2])[0]
+    torch.save(data.state_dict(), tmp_path / "state.pt")
+    expected = [data.__getitems__([0, 1, 2])[0] for _ in range(2)]
+    assert not torch.equal(first, expected[0])
+    again = make()
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for batch in expected:
+        assert torch.equal(again.__getitems__([0, 1, 2])[0], batch)
+
+
+def test_unknown_classes_are_refused(subset):
     with pytest.raises(ValueError, match=r"Ramps has no classes \[4\]"):
         subset(classes=[1, 4])
+
+
+def test_images_of_several_sizes_need_one(photos):
+    images = decode_images(photos, {"photos": {}})
+    with pytest.raises(
+        ValueError, match=r"10 to 38 high and 11 to 38 wide: set protocol.image.size"
+    ):
+        ImageSubset(photos, [0, 1], images, ImageTransform(0.5, 0.5))

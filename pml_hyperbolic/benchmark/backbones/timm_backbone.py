@@ -1,0 +1,197 @@
+"""TimmBackbone: any image model of timm, without its classifier."""
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError, nearest
+
+_BATCH_NORM_POLICY = {"statistics": "trained", "affine": "trained"}
+
+
+class TimmBackbone(torch.nn.Module):
+    """Pooled features of a model of timm.
+
+    Args:
+        in_channels: of the images; timm adapts pretrained first convolutions to it.
+        model: timm's name. With ``pretrained``, weights behind a bare name may change with timm's
+            version, so the tag belongs to it wherever there are several, as in
+            "vit_small_patch16_224.augreg_in21k".
+        pretrained: start from published weights. Default False.
+        weights: with ``pretrained``, a file to read them from, instead of a download.
+        pooling: timm's ``global_pool``, such as "avg", "avgmax", "token". Default: the model's own.
+        batch_norm: what of batch norm is ``frozen`` or ``trained``: its ``statistics`` (frozen: the
+            stored ones normalise in training too) and its ``affine`` weights. Default: both
+            trained.
+        freeze_patch_embedding: leave a vision transformer's patch embedding as it is. Default
+            False.
+
+    Attributes:
+        out_features: dimension of the features.
+        mean, std: of the input, from timm's ``pretrained_cfg``; where ``in_channels`` differs from
+            the weights' own, the mean over channels.
+
+    Shapes: (N, in_channels, H, W) -> (N, out_features).
+
+    Raises:
+        InputError: an unknown model, tag or policy, weights that cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        model: str,
+        pretrained: bool = False,
+        weights: str | None = None,
+        pooling: str | None = None,
+        batch_norm: Mapping[str, str] | None = None,
+        freeze_patch_embedding: bool = False,
+    ):
+        super().__init__()
+        _check_name(model, pretrained)
+        arguments = {"num_classes": 0, "in_chans": in_channels}
+        if pooling is not None:
+            arguments["global_pool"] = pooling
+        if weights is not None:
+            if not pretrained:
+                raise InputError(
+                    "weights are read only with pretrained: true: set it, or leave weights out"
+                )
+            if not Path(weights).is_file():
+                raise InputError(
+                    f"there is no file of weights {weights}: download {_source(model)}, and give "
+                    f"its path"
+                )
+        self.model = (
+            _pretrained(model, weights, arguments) if pretrained else _create(model, arguments)
+        )
+        config = self.model.pretrained_cfg
+        self.out_features = _count_features(self.model, (in_channels, *config["input_size"][1:]))
+        self.mean, self.std = (
+            list(config[key]) if len(config[key]) == in_channels else statistics.fmean(config[key])
+            for key in ("mean", "std")
+        )
+        self.frozen_statistics = self._set_batch_norm(model, batch_norm)
+        if freeze_patch_embedding:
+            if not hasattr(self.model, "patch_embed"):
+                raise InputError(
+                    f"{model} has no patch embedding to freeze: leave freeze_patch_embedding out"
+                )
+            self.model.patch_embed.requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)
+
+    def train(self, mode: bool = True) -> "TimmBackbone":
+        """As torch's, except that frozen statistics stay frozen."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in _batch_norms(self.model):
+                module.eval()
+        return self
+
+    def _set_batch_norm(self, model, policy):
+        """Freeze what the policy says; whether statistics are frozen."""
+        if policy is None:
+            return False
+        for key, value in policy.items():
+            if key not in _BATCH_NORM_POLICY:
+                raise InputError(f"batch_norm.{key}: {nearest(str(key), _BATCH_NORM_POLICY)}")
+            if value not in ("frozen", "trained"):
+                raise InputError(f"batch_norm.{key} must be frozen or trained, got {value!r}")
+        modules = _batch_norms(self.model)
+        if not modules:
+            raise InputError(f"{model} has no batch norm: leave batch_norm out")
+        policy = {**_BATCH_NORM_POLICY, **policy}
+        if policy["affine"] == "frozen":
+            for module in modules:
+                for parameter in module.parameters(recurse=False):
+                    parameter.requires_grad_(False)
+        return policy["statistics"] == "frozen"
+
+
+def _count_features(model, size):
+    """timm has no attribute that heeds every pooling."""
+    training = model.training
+    with torch.no_grad():
+        features = model.eval()(torch.zeros(1, *size))
+    model.train(training)
+    return features.shape[1]
+
+
+def _batch_norms(model):
+    return [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+
+
+def _check_name(model, pretrained):
+    import timm
+
+    bare, _, tag = model.partition(".")
+    if not timm.is_model(bare):
+        raise InputError(f"timm has no model {bare!r}: {nearest(bare, timm.list_models())}")
+    tags = [name.partition(".")[2] for name in timm.list_models(f"{bare}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise InputError(f"{bare} has no weights {tag!r}: {nearest(tag, tags)}")
+    if pretrained and not tag and len(tags) > 1:
+        raise InputError(
+            f"several weights of {bare} are published, and which one a bare name means changes "
+            f"with timm's version: write {bare}.TAG with a TAG of {', '.join(tags)}"
+        )
+    if pretrained and not tags:
+        raise InputError(f"no weights of {bare} are published: set pretrained: false")
+
+
+def _create(model, arguments, **more):
+    import timm
+
+    return timm.create_model(model, **arguments, **more)
+
+
+def _pretrained(model, weights, arguments):
+    more = {"pretrained": True}
+    if weights is not None:
+        more["pretrained_cfg_overlay"] = {"file": str(weights)}
+    start = torch.get_rng_state()
+    untrained = _create(model, arguments)
+    torch.set_rng_state(start)
+    try:
+        trained = _create(model, arguments, **more)
+    # Whatever the download, its cache or torch's unpickling raise.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if len(reason) > 300:
+            reason = f"{reason[:300]}..."
+        if weights is None:
+            raise InputError(
+                f"the weights of {model} cannot be had here ({reason}): download "
+                f"{_source(model)} elsewhere and name the file in weights"
+            ) from error
+        raise InputError(f"{weights} does not hold weights of {model}: {reason}") from error
+    # Without a classifier timm loads what fits and does not complain of the rest. A matrix that is
+    # still as the same random numbers made it was not in the file.
+    untouched = [
+        name
+        for (name, before), after in zip(
+            untrained.named_parameters(), trained.parameters(), strict=True
+        )
+        if before.ndim > 1 and before.std() > 0 and torch.equal(before, after)
+    ]
+    if untouched:
+        more = f" and {len(untouched) - 1} more" if untouched[1:] else ""
+        raise InputError(
+            f"{weights or 'the download'} does not hold all weights of {model}: it lacks "
+            f"{untouched[0]}{more}"
+        )
+    return trained
+
+
+def _source(model):
+    """Where timm would load the weights from, in words."""
+    import timm
+
+    config = timm.get_pretrained_cfg(model)
+    if config is not None and config.hf_hub_id:
+        return f"model.safetensors of https://huggingface.co/{config.hf_hub_id}"
+    return (config.url if config is not None else None) or "its weights"
