@@ -190,14 +190,15 @@ class Pipeline:
                     f"{'it' if len(chosen) == 1 else 'them'} out"
                 )
             return None
+        if image is None:
+            images = decode_images(data, self.protocol.data)
+            images.check_one_size()
+            return images
         return decode_images(
             data,
             self.protocol.data,
-            **(
-                {}
-                if image is None
-                else {"short_side": image.short_side, "interpolation": image.interpolation}
-            ),
+            short_side=image.short_side,
+            interpolation=image.interpolation,
         )
 
     def _subsets(self, data, images, trunk):

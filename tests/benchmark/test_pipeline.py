@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional
 
+from pml_hyperbolic.benchmark.backbones import SmallConv, TimmBackbone
 from pml_hyperbolic.benchmark.class_sampler import ClassSampler
 from pml_hyperbolic.benchmark.config import ProtocolConfig, load_benchmark
+from pml_hyperbolic.benchmark.datasets import DATASETS, Digits, ImageData
 from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.pipeline import Pipeline, choose_device, space_sizes
+from pml_hyperbolic.benchmark.pipeline import Pipeline, choose_device, space_sizes, to_trunk_device
 from pml_hyperbolic.benchmark.yaml_files import read_mapping
 
 from .conftest import METHODS, PROTOCOL
@@ -125,6 +129,11 @@ def test_schedule(load, schedule, factors):
         (["protocol.backbone={small_conv: {width: 0}}"], "at least 1, got 0"),
         (["protocol.backbone={small_conv: {in_channels: 3}}"], "known from the protocol"),
         (["protocol.backbone=identity"], r"identity makes \(1, 8, 8\) of input of size 1 x 8 x 8"),
+        (
+            ["protocol.backbone={timm: {model: vit_tiny_patch16_224}}"],
+            r"timm does not take input of size 1 x 8 x 8 \(.*224.*\): set protocol.image.size",
+        ),
+        (["protocol.backbone={timm: {model: test_vi}}"], "timm: timm has no model 'test_vi'"),
         (["protocol.splits.test=[7, 12]"], r"splits.test: Digits has no classes \[12\]"),
         (["protocol.embedding_size=9"], "9 cannot be shared equally by 2 spaces"),
         (["protocol.optimizer.arguments.betass=[1, 2]"], "did you mean 'betas'?"),
@@ -134,6 +143,131 @@ def test_what_is_refused(load, overrides, message):
     with pytest.raises(InputError, match=message) as caught:
         pipeline(load, "chest", 0, *overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_several_sizes_need_one(load, monkeypatch):
+    class Ragged(Digits):
+        def image(self, index):
+            return super().image(index)[:, : 6 + index % 3]
+
+    monkeypatch.setitem(DATASETS, "digits", Ragged)
+    with pytest.raises(InputError, match=r"^images are of several sizes, 6 to 8 high and 8 to 8"):
+        pipeline(load, "proxy_anchor")
+    parts = pipeline(load, "proxy_anchor", 0, "protocol.image={size: 6}")
+    assert [batch.shape for batch in batches_seen(parts)] == [(12, 1, 6, 6)] * 8
+
+
+def test_images_are_brought_to_a_size(load):
+    parts = pipeline(load, "proxy_anchor", 0, "protocol.image={size: 6, resize: 7}")
+    assert [batch.shape for batch in batches_seen(parts)] == [(12, 1, 6, 6)] * 8
+    image, _ = parts.subsets["test"][0]
+    whole = torch.from_numpy(Digits().image(parts.subsets["test"].indices[0]))
+    resized = functional.resize(whole, [7], antialias=True)
+    assert torch.allclose(image, functional.center_crop(resized, [6, 6]) / 255 * 2 - 1)
+
+
+def test_only_training_is_augmented(load):
+    overrides = [
+        "protocol.augmentation={random_resized_crop: {}, random_shift: 2, horizontal_flip: true}"
+    ]
+    parts = pipeline(load, "proxy_anchor", 0, *overrides)
+    for split, same in (("train", False), ("validation", True), ("test", True)):
+        first, again = (parts.subsets[split].__getitems__([0, 1, 2])[0] for _ in range(2))
+        assert torch.equal(first, again) == same
+
+
+def test_augmentation_is_the_same_for_all_methods(load):
+    overrides = ["protocol.augmentation={random_resized_crop: {}, horizontal_flip: true}"]
+    first, second = (
+        batches_seen(pipeline(load, name, 0, *overrides)) for name in ("proxy_anchor", "chest")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+class Features(ImageData):
+    """The pixels of digits, as features."""
+
+    level_names = ("digit",)
+
+    def __init__(self):
+        digits = Digits()
+        self.labels = digits.labels
+        self.features = np.stack([digits.image(i).ravel() for i in range(1797)]) / 255
+
+    def image(self, index):
+        raise AssertionError("features have no images")
+
+
+@pytest.fixture
+def load_features(load, monkeypatch):
+    monkeypatch.setitem(DATASETS, "features_of_digits", Features)
+    return lambda *overrides: load("protocol.data=features_of_digits", *overrides)
+
+
+def test_features_need_no_backbone(load_features):
+    overrides = ["protocol.backbone=identity", "protocol.augmentation={}"]
+    config = load_features(*overrides)
+    for name in config.methods:
+        parts = pipeline(load_features, name, 0, *overrides)
+        assert "trunk_optimizer" not in parts.optimizers
+        (before,) = [weights(parts.models["embedder"])]
+        assert [batch.shape for batch in batches_seen(parts)] == [(12, 64)] * 8
+        after = weights(parts.models["embedder"])
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["protocol.augmentation={}"], "small_conv does not take input of size 64"),
+        (["protocol.backbone=identity"], "protocol.augmentation would do nothing to precomputed"),
+        (
+            ["protocol.backbone=identity", "protocol.image={size: 8}"],
+            "protocol.image and protocol.augmentation would do nothing .* leave them out",
+        ),
+    ],
+)
+def test_what_features_refuse(load_features, overrides, message):
+    with pytest.raises(InputError, match=message):
+        pipeline(load_features, "chest", 0, *overrides)
+
+
+def test_frozen_batch_norm_stays_through_training(load):
+    def trained(policy):
+        parts = pipeline(
+            load,
+            "proxy_anchor",
+            0,
+            f"protocol.backbone={{timm: {{model: test_resnet, batch_norm: {policy}}}}}",
+            "protocol.image={size: 32}",
+            "protocol.steps_per_epoch=2",
+        )
+        trunk = parts.models["trunk"]
+        before = {name: value.clone() for name, value in trunk.state_dict().items()}
+        owned = sum(len(g["params"]) for g in parts.optimizers["trunk_optimizer"].param_groups)
+        assert owned == sum(p.requires_grad for p in trunk.parameters())
+        parts.trainer().train(num_epochs=1)
+        after = trunk.state_dict()
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    statistics = {"running_mean", "running_var", "num_batches_tracked"}
+    free = trained("{statistics: trained, affine: trained}")
+    assert {name.rpartition(".")[2] for name in free} >= statistics | {"weight", "bias"}
+    frozen = trained("{statistics: frozen, affine: frozen}")
+    assert {name.rpartition(".")[2] for name in frozen} == {"weight"}
+    assert frozen < free
+
+
+def test_convolutions_are_channels_last_on_cuda(monkeypatch):
+    formats = {}
+    for name, model in (("conv", SmallConv(3)), ("vit", TimmBackbone(3, "test_vit"))):
+        monkeypatch.setattr(
+            model, "to", lambda *args, name=name, **kwargs: formats.update({name: kwargs})
+        )
+        to_trunk_device(model, torch.device("cuda"))
+    assert formats == {"conv": {"memory_format": torch.channels_last}, "vit": {}}
+    trunk = to_trunk_device(SmallConv(3), torch.device("cpu"))
+    assert trunk[0].weight.is_contiguous()
 
 
 def test_cuda_where_there_is_none(monkeypatch):

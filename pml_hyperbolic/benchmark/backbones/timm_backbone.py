@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError, nearest
+from ..errors import nearest
 
 _BATCH_NORM_POLICY = {"statistics": "trained", "affine": "trained"}
 
@@ -36,7 +36,7 @@ class TimmBackbone(torch.nn.Module):
     Shapes: (N, in_channels, H, W) -> (N, out_features).
 
     Raises:
-        InputError: an unknown model, tag or policy, weights that cannot be had or do not fit.
+        ValueError: an unknown model, tag or policy, weights that cannot be had or do not fit.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class TimmBackbone(torch.nn.Module):
             arguments["global_pool"] = pooling
         if weights is not None:
             if not pretrained:
-                raise InputError(
+                raise ValueError(
                     "weights are read only with pretrained: true: set it, or leave weights out"
                 )
             if not Path(weights).is_file():
-                raise InputError(
+                raise ValueError(
                     f"there is no file of weights {weights}: download {_source(model)}, and give "
                     f"its path"
                 )
@@ -76,7 +76,7 @@ class TimmBackbone(torch.nn.Module):
         self.frozen_statistics = self._set_batch_norm(model, batch_norm)
         if freeze_patch_embedding:
             if not hasattr(self.model, "patch_embed"):
-                raise InputError(
+                raise ValueError(
                     f"{model} has no patch embedding to freeze: leave freeze_patch_embedding out"
                 )
             self.model.patch_embed.requires_grad_(False)
@@ -98,12 +98,12 @@ class TimmBackbone(torch.nn.Module):
             return False
         for key, value in policy.items():
             if key not in _BATCH_NORM_POLICY:
-                raise InputError(f"batch_norm.{key}: {nearest(str(key), _BATCH_NORM_POLICY)}")
+                raise ValueError(f"batch_norm.{key}: {nearest(str(key), _BATCH_NORM_POLICY)}")
             if value not in ("frozen", "trained"):
-                raise InputError(f"batch_norm.{key} must be frozen or trained, got {value!r}")
+                raise ValueError(f"batch_norm.{key} must be frozen or trained, got {value!r}")
         modules = _batch_norms(self.model)
         if not modules:
-            raise InputError(f"{model} has no batch norm: leave batch_norm out")
+            raise ValueError(f"{model} has no batch norm: leave batch_norm out")
         policy = {**_BATCH_NORM_POLICY, **policy}
         if policy["affine"] == "frozen":
             for module in modules:
@@ -130,17 +130,17 @@ def _check_name(model, pretrained):
 
     bare, _, tag = model.partition(".")
     if not timm.is_model(bare):
-        raise InputError(f"timm has no model {bare!r}: {nearest(bare, timm.list_models())}")
+        raise ValueError(f"timm has no model {bare!r}: {nearest(bare, timm.list_models())}")
     tags = [name.partition(".")[2] for name in timm.list_models(f"{bare}.*", pretrained=True)]
     if tag and tag not in tags:
-        raise InputError(f"{bare} has no weights {tag!r}: {nearest(tag, tags)}")
+        raise ValueError(f"{bare} has no weights {tag!r}: {nearest(tag, tags)}")
     if pretrained and not tag and len(tags) > 1:
-        raise InputError(
+        raise ValueError(
             f"several weights of {bare} are published, and which one a bare name means changes "
             f"with timm's version: write {bare}.TAG with a TAG of {', '.join(tags)}"
         )
     if pretrained and not tags:
-        raise InputError(f"no weights of {bare} are published: set pretrained: false")
+        raise ValueError(f"no weights of {bare} are published: set pretrained: false")
 
 
 def _create(model, arguments, **more):
@@ -164,11 +164,11 @@ def _pretrained(model, weights, arguments):
         if len(reason) > 300:
             reason = f"{reason[:300]}..."
         if weights is None:
-            raise InputError(
+            raise ValueError(
                 f"the weights of {model} cannot be had here ({reason}): download "
                 f"{_source(model)} elsewhere and name the file in weights"
             ) from error
-        raise InputError(f"{weights} does not hold weights of {model}: {reason}") from error
+        raise ValueError(f"{weights} does not hold weights of {model}: {reason}") from error
     # Without a classifier timm loads what fits and does not complain of the rest. A matrix that is
     # still as the same random numbers made it was not in the file.
     untouched = [
@@ -180,7 +180,7 @@ def _pretrained(model, weights, arguments):
     ]
     if untouched:
         more = f" and {len(untouched) - 1} more" if untouched[1:] else ""
-        raise InputError(
+        raise ValueError(
             f"{weights or 'the download'} does not hold all weights of {model}: it lacks "
             f"{untouched[0]}{more}"
         )

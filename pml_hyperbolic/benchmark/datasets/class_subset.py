@@ -47,16 +47,12 @@ class ClassSubset(torch.utils.data.Dataset, ABC):
         The backbone's input lies on its device already; labels (B, L) stay on the CPU, where
         PML's trainers and testers want them.
         """
-        return self.inputs(self.indices[items]), torch.from_numpy(self.labels[items])
+        return self.share(items, slice(None))
+
+    def share(self, items: list[int], part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some rows of the batch ``items``, with random numbers drawn as for all of it."""
+        return self.inputs(self.indices[items], part), torch.from_numpy(self.labels[items][part])
 
     @abstractmethod
-    def inputs(self, indices: np.ndarray) -> torch.Tensor:
-        """The backbone's input for these indices (B,) of the data set."""
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Where the draws of augmentation stand."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on drawing where :meth:`state_dict` was taken."""
-        self.generator.set_state(state["generator"].cpu())
+    def inputs(self, indices: np.ndarray, part: slice) -> torch.Tensor:
+        """The backbone's input for some rows of the batch of these indices of the data set."""

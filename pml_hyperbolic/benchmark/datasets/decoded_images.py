@@ -56,6 +56,19 @@ class DecodedImages:
         part = self.pixels[self.offsets[index] : self.offsets[index + 1]]
         return part.reshape(self.sizes[index])
 
+    def check_one_size(self) -> None:
+        """Refuse images of several sizes, which make no batch as they are.
+
+        Raises:
+            InputError: saying how to mend it.
+        """
+        if (self.sizes != self.sizes[0]).any():
+            (_, low, narrow), (_, high, wide) = self.sizes.min(0), self.sizes.max(0)
+            raise InputError(
+                f"images are of several sizes, {low} to {high} high and {narrow} to {wide} wide: "
+                f"set protocol.image.size to bring them to one"
+            )
+
     def batch(
         self, indices: np.ndarray, device: torch.device | str = "cpu"
     ) -> torch.Tensor | list[torch.Tensor]:
@@ -126,7 +139,7 @@ def decode_images(
             "format": _FORMAT,
             "versions": [importlib.metadata.version(p) for p in ("torch", "torchvision", "pillow")],
             "spec": {key: dict(value) for key, value in spec.items()},
-            "sources": [source_stamp(Path(s)) for s in _paths(spec[name])],
+            "sources": [source_stamp(source) for source in _sources(spec[name])],
             "labels": hashlib.sha256(np.ascontiguousarray(data.labels)).hexdigest(),
             "short_side": short_side,
             "interpolation": interpolation,
@@ -155,22 +168,31 @@ def cache_folder() -> Path:
 
 
 def source_stamp(source: Path) -> str:
-    """What tells a changed file or folder from the same one: paths, sizes and times."""
+    """What tells a changed file or folder from the same one: paths, sizes and times.
+
+    Hidden files do not count: locks and the like come and go.
+    """
+    if source.is_file():
+        files = [source]
+    else:
+        files = sorted(
+            Path(folder, name)
+            for folder, _, names in os.walk(source, followlinks=True)
+            for name in names
+            if not name.startswith(".")
+        )
     digest = hashlib.sha256()
-    files = [source] if source.is_file() else sorted(source.rglob("*"))
     for file in files:
-        status = file.stat()
+        # A link to nothing is noticed by who reads it.
+        status = os.stat(file, follow_symlinks=file.exists())
         digest.update(f"{file.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
-def _paths(arguments):
+def _sources(arguments):
     """The arguments that are files or folders."""
-    return [
-        value
-        for _, value in sorted(arguments.items())
-        if isinstance(value, str) and Path(value).exists()
-    ]
+    paths = [Path(v).expanduser() for _, v in sorted(arguments.items()) if isinstance(v, str)]
+    return [path for path in paths if path.exists()]
 
 
 def _decode(data, indices, name, short_side, interpolation):

@@ -29,5 +29,6 @@ class FeatureSubset(ClassSubset):
         self.features = data.features
         self.device = torch.device(device)
 
-    def inputs(self, indices: np.ndarray) -> torch.Tensor:
-        return to_device(torch.as_tensor(self.features[indices], dtype=torch.float32), self.device)
+    def inputs(self, indices: np.ndarray, part: slice) -> torch.Tensor:
+        features = torch.as_tensor(self.features[indices[part]], dtype=torch.float32)
+        return to_device(features, self.device)

@@ -23,8 +23,7 @@ class ImageSubset(ClassSubset):
     Items: ((channels, height, width) float32 image, (L,) int64 labels).
 
     Raises:
-        ValueError: a class that the data set does not have; images of several sizes, and the
-            transform does not bring them to one.
+        ValueError: a class that the data set does not have.
     """
 
     def __init__(
@@ -35,13 +34,12 @@ class ImageSubset(ClassSubset):
         transform: ImageTransform,
     ):
         super().__init__(data, classes)
-        transform.check_sizes(images.sizes)
         self.images = images
         self.transform = transform
 
-    def inputs(self, indices: np.ndarray) -> torch.Tensor:
-        draws = self.transform.draw(self.images.sizes[indices], self.generator)
-        return self.transform(self.images.batch(indices, self.transform.device), draws)
+    def inputs(self, indices: np.ndarray, part: slice) -> torch.Tensor:
+        draws = self.transform.draw(self.images.sizes[indices], self.generator).rows(part)
+        return self.transform(self.images.batch(indices[part], self.transform.device), draws)
 
 
 def keep_batch(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

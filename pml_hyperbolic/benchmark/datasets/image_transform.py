@@ -25,6 +25,15 @@ class Draws(NamedTuple):
     shifts: torch.Tensor | None
     flips: torch.Tensor | None
 
+    def rows(self, part: slice) -> "Draws":
+        """Those of some images of the batch."""
+        boxes, shifts, flips = self
+        return Draws(
+            None if boxes is None else boxes[part],
+            None if shifts is None else shifts[:, part],
+            None if flips is None else flips[part],
+        )
+
 
 class ImageTransform:
     """Crop and resize, normalise, shift and flip images.
@@ -53,18 +62,6 @@ class ImageTransform:
         )
         self.image = image
         self.augmentation = augmentation or AugmentationConfig()
-
-    def check_sizes(self, sizes: np.ndarray) -> None:
-        """Refuse (N, 3) sizes of images that this transform would not bring to one.
-
-        Raises:
-            ValueError: saying how to mend it.
-        """
-        if self.image is None and (sizes != sizes[0]).any():
-            raise ValueError(
-                f"images are of several sizes, {_span(sizes[:, 1])} high and "
-                f"{_span(sizes[:, 2])} wide: set protocol.image.size to bring them to one"
-            )
 
     def draw(self, sizes: np.ndarray, generator: torch.Generator) -> Draws:
         """The random numbers for a batch of images of these (B, 3) sizes.
@@ -175,8 +172,3 @@ def _shifted(images, shifts, reach):
         rows[:, None, :, None],
         columns[:, None, None, :],
     ]
-
-
-def _span(values):
-    low, high = values.min(), values.max()
-    return f"{low}" if low == high else f"{low} to {high}"

@@ -73,6 +73,12 @@ def test_batches(photos, ramps):
     assert batch.shape == (2, 2, 4, 5)
 
 
+def test_several_sizes_are_refused_where_one_is_needed(photos, ramps):
+    decode_images(ramps, {"ramps": {}}).check_one_size()
+    with pytest.raises(InputError, match="10 to 38 high and 11 to 38 wide: set protocol"):
+        decode_images(photos, SPEC).check_one_size()
+
+
 def test_whatever_changes_the_content_changes_the_cache(cache, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
@@ -107,6 +113,17 @@ def test_a_file_rewritten_in_the_same_second_is_noticed(tmp_path):
     assert first == source_stamp(file)
     os.utime(file, ns=(1, 1))
     assert source_stamp(file) != first
+
+
+def test_hidden_files_and_dead_links_are_no_content(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").write_bytes(b"1")
+    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "nowhere")
+    first = source_stamp(tmp_path)
+    (tmp_path / "a" / ".lock").write_text("")
+    assert source_stamp(tmp_path) == first
+    (tmp_path / "a" / "y.png").write_text("")
+    assert source_stamp(tmp_path) != first
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):

@@ -68,33 +68,45 @@ def test_draws_come_from_the_subsets_own_generator(subset):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_draws_go_on_where_they_were_saved(photos, tmp_path):
+@pytest.fixture
+def augmented(photos):
+    """A function that makes a split of the photos whose every augmentation is on."""
+
     def make():
         transform = ImageTransform(
             0.5, 0.5, image=ImageConfig(size=8, resize=12), augmentation=EVERYTHING
         )
         return ImageSubset(photos, [0, 2], decode_images(photos, {"photos": {}}), transform)
 
-    data = make()
+    return make
+
+
+def test_draws_go_on_where_they_were_saved(augmented):
+    data = augmented()
     data.generator.manual_seed(1)
     first = data.__getitems__([0, 1, 2])[0]
-    torch.save(data.state_dict(), tmp_path / "state.pt")
+    state = data.generator.get_state()
     expected = [data.__getitems__([0, 1, 2])[0] for _ in range(2)]
     assert not torch.equal(first, expected[0])
-    again = make()
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    again = augmented()
+    again.generator.set_state(state)
     for batch in expected:
         assert torch.equal(again.__getitems__([0, 1, 2])[0], batch)
+
+
+def test_shares_are_rows_of_the_same_batch(augmented):
+    items = [4, 1, 3, 0, 5]
+    whole, shared = augmented(), [augmented(), augmented()]
+    for _ in range(2):
+        images, labels = whole.__getitems__(items)
+        parts = [
+            data.share(items, part)
+            for data, part in zip(shared, [slice(0, 2), slice(2, 5)], strict=True)
+        ]
+        assert torch.equal(torch.cat([part[0] for part in parts]), images)
+        assert torch.equal(torch.cat([part[1] for part in parts]), labels)
 
 
 def test_unknown_classes_are_refused(subset):
     with pytest.raises(ValueError, match=r"Ramps has no classes \[4\]"):
         subset(classes=[1, 4])
-
-
-def test_images_of_several_sizes_need_one(photos):
-    images = decode_images(photos, {"photos": {}})
-    with pytest.raises(
-        ValueError, match=r"10 to 38 high and 11 to 38 wide: set protocol.image.size"
-    ):
-        ImageSubset(photos, [0, 1], images, ImageTransform(0.5, 0.5))
