@@ -163,3 +163,17 @@ def test_evaluation_is_not_augmented(photos):
     draws = transform.draw(images.sizes[:4], generator := seeded_generator())
     assert draws == (None, None, None)
     assert torch.equal(generator.get_state(), seeded_generator().get_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("augmentation", [None, CROP])
+def test_cuda_sees_the_same_images(photos, augmentation):
+    images = decode_images(photos, {"photos": {}})
+    indices = np.array([3, 1, 8, 20])
+    seen = []
+    for device in ("cpu", "cuda"):
+        transform = raw(image=ImageConfig(size=8), augmentation=augmentation, device=device)
+        draws = transform.draw(images.sizes[indices], seeded_generator())
+        seen.append(transform(images.batch(indices, device), draws).cpu() * 255)
+    # The CPU rounds to whole levels after each of two passes, CUDA after both.
+    assert (seen[0] - seen[1]).abs().max() < 2.001
