@@ -1,6 +1,7 @@
 """ClassSampler: PML's MPerClassSampler with random numbers of its own."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from pytorch_metric_learning.samplers import MPerClassSampler
@@ -40,3 +41,24 @@ class ClassSampler(MPerClassSampler):
             return super().__iter__()
         finally:
             c_f.NUMPY_RANDOM = shared
+
+    def state(self) -> dict[str, Any]:
+        """Its random numbers and the order its classes are in: PML shuffles them in place."""
+        return {
+            "generator": self.generator.bit_generator.state,
+            "labels": [int(label) for label in self.labels],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`.
+
+        Raises:
+            ValueError: it is the state of a sampler of other classes.
+        """
+        if sorted(state["labels"]) != sorted(self.labels):
+            raise ValueError(
+                f"the sampler has {len(self.labels)} classes, the stored state is of "
+                f"{len(state['labels'])} others"
+            )
+        self.generator.bit_generator.state = state["generator"]
+        self.labels = list(state["labels"])

@@ -10,6 +10,7 @@ from .errors import InputError
 
 # module -> what pip calls it; all of the extra `benchmark`.
 _EXTRA_MODULES = {
+    "filelock": "filelock",
     "matplotlib": "matplotlib",
     "pydantic": "pydantic",
     "record_keeper": "record-keeper",
@@ -71,7 +72,7 @@ def _explain(error):
                 f"pip install 'pml_hyperbolic[benchmark]'"
             ), 2
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted: finished runs are kept, run again to do the rest", 1
+        return "interrupted: what is done is kept, run again to do the rest", 1
     return f"{type(error).__name__}: {error} (--debug shows where)", 1
 
 

@@ -18,6 +18,7 @@ BENCHMARK_PACKAGES = (
     "pyyaml",
     "pydantic",
     "tqdm",
+    "filelock",
     "scikit-learn",
     "filelock",
     "pillow",

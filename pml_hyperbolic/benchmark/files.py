@@ -6,12 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_PART = ".part"
+
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in its place in one step."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}{_PART}")
     write(part)
+    # On some file systems a power cut after the renaming would leave an empty file.
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for part in folder.glob(f".*{_PART}"):
+        part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,16 +1,24 @@
-"""RunHooks: PML's HookContainer that keeps one checkpoint and a clean record of a run."""
+"""RunHooks: PML's HookContainer that keeps the state and a clean record of a run."""
 
 import logging
 import math
+import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
 from .evaluation import clip_saturation, space_metrics
 from .files import write_atomically
+from .record_position import record_position
+from .training_state import restore_training, training_state
+
+CHECKPOINT_FILE = "checkpoint.pt"
+LAST_FILE = "last.pt"
 
 # What is at the clip radius -> how to let radii differ again.
 _SATURATED = {
@@ -25,9 +33,16 @@ _SATURATED = {
     ),
 }
 
+# What of the hooks a resumed run needs again.
+_KEPT = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said")
+
 
 class RunHooks(HookContainer):
-    """Records losses, sub-losses, clip saturation, learning rates and scores; keeps the best.
+    """Records losses, sub-losses, clip saturation, learning rates and scores; keeps the state.
+
+    Two files: the selected checkpoint, and after every epoch all that training goes on from. They
+    belong together whenever the process is killed: a new selected checkpoint waits under its
+    epoch's name until the state that tells of it is on disk.
 
     record-keeper drops NumPy scalars, fails on some group names and breaks its CSV files when
     columns change, so groups are renamed to letters, digits and underscores, values are Python
@@ -35,7 +50,8 @@ class RunHooks(HookContainer):
 
     Args:
         record_keeper: record-keeper's.
-        checkpoint: file that keeps the selected state.
+        folder: of the run.
+        identity: plain data that says which run this is; a checkpoint of another is never used.
         select_space: space whose validation score selects.
         primary_metric: metric that selects.
         log: where the saturation is said, once a run.
@@ -47,7 +63,8 @@ class RunHooks(HookContainer):
         self,
         record_keeper,
         *,
-        checkpoint: Path,
+        folder: Path,
+        identity: dict[str, Any],
         select_space: str,
         primary_metric: str,
         log: logging.Logger,
@@ -60,7 +77,8 @@ class RunHooks(HookContainer):
             validation_split_name="validation",
             log_freq=log_interval,
         )
-        self.checkpoint = checkpoint
+        self.folder = folder
+        self.identity = identity
         self.select_space = select_space
         self.log = log
         self.on_epoch = on_epoch
@@ -68,7 +86,13 @@ class RunHooks(HookContainer):
         self.best_scores: dict[str, dict[str, float]] = {}
         self.saturation: dict[str, float] = {}
         self._columns: dict[str, list[str]] = {}
-        self._saturation_said: set[str] = set()
+        self._saturation_said: list[str] = []
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has taken, over all the processes that worked on it."""
+        return time.perf_counter() - self._started
 
     def end_of_iteration_hook(self, trainer) -> None:
         """Record this step, every ``log_interval`` steps."""
@@ -130,9 +154,53 @@ class RunHooks(HookContainer):
             self.on_epoch(trainer.epoch, score)
         return self.best_epoch
 
+    def end_of_epoch_hook(self, *arguments, **options) -> Callable[[Any], bool]:
+        """PML's hook, which scores, and then keeps the state of this epoch."""
+        score = super().end_of_epoch_hook(*arguments, **options)
+
+        def hook(trainer):
+            proceed = score(trainer)
+            self.save_state(trainer)
+            return proceed
+
+        return hook
+
+    def save_state(self, trainer) -> None:
+        """Keep all that training goes on from, with what was recorded so far on disk."""
+        self.record_keeper.save_records()
+        if self.record_keeper.tensorboard_writer is not None:
+            self.record_keeper.tensorboard_writer.flush()
+        state = {
+            "identity": self.identity,
+            "training": training_state(trainer),
+            "hooks": {name: getattr(self, name) for name in _KEPT},
+            "seconds": self.seconds,
+            "records": record_position(self.folder),
+        }
+        write_atomically(self.folder / LAST_FILE, lambda part: torch.save(state, part))
+        self._install_selected()
+
+    def restore(self, trainer, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`save_state`, in a trainer that was built the same way."""
+        restore_training(trainer, state["training"])
+        for name, value in state["hooks"].items():
+            setattr(self, name, value)
+        self._started -= state["seconds"]
+
     def load_checkpoint(self, trainer) -> None:
-        """Put the selected state back into the trainer's models and losses."""
-        state = torch.load(self.checkpoint, map_location=trainer.data_device, weights_only=True)
+        """Put the selected state back into the trainer's models and losses.
+
+        Raises:
+            RuntimeError: no validation score was a number.
+        """
+        if self.best_epoch is None:
+            raise RuntimeError(
+                f"{trainer.name}: no epoch has a validation score, so none can be selected: every "
+                f"validation class needs two images at least"
+            )
+        self._install_selected()
+        file = self.folder / CHECKPOINT_FILE
+        state = torch.load(file, map_location=trainer.data_device, weights_only=True)
         for kind in ("models", "loss_funcs"):
             for name, module in getattr(trainer, kind).items():
                 module.load_state_dict(state[kind][name])
@@ -143,10 +211,14 @@ class RunHooks(HookContainer):
             "validation": self.best_scores,
             **{
                 kind: {name: part.state_dict() for name, part in getattr(trainer, kind).items()}
-                for kind in ("models", "loss_funcs", "optimizers")
+                for kind in ("models", "loss_funcs")
             },
         }
-        write_atomically(self.checkpoint, lambda part: torch.save(state, part))
+        waiting = selected_file(self.folder, trainer.epoch)
+        write_atomically(waiting, lambda part: torch.save(state, part))
+
+    def _install_selected(self):
+        install_selected(self.folder, self.best_epoch)
 
     def _training_values(self, trainer):
         values = {"total_loss": float(trainer.losses["total_loss"].detach())}
@@ -168,13 +240,27 @@ class RunHooks(HookContainer):
         for name, value in self.saturation.items():
             points = "proxies" if name == "proxy_saturation" else "embeddings"
             if value == 1.0 and points not in self._saturation_said:
-                self._saturation_said.add(points)
+                self._saturation_said.append(points)
                 self.log.warning(_SATURATED[points], when)
 
     def _record(self, group, iteration, values):
         columns = self._columns.setdefault(group, list(values))
         record = {_clean(name): float(values.get(name, math.nan)) for name in columns}
         self.record_keeper.update_records(record, iteration, parent_name=_clean(group))
+
+
+def selected_file(folder: Path, epoch: int) -> Path:
+    """Where a newly selected checkpoint waits until the state of its epoch is on disk."""
+    return folder / f".{CHECKPOINT_FILE}.epoch{epoch}"
+
+
+def install_selected(folder: Path, epoch: int | None) -> None:
+    """Make the selected checkpoint of this epoch the run's, if it still waits; drop others."""
+    for waiting in folder.glob(f".{CHECKPOINT_FILE}.epoch*"):
+        if epoch is not None and waiting == selected_file(folder, epoch):
+            os.replace(waiting, folder / CHECKPOINT_FILE)
+        else:
+            waiting.unlink(missing_ok=True)
 
 
 def _clean(name):

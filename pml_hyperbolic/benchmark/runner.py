@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from .config import BenchmarkConfig
 from .curvature_control import with_flat_twins
 from .errors import InputError
 from .files import read_json, write_json, write_text
+from .folder_lock import FolderLock
 from .pipeline import Pipeline, choose_device, run_title
 from .report import RESULTS_FILE
 from .single_run import RESULT_FILE, execute_run, run_folder
@@ -80,6 +81,8 @@ def run_benchmark(
 ) -> tuple[list[dict], list[Outcome]]:
     """Do every run that ``output/<name>`` does not hold yet; one that fails stops no other.
 
+    Unfinished runs go on where they stopped.
+
     Args:
         config: what to run.
         output: folder of all benchmarks.
@@ -93,19 +96,26 @@ def run_benchmark(
         The rows of results.json, and the outcomes of the runs that failed.
 
     Raises:
-        InputError: a method cannot be built, or the folder holds runs of other settings.
+        InputError: a method cannot be built, the folder holds runs of other settings, or another
+            process works in it.
     """
     config = with_flat_twins(config)
     _check_recorders(tensorboard)
     check_benchmark(config)
     folder = output / config.name
-    tasks, finished = _plan(config, folder, tensorboard)
+    _check_folder(config, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot make the folder {folder}: {error.strerror}; choose another --output"
         ) from None
+    with FolderLock(folder):
+        return _run_in(folder, config, jobs, tensorboard, say, show_progress)
+
+
+def _run_in(folder, config, jobs, tensorboard, say, show_progress):
+    tasks, finished = _plan(config, folder, tensorboard)
     stored = {**config.model_dump(), "protocol_hash": config.protocol.hash}
     write_text(folder / BENCHMARK_FILE, dump_yaml(stored))
     if finished:
@@ -152,8 +162,8 @@ def collect_results(folder: Path, order: list[str]) -> list[dict]:
     return sorted(rows, key=key)
 
 
-def _plan(config, folder, tensorboard):
-    """(tasks left to do, number of finished runs)."""
+def _check_folder(config, folder):
+    """Refuse a folder that is not this benchmark's."""
     stored = folder / BENCHMARK_FILE
     if stored.exists():
         found = read_mapping(stored).get("protocol_hash")
@@ -163,11 +173,15 @@ def _plan(config, folder, tensorboard):
                 f"{config.protocol.hash}): move it away, or keep the new runs elsewhere with "
                 f"name=... or --output"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(path.name not in FolderLock.FILES for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not a folder that this command made (it has no {BENCHMARK_FILE}): "
             f"choose another --output"
         )
+
+
+def _plan(config, folder, tensorboard):
+    """(tasks left to do, number of finished runs)."""
     tasks, finished = [], 0
     for name, method in config.methods.items():
         for fold, seed in itertools.product(config.protocol.folds, config.protocol.seeds):
@@ -214,43 +228,79 @@ def _one_by_one(tasks: list[Task], progress: "_Progress") -> Iterator[Outcome]:
 
 
 def _in_parallel(tasks: list[Task], jobs: int, progress: "_Progress") -> Iterator[Outcome]:
+    """Outcomes of all tasks; a worker that dies takes at most its own run with it.
+
+    The runs that were in hand when it died are resumed one by one, each alone, because one of them
+    may be too large for this machine; the rest then goes on in a new pool.
+    """
+    waiting = tasks
+    while waiting:
+        suspects, waiting = yield from _in_pool(waiting, jobs, progress)
+        for task in suspects:
+            died, _ = yield from _in_pool([task], 1, progress)
+            if died:
+                yield Outcome(
+                    task,
+                    "its worker process died, killed or out of memory: run again with fewer "
+                    "--jobs to resume it",
+                )
+
+
+def _in_pool(
+    tasks: list[Task], jobs: int, progress: "_Progress"
+) -> Generator[Outcome, None, tuple[list[Task], list[Task]]]:
+    """Yield outcomes until all are done or a worker died.
+
+    Returns:
+        The tasks that a dead worker may have had in hand, and those that nobody began.
+    """
     # A forked child would inherit locked thread pools of torch.
     context = multiprocessing.get_context("spawn")
-    epochs = context.SimpleQueue()
+    messages = context.SimpleQueue()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(epochs,))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(messages,))
+    begun, left = set(), []
+
+    def read_messages():
+        while not messages.empty():
+            folder = messages.get()
+            if folder is None:
+                progress.epoch_done()
+            else:
+                begun.add(folder)
+
     try:
         pending: dict[Future, Task] = {pool.submit(_do_in_worker, task): task for task in tasks}
         while pending:
             done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not epochs.empty():
-                epochs.get()
-                progress.epoch_done()
+            read_messages()
             for future in done:
                 task = pending.pop(future)
                 try:
-                    yield future.result()
+                    outcome = future.result()
                 except BrokenProcessPool:
-                    yield Outcome(
-                        task,
-                        "a worker process died, killed or out of memory: run again with fewer "
-                        "--jobs",
-                    )
+                    left.append(task)
+                    continue
+                yield outcome
     except BaseException:
-        # Interrupted: nobody waits for hours of runs that will be redone.
+        # Interrupted: nobody waits for hours of runs that will be resumed.
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    read_messages()
+    # Workers that died before they began anything would be replaced for ever.
+    suspects = [task for task in left if task.folder in begun] or left[:jobs]
+    return suspects, [task for task in left if task not in suspects]
 
 
-_epochs = None
+_messages = None
 
 
-def _start_worker(epochs):
-    global _epochs
-    _epochs = epochs
+def _start_worker(messages):
+    global _messages
+    _messages = messages
     # Ctrl-C reaches the whole process group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -263,7 +313,8 @@ def _end_with_parent():
 
 
 def _do_in_worker(task):
-    return _do(task, lambda epoch, score: _epochs.put(epoch))
+    _messages.put(task.folder)
+    return _do(task, lambda epoch, score: _messages.put(None))
 
 
 class _Progress:

@@ -28,7 +28,8 @@ class Keeper:
 def hooks(tmp_path, **kwargs):
     return RunHooks(
         Keeper(),
-        checkpoint=tmp_path / "checkpoint.pt",
+        folder=tmp_path,
+        identity={},
         select_space="hyperbolic",
         primary_metric="precision_at_1",
         log=logging.getLogger("test"),

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from pml_hyperbolic.benchmark import runner
 from pml_hyperbolic.benchmark.errors import InputError
@@ -180,12 +181,33 @@ def test_a_failing_run_stops_no_other(go, jobs):
     for outcome in failures:
         assert "NonFiniteError" in outcome.error
         assert "lower the learning rate" in outcome.error
+        assert "no epoch was finished, so there is no good checkpoint" in outcome.error
         assert "Traceback" in outcome.details
         assert (outcome.task.folder / "run.log").is_file()
     # A failed run is not finished: it is tried again.
     _, failures, said = go(*overrides, jobs=jobs)
     assert len(failures) == 2
     assert "2 are left to do" in said[0]
+
+
+def test_a_run_that_diverges_names_its_last_good_checkpoint(go, monkeypatch):
+    from pml_hyperbolic.trainers import MetricLossOnly
+
+    loss = MetricLossOnly.maybe_get_metric_loss
+
+    def diverge(self, *arguments):
+        factor = float("inf") if self.epoch == 3 else 1.0
+        return loss(self, *arguments) * factor
+
+    overrides = ["methods=[proxy_anchor]", "protocol.epochs=3", "protocol.seeds=[0]"]
+    with monkeypatch.context() as patched:
+        patched.setattr(MetricLossOnly, "maybe_get_metric_loss", diverge)
+        _, (failure,), _ = go(*overrides, jobs=1)
+    last = failure.task.folder / "last.pt"
+    assert "proxy_anchor, fold 0, seed 0: loss became NaN or infinite at step 2" in failure.error
+    assert "metric_loss 0.01" in failure.error
+    assert f"the last good checkpoint is {last}, of epoch 2" in failure.error
+    assert torch.load(last, weights_only=True)["training"]["epoch"] == 2
 
 
 def test_a_wrong_method_is_refused_before_anything_runs(go, tmp_path):
