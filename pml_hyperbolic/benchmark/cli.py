@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, nearest
 
 # module -> what pip calls it; all of the extra `benchmark`.
 _EXTRA_MODULES = {
@@ -111,7 +111,7 @@ def _parser():
         help="folder of all benchmarks (default: runs)",
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
-    report = add("report", _report, "show the table of finished benchmarks again")
+    report = add("report", _report, "compare all finished runs of one or several benchmarks")
     report.add_argument(
         "runs",
         nargs="+",
@@ -119,7 +119,25 @@ def _parser():
         metavar="RUNS",
         help="folder of a benchmark, such as runs/digits",
     )
-    report.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    report.add_argument("--markdown", action="store_true", help="show Markdown instead of text")
+    report.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="method, or method/space, that others are compared with (default: the config's, else "
+        "the first Euclidean one)",
+    )
+    report.add_argument(
+        "--write", type=Path, metavar="DIR", help="write report.md, report.csv and report.tex too"
+    )
+    report.add_argument(
+        "--allow",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KIND",
+        help="report in spite of different protocols, versions, parameters, seeds or trials; the "
+        "notes record it",
+    )
     listing = add("list", _list, "list data sets, backbones, methods, losses and configs")
     listing.add_argument(
         "folder",
@@ -140,8 +158,10 @@ def _count(text):
 
 
 def _run(options):
+    from .comparability import CHECKS
     from .config import load_benchmark
-    from .report import results_table
+    from .report import make_report
+    from .report_formats import to_text
     from .runner import run_benchmark
 
     config = load_benchmark(options.config, options.overrides)
@@ -149,7 +169,8 @@ def _run(options):
         config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
     )
     if rows:
-        print(results_table(rows))
+        # What was run is shown in any case; the notes tell what a report would refuse.
+        print(to_text(make_report([options.output / config.name], allowed=CHECKS)))
     print(f"results: {options.output / config.name / 'results.json'}")
     for outcome in failures:
         print(
@@ -180,9 +201,17 @@ def _validate(options):
 
 
 def _report(options):
-    from .report import read_results, results_table
+    from .comparability import CHECKS
+    from .report import make_report
+    from .report_formats import to_markdown, to_text, write_report
 
-    print(results_table(read_results(options.runs), markdown=options.markdown))
+    unknown = [kind for kind in options.allow if kind not in CHECKS]
+    if unknown:
+        raise InputError(f"--allow {unknown[0]}: {nearest(unknown[0], CHECKS)}")
+    report = make_report(options.runs, baseline=options.baseline, allowed=options.allow)
+    print(to_markdown(report) if options.markdown else to_text(report))
+    if options.write is not None:
+        print(f"written: {', '.join(map(str, write_report(report, options.write)))}")
     return 0
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from .errors import InputError, nearest
+from .metric_names import metric_key
 from .yaml_files import parse_yaml, read_mapping
 
 SPACES = ("euclidean", "hyperbolic")
@@ -357,13 +358,15 @@ class MethodConfig(StrictModel):
     head: HeadConfig = HeadConfig()
     # The method that this one is the flat control of.
     flat_twin_of: str | None = None
+    # Says so where trunk and head hold more or fewer parameters than other methods' do.
+    different_parameters: bool = False
 
     @classmethod
     def unknown_key_message(cls, key: str) -> str:
         home = _protocol_home(key)
         if home is None:
             return super().unknown_key_message(key)
-        described = ("about", "flat_twin_of")
+        described = ("about", "flat_twin_of", "different_parameters")
         allowed = ", ".join(name for name in cls.model_fields if name not in described)
         return (
             f"{key!r} is a protocol key: it must be the same for all methods, so it belongs in "
@@ -373,7 +376,29 @@ class MethodConfig(StrictModel):
     @property
     def hash(self) -> str:
         """Twelve digits that name these settings."""
-        return content_hash(self.model_dump(exclude={"about", "flat_twin_of"}))
+        return content_hash(
+            self.model_dump(exclude={"about", "flat_twin_of", "different_parameters"})
+        )
+
+
+class PublishedConfig(StrictModel):
+    """A number that others have published, shown beside the measured one."""
+
+    method: str
+    space: Literal["euclidean", "hyperbolic"] | None = None
+    # As a table calls it (R@1, R-Precision, MAP@R, R@10, ...) or as rows do.
+    metric: str
+    # In percent, as papers print it.
+    value: Annotated[float, Field(ge=0, le=100)]
+    source: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _known_metric(self):
+        if metric_key(self.metric) is None:
+            raise ValueError(
+                f"unknown metric {self.metric!r}: expected R@1, R@K, R-Precision or MAP@R"
+            )
+        return self
 
 
 class BenchmarkConfig(StrictModel):
@@ -384,6 +409,18 @@ class BenchmarkConfig(StrictModel):
     methods: Annotated[dict[str, MethodConfig], Field(min_length=1)]
     # Adds the flat twin of each hyperbolic method: see curvature_control.py.
     curvature_control: bool = False
+    # What reports compare the others with; None: the first Euclidean method.
+    baseline: str | None = None
+    published: list[PublishedConfig] = []
+
+    @model_validator(mode="after")
+    def _baseline_is_a_method(self):
+        if self.baseline is not None and self.baseline not in self.methods:
+            raise ValueError(
+                f"baseline {self.baseline!r} is none of the methods: "
+                f"{nearest(self.baseline, self.methods)}"
+            )
+        return self
 
 
 def content_hash(content: Any) -> str:

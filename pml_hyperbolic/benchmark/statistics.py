@@ -1,10 +1,12 @@
-"""Mean and interval of a few repetitions."""
+"""Means, intervals and corrections: pure functions of plain numbers."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from scipy import stats
+
+SIGNIFICANCE = 0.05
 
 
 class Interval(NamedTuple):
@@ -33,6 +35,47 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     mean = math.fsum(values) / count
     if count == 1:
         return Interval(mean, math.nan, 1)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))
-    return Interval(mean, quantile * math.sqrt(variance / count), count)
+    return Interval(mean, quantile * standard_deviation(values) / math.sqrt(count), count)
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """Spread of repetitions, with one degree of freedom spent on the mean; NaN for one value."""
+    if len(values) < 2:
+        return math.nan
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p-values that may be compared with one level together.
+
+    The chance of any false rejection stays below the level however the tests depend on each other.
+
+    Args:
+        p_values: of one family, between 0 and 1; NaN is a test that was not made and counts not.
+
+    Returns:
+        The corrected values in the same order, NaN where there was none.
+    """
+    made = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    corrected = [math.nan] * len(p_values)
+    largest = 0.0
+    for rank, (p, i) in enumerate(made):
+        largest = max(largest, min(1.0, (len(made) - rank) * p))
+        corrected[i] = largest
+    return corrected
+
+
+def verdict(difference: float, p_value: float) -> str:
+    """What a comparison has shown, in words: no difference *shown* is not the same as none.
+
+    Args:
+        difference: of the means, the baseline's taken away.
+        p_value: two-sided and corrected; NaN where nothing could be tested.
+    """
+    if math.isnan(p_value):
+        return "not tested"
+    if p_value >= SIGNIFICANCE:
+        return "no difference shown"
+    return "better" if difference > 0 else "worse"

@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 
@@ -128,3 +129,68 @@ def refused(capsys):
         return captured.err
 
     return check
+
+
+@pytest.fixture
+def write_run(tmp_path):
+    """A function that writes the folder of a finished run, as ``run`` leaves it: that folder.
+
+    ``scores`` are (Q,) average precisions, of which the row holds the mean; R@1 is half of each.
+    """
+
+    def write(
+        method="a",
+        scores=(0.5, 0.5),
+        *,
+        space="euclidean",
+        fold=0,
+        seed=0,
+        benchmark="bench",
+        queries=True,
+        indices=None,
+        packages=None,
+        environment=None,
+        **changes,
+    ):
+        folder = tmp_path / benchmark / method / f"fold{fold}_seed{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        scores = np.asarray(scores, np.float32)
+        mean = float(scores.mean(dtype=np.float64))
+        row = {
+            "method": method,
+            "space": space,
+            "fold": fold,
+            "seed": seed,
+            "epoch": seed + 1,
+            "seconds": 2.0,
+            "dimension": 4,
+            "total_dimension": 4,
+            "protocol_hash": "aaa",
+            "method_hash": f"hash of {method}",
+            "parameters": {"trunk": 100, "head": 20, "loss": 5},
+            "test": {
+                "precision_at_1": mean / 2,
+                "r_precision": mean,
+                "mean_average_precision_at_r": mean,
+            },
+            "validation": {"mean_average_precision_at_r": 0.1},
+            **changes,
+        }
+        result = folder / "result.json"
+        rows = json.loads(result.read_text()) if result.exists() else []
+        result.write_text(json.dumps([*rows, row]))
+        environment = {"packages": packages or {"torch": "2.5"}, **(environment or {})}
+        (folder / "environment.json").write_text(json.dumps(environment))
+        if queries:
+            file = folder / "queries.npz"
+            arrays = dict(np.load(file)) if file.exists() else {}
+            arrays |= {
+                f"{space}/average_precision_at_r": scores,
+                f"{space}/precision_at_1": scores / 2,
+                f"{space}/r_precision": scores,
+                "test_indices": np.arange(len(scores)) if indices is None else indices,
+            }
+            np.savez(file, **arrays)
+        return folder
+
+    return write

@@ -40,6 +40,27 @@ def test_run_prints_the_table_and_report_repeats_it(config_file, tmp_path, capsy
     assert capsys.readouterr().out.startswith("| method")
 
 
+def test_report_writes_what_it_shows(write_run, tmp_path, capsys):
+    for method in ("a", "b"):
+        for seed in (0, 1):
+            write_run(method, [0.5, 0.25 + seed / 4], seed=seed)
+    folder = tmp_path / "bench"
+    arguments = ["report", str(folder), "--baseline", "b", "--write", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "less that of b (euclidean), as asked" in out
+    assert f"written: {tmp_path / 'out' / 'report.md'}" in out
+    assert main(["report", str(folder), "--baseline", "b", "--markdown"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "out" / "report.md").read_text()
+
+
+def test_report_with_a_wrong_baseline(write_run, tmp_path, refused):
+    write_run("base")
+    line = refused("report", tmp_path / "bench", "--baseline", "bas", "--write", tmp_path / "out")
+    assert "--baseline: no method 'bas': did you mean 'base'?" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_failing_run(config_file, tmp_path, capsys):
     arguments = ["run", str(config_file), "methods=[broken, hyp]", "--output", str(tmp_path)]
     overrides = ["protocol.epochs=2", "protocol.seeds=[3]"]
@@ -64,7 +85,8 @@ def test_a_failing_run(config_file, tmp_path, capsys):
         (["run", "x.yaml", "--jobs", "two"], "got 'two'"),
         (["run", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
         (["validate", "nowhere.yaml"], "cannot read nowhere.yaml"),
-        (["report", "nowhere"], "nowhere has no readable results.json"),
+        (["report", "nowhere"], "nowhere has no finished run"),
+        (["report", "nowhere", "--allow", "seed"], "--allow seed: did you mean 'seeds'?"),
         (["list", "one", "two"], "unrecognized arguments: two"),
     ],
 )

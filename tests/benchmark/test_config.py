@@ -212,3 +212,42 @@ def test_the_resolved_config_is_a_config(load):
     config = load()
     again = yaml.safe_load(yaml.safe_dump(config.model_dump()))
     assert BenchmarkConfig.model_validate(again) == config
+
+
+PUBLISHED = {"method": "hier", "metric": "R@1", "value": 85.7, "source": "HIER, Table 1"}
+
+
+def test_published_numbers_and_the_baseline_are_no_part_of_the_protocol(tmp_path, write_config):
+    plain = load_benchmark(write_config(tmp_path))
+    told = load_benchmark(
+        write_config(tmp_path, {**TINY, "baseline": "hier", "published": [PUBLISHED]})
+    )
+    assert told.published[0].value == 85.7
+    assert told.baseline == "hier"
+    assert told.protocol.hash == plain.protocol.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric": "Recall"}, "unknown metric 'Recall': expected R@1"),
+        ({"value": 101}, "less than or equal to 100"),
+        ({"source": ""}, "at least 1 character"),
+        ({"from": "x"}, "unknown key 'from'"),
+    ],
+)
+def test_wrong_published_numbers(tmp_path, write_config, refused, changes, message):
+    content = {**TINY, "published": [{**PUBLISHED, **changes}]}
+    assert message in refused("validate", write_config(tmp_path, content))
+
+
+def test_a_baseline_that_is_no_method(tmp_path, write_config, refused):
+    line = refused("validate", write_config(tmp_path, {**TINY, "baseline": "heir"}))
+    assert "baseline 'heir' is none of the methods: did you mean 'hier'?" in line
+
+
+def test_different_parameters_are_a_declaration_not_a_setting():
+    plain = MethodConfig.model_validate(METHODS["hyp"])
+    declared = MethodConfig.model_validate({**METHODS["hyp"], "different_parameters": True})
+    assert declared.different_parameters
+    assert declared.hash == plain.hash
