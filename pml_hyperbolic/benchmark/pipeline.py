@@ -17,6 +17,7 @@ from .datasets import (
     FeatureSubset,
     ImageSubset,
     ImageTransform,
+    LabelledData,
     decode_images,
     keep_batch,
 )
@@ -30,6 +31,8 @@ _PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+# name -> whose classes; training images are scored as all others are: not augmented.
+_SUBSETS = {"train": "train", "scored_train": "train", "validation": "validation", "test": "test"}
 
 
 class Pipeline:
@@ -69,8 +72,10 @@ class Pipeline:
             fill={"in_channels": data.features.shape[1] if images is None else images.channels},
         )
         self.classes = class_splits(protocol.splits, data, fold)
+        self.level_names = list(data.level_names)
         trunk = to_trunk_device(trunk, self.device)
         self.subsets = self._subsets(data, images, trunk)
+        self.query, self.gallery = query_and_gallery(data, self.subsets["test"].indices)
         self._check_trunk(trunk)
         self.sizes = space_sizes(protocol.embedding_size, method.head.spaces, name)
         seed_everything(seed)
@@ -88,6 +93,19 @@ class Pipeline:
             {**self.models, "metric_loss": self.loss},
             self.optimizers,
         )
+
+    @property
+    def parameter_counts(self) -> dict[str, int]:
+        """How many numbers trunk, head and loss learn or hold as parameters."""
+        parts = {"trunk": self.models["trunk"], "head": self.models["embedder"], "loss": self.loss}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    @property
+    def geometry(self) -> dict[str, float | str | None] | None:
+        """Arguments of the PoincareDistance that ranks, None without a hyperbolic space."""
+        if self.distance is None:
+            return None
+        return {name: getattr(self.distance, name) for name in ("c", "clip_radius", "inputs")}
 
     @property
     def total_steps(self) -> int:
@@ -208,20 +226,20 @@ class Pipeline:
         except ValueError as error:
             raise InputError(f"protocol, fold {self.fold}: {error}") from None
         subsets = {}
-        for split in ("train", "validation", "test"):
+        for name, split in _SUBSETS.items():
             classes = getattr(self.classes, split)
             try:
                 if images is None:
-                    subsets[split] = FeatureSubset(data, classes, self.device)
+                    subsets[name] = FeatureSubset(data, classes, self.device)
                     continue
                 transform = ImageTransform(
                     trunk.mean,
                     trunk.std,
                     image=protocol.image,
-                    augmentation=protocol.augmentation if split == "train" else None,
+                    augmentation=protocol.augmentation if name == "train" else None,
                     device=self.device,
                 )
-                subsets[split] = ImageSubset(data, classes, images, transform)
+                subsets[name] = ImageSubset(data, classes, images, transform)
             except ValueError as error:
                 raise InputError(f"protocol.splits.{split}: {error}") from None
         return subsets
@@ -311,6 +329,30 @@ def to_trunk_device(trunk: torch.nn.Module, device: torch.device) -> torch.nn.Mo
     if device.type == "cuda" and convolutions > 1:
         return trunk.to(device, memory_format=torch.channels_last)
     return trunk.to(device)
+
+
+def query_and_gallery(
+    data: LabelledData, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which of these images ask and which answer: positions among ``indices``.
+
+    Returns:
+        All, and None (each is searched among the others), where the data set has no protocol of
+        its own.
+
+    Raises:
+        InputError: it has one, but no query or no gallery image is among these.
+    """
+    if data.query is None:
+        return np.arange(len(indices)), None
+    query, gallery = (np.flatnonzero(mask[indices]) for mask in (data.query, data.gallery))
+    if len(query) == 0 or len(gallery) == 0:
+        raise InputError(
+            f"protocol.splits.test: {type(data).__name__} searches its query images in its "
+            f"gallery, and these classes have {len(query)} and {len(gallery)} of them: use "
+            f"test: official"
+        )
+    return query, gallery
 
 
 def seed_everything(seed: int) -> None:

@@ -104,8 +104,7 @@ class RunHooks(HookContainer):
     def end_of_testing_hook(self, tester) -> None:
         """Record the scores of every split that was just scored."""
         for split, accuracies in tester.all_accuracies.items():
-            for space, metrics in space_metrics(tester, split).items():
-                self._record(f"{split}_{space}", accuracies["epoch"], metrics)
+            self.record_scores(split, accuracies["epoch"], space_metrics(tester, split))
         # PML's own losses do not tell how many embeddings they clip.
         if self.validation_split_name in tester.all_accuracies:
             saturation = clip_saturation(tester, self.validation_split_name)
@@ -114,6 +113,11 @@ class RunHooks(HookContainer):
                 self.saturation["validation_saturation"] = saturation
                 self._record("saturation", epoch, {"validation_saturation": saturation})
                 self._say_saturation(f"epoch {epoch}")
+
+    def record_scores(self, split: str, epoch: int, scores: dict[str, dict[str, float]]) -> None:
+        """Record space -> metric -> value of a split."""
+        for space, metrics in scores.items():
+            self._record(f"{split}_{space}", epoch, metrics)
 
     def save_models_and_eval(
         self,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from .concatenation import add_concatenated
 from .config import BenchmarkConfig
 from .curvature_control import with_flat_twins
 from .errors import InputError
@@ -23,6 +24,7 @@ from .folder_lock import FolderLock
 from .pipeline import Pipeline, choose_device, run_title
 from .report import RESULTS_FILE
 from .single_run import RESULT_FILE, execute_run, run_folder
+from .tidy_results import TIDY_FILE, write_tidy
 from .yaml_files import dump_yaml, read_mapping
 
 BENCHMARK_FILE = "benchmark.yaml"
@@ -128,8 +130,10 @@ def _run_in(folder, config, jobs, tensorboard, say, show_progress):
             progress.finished(outcome)
             if outcome.error is not None:
                 failures.append(outcome)
+    _concatenate_folds(config, folder)
     rows = collect_results(folder, list(config.methods))
     write_json(folder / RESULTS_FILE, rows)
+    write_tidy(folder / TIDY_FILE, config.name, rows)
     return rows, failures
 
 
@@ -160,6 +164,24 @@ def collect_results(folder: Path, order: list[str]) -> list[dict]:
         return rank.get(row["method"], len(rank)), row["method"], row["fold"], row["seed"]
 
     return sorted(rows, key=key)
+
+
+def _concatenate_folds(config, folder):
+    """Score the folds of each method and seed together where all of them are finished."""
+    protocol = config.protocol
+    if protocol.number_of_folds == 1:
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(protocol.threads)
+    try:
+        for name, seed in itertools.product(config.methods, protocol.seeds):
+            folds = range(protocol.number_of_folds)
+            folders = [run_folder(folder, name, fold, seed) for fold in folds]
+            if all((one / RESULT_FILE).exists() for one in folders):
+                device = choose_device(protocol.device)
+                add_concatenated(folders, RESULT_FILE, protocol.evaluation, device)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_folder(config, folder):

@@ -11,13 +11,15 @@ from ..trainers import NonFiniteError
 from .config import BenchmarkConfig
 from .datasets.image_subset import keep_batch
 from .environment import describe_environment
-from .evaluation import select_space, space_metrics
+from .evaluation import select_space
 from .files import write_json, write_text
+from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, run_title
 from .record_position import RECORDS_FOLDER, TENSORBOARD_FOLDER
 from .resumption import CannotResume, stored_state
 from .run_hooks import LAST_FILE, RunHooks
+from .run_scores import TestSet, save_test, score_test
 from .yaml_files import dump_yaml
 
 RESULT_FILE = "result.json"
@@ -102,7 +104,7 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
         if unusable is not None:
             log.warning("starting over: %s", unusable)
         try:
-            hooks, test = _train_and_test(
+            hooks, scores, train = _train_and_test(
                 pipeline, folder, log, tensorboard, on_epoch, identity, state
             )
         except Exception as error:
@@ -122,8 +124,13 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
             "protocol_hash": config.protocol.hash,
             "method_hash": method.hash,
             "saturation": hooks.saturation,
-            "test": test[space],
+            "parameters": pipeline.parameter_counts,
+            "geometry": pipeline.geometry if space == "hyperbolic" else None,
+            "levels": pipeline.level_names,
+            "test": scores.test[space],
+            "test_levels": scores.levels[space],
             "validation": hooks.best_scores[space],
+            "train": train[space],
         }
         for space, size in pipeline.sizes.items()
     ]
@@ -221,18 +228,36 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
     except NonFiniteError as error:
         raise NonFiniteError(f"{error}; {_last_good(folder, trainer)}") from error
     hooks.load_checkpoint(trainer)
-    tester.test(
-        {"test": pipeline.subsets["test"]},
-        hooks.best_epoch,
-        trainer.models["trunk"],
-        trainer.models["embedder"],
-        collate_fn=keep_batch,
-    )
-    test = space_metrics(tester, "test")
+    scores, train = _score_selected(pipeline, trainer, folder)
+    for split, by_space in (("test", scores.test), ("train", train)):
+        hooks.record_scores(split, hooks.best_epoch, by_space)
     keeper.save_records()
     if writer is not None:
         writer.close()
-    return hooks, test
+    return hooks, scores, train
+
+
+def _score_selected(pipeline, trainer, folder):
+    """(scores of the test classes, scores of the training classes by space)."""
+    tester = pipeline.tester()
+    spaces = tester.accuracy_calculator.spaces
+
+    def embed(name):
+        return tester.get_all_embeddings(
+            pipeline.subsets[name], trainer.models["trunk"], trainer.models["embedder"], keep_batch
+        )
+
+    test_set = TestSet(
+        *embed("test"), pipeline.subsets["test"].indices, pipeline.query, pipeline.gallery
+    )
+    scores = score_test(spaces, test_set, pipeline.level_names)
+    save_test(folder, test_set, scores)
+    trained = Retrieval(*embed("scored_train"))
+    train = {
+        space: finest_scores(calculator, trained.columns(columns))[0]
+        for space, (columns, calculator) in spaces.items()
+    }
+    return scores, train
 
 
 def _last_good(folder, trainer):

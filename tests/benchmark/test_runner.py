@@ -74,8 +74,9 @@ def test_the_folder_is_complete(tiny):
         for seed in (0, 1):
             run = f"{name}/fold0_seed{seed}"
             files = ["config.yaml", "environment.json", "run.log", "checkpoint.pt", "result.json"]
+            files += ["queries.npz", "test_embeddings.npy"]
             assert {f"{run}/{file}" for file in [*files, "records/logs.db"]} <= found
-    assert {"benchmark.yaml", "results.json"} <= found
+    assert {"benchmark.yaml", "results.json", "results.csv"} <= found
     # One checkpoint a run, no half-written files.
     assert sum(path.endswith(".pt") for path in found) == 6
     assert not [path for path in found if path.endswith(".part")]
@@ -149,7 +150,14 @@ def test_each_fold_is_a_run(go, tmp_path):
     assert [row["fold"] for row in rows] == [1]
     both, _, said = go(*FOLDED, jobs=1)
     assert [(row["fold"], row["seed"]) for row in both] == [(0, 0), (1, 0)]
-    assert both[1] == rows[0]
+    for key in ("test", "seconds", "epoch"):
+        assert both[1][key] == rows[0][key]
+    # All folds are there: their models embed the test classes together.
+    assert "concatenated" not in rows[0]
+    assert both[0]["concatenated"] == both[1]["concatenated"]
+    assert set(both[0]["concatenated"]) == set(both[0]["test"])
+    assert both[0]["concatenated"] not in (both[0]["test"], both[1]["test"])
+    assert go(*FOLDED, jobs=1)[0] == both
     assert said == [f"1 finished runs in {tmp_path / 'runs' / 'tiny'} are kept, 1 are left to do"]
     assert both[0]["test"] != both[1]["test"]
     for fold in (0, 1):

@@ -155,29 +155,30 @@ def test_test_scores_by_hand(tiny):
         assert row["test"][metric] == pytest.approx(float(value), abs=1e-4)
 
 
-def test_the_test_split_is_scored_once_and_last(tmp_path, load, monkeypatch):
-    scored = []
+def test_the_test_split_is_embedded_once_and_last(tmp_path, load, monkeypatch):
+    embedded = []
     make = single_run.Pipeline.tester
 
     def spy(self, **hooks):
         tester = make(self, **hooks)
-        score = tester.test
+        embed = tester.get_all_embeddings
 
-        def test(dataset_dict, epoch, *args, **kwargs):
-            scored.extend((split, set(data.indices)) for split, data in dataset_dict.items())
-            return score(dataset_dict, epoch, *args, **kwargs)
+        def get_all_embeddings(dataset, *args, **kwargs):
+            embedded.append(set(dataset.indices))
+            return embed(dataset, *args, **kwargs)
 
-        tester.test = test
+        tester.get_all_embeddings = get_all_embeddings
         return tester
 
     monkeypatch.setattr(single_run.Pipeline, "tester", spy)
     config = load()
     execute_run(config, "proxy_anchor", 0, 0, tmp_path / "run")
-    assert [split for split, _ in scored] == ["validation"] * 3 + ["test"]
     from sklearn.datasets import load_digits
 
     target = load_digits().target
-    for split, indices in scored:
+    expected = ["validation"] * 3 + ["test", "train"]
+    assert len(embedded) == len(expected)
+    for split, indices in zip(expected, embedded, strict=True):
         classes = getattr(config.protocol.splits, split)
         assert indices == set(np.flatnonzero(np.isin(target, classes)))
 
@@ -211,3 +212,56 @@ def test_log_handlers_are_removed(tmp_path):
     assert "first" in (tmp_path / "a.log").read_text()
     assert "after" not in (tmp_path / "a.log").read_text()
     assert not log.handlers
+
+
+def test_every_query_has_its_scores(tiny):
+    from sklearn.datasets import load_digits
+
+    test_indices = np.flatnonzero(np.isin(load_digits().target, tiny.config.protocol.splits.test))
+    for row in tiny.rows:
+        folder = tiny.folder / row["method"] / f"fold0_seed{row['seed']}"
+        with np.load(folder / "queries.npz") as queries:
+            assert np.array_equal(queries["test_indices"], test_indices)
+            for name, metric in (
+                ("average_precision_at_r", "mean_average_precision_at_r"),
+                ("precision_at_1", "precision_at_1"),
+                ("r_precision", "r_precision"),
+            ):
+                values = queries[f"{row['space']}/{name}"]
+                assert values.dtype == np.float32
+                assert values.shape == test_indices.shape
+                assert values.mean(dtype=float) == pytest.approx(row["test"][metric], abs=1e-6)
+        embeddings = np.load(folder / "test_embeddings.npy")
+        assert embeddings.shape == (len(test_indices), row["total_dimension"])
+
+
+def test_parameters_geometry_and_training_scores(tiny):
+    config = tiny.config
+    for row in tiny.rows:
+        parts = Pipeline(config.protocol, config.methods[row["method"]], row["method"], 0)
+        assert row["parameters"] == {
+            "trunk": sum(p.numel() for p in parts.models["trunk"].parameters()),
+            "head": sum(p.numel() for p in parts.models["embedder"].parameters()),
+            "loss": sum(p.numel() for p in parts.loss.parameters()),
+        }
+        assert set(row["train"]) == set(row["test"])
+        assert row["levels"] == ["digit"]
+        assert row["test_levels"] == {}
+        if row["space"] == "hyperbolic":
+            assert row["geometry"] == {"c": 0.1, "clip_radius": 2.3, "inputs": "tangent"}
+        else:
+            assert row["geometry"] is None
+
+
+def test_training_scores_are_of_the_selected_checkpoint_without_augmentation(tiny):
+    (row,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("hier", 0)]
+    state = torch.load(tiny.folder / "hier" / "fold0_seed0" / "checkpoint.pt", weights_only=True)
+    parts = Pipeline(tiny.config.protocol, tiny.config.methods["hier"], "hier", 100)
+    for key, module in parts.models.items():
+        module.load_state_dict(state["models"][key])
+    from pml_hyperbolic.benchmark.datasets.image_subset import keep_batch
+
+    tester = parts.tester()
+    data = {"train": parts.subsets["scored_train"]}
+    tester.test(data, 1, *parts.models.values(), collate_fn=keep_batch)
+    assert space_metrics(tester, "train")["hyperbolic"] == row["train"]
