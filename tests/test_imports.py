@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-OPTIONAL = {"timm", "torchvision", "faiss", "matplotlib", "record_keeper"}
+OPTIONAL = {"timm", "torchvision", "faiss", "matplotlib", "optuna", "record_keeper"}
 MODULES = [
     "pml_hyperbolic.functional",
     "pml_hyperbolic.distances",

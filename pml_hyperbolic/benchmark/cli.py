@@ -12,6 +12,7 @@ from .errors import InputError, nearest
 _EXTRA_MODULES = {
     "filelock": "filelock",
     "matplotlib": "matplotlib",
+    "optuna": "optuna",
     "pydantic": "pydantic",
     "record_keeper": "record-keeper",
     # scikit-learn brings it.
@@ -89,7 +90,10 @@ def _parser():
 
     run = add("run", _run, "do all runs of a benchmark that are not done yet, then show the table")
     check = add("validate", _validate, "check a benchmark config and all its methods")
-    for sub in (run, check):
+    search = add(
+        "search", _search, "tune all methods equally on validation classes; write a new config"
+    )
+    for sub in (run, check, search):
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML file of a benchmark")
         sub.add_argument(
             "overrides",
@@ -103,12 +107,37 @@ def _parser():
         metavar="N",
         help="runs at a time; results do not depend on it (default: by the cores)",
     )
-    run.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="folder of all benchmarks (default: runs)",
+    for sub in (run, search):
+        sub.add_argument(
+            "--output",
+            type=Path,
+            default=Path("runs"),
+            metavar="DIR",
+            help="folder of all benchmarks (default: runs)",
+        )
+    search.add_argument(
+        "--trials", type=_count, required=True, metavar="N", help="trials of each method"
+    )
+    search.add_argument(
+        "--seeds",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="how many of the protocol's seeds each trial trains with (default: 1)",
+    )
+    search.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database shared by all workers, e.g. postgresql://host/database "
+        "(default: a file in the output folder)",
+    )
+    search.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="worker processes; with more than one, what is proposed depends on timing "
+        "(default: 1)",
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
     report = add("report", _report, "compare all finished runs of one or several benchmarks")
@@ -183,13 +212,44 @@ def _run(options):
     return 1 if failures else 0
 
 
+def _search(options):
+    from .config import load_benchmark
+    from .search import search_benchmark
+    from .tuned_config import found_table
+
+    config = load_benchmark(options.config, options.overrides)
+    found, errors = search_benchmark(
+        config,
+        options.output,
+        trials=options.trials,
+        seeds=options.seeds,
+        storage=options.storage,
+        jobs=options.jobs,
+    )
+    if found:
+        print(found_table(found))
+    for one in found:
+        if one.advice is not None:
+            print(f"warning: {one.advice}")
+    folder = options.output / f"{config.name}-search"
+    if not errors:
+        print(f"tuned config: {folder / config.name}.yaml")
+    for name, error in errors.items():
+        print(
+            f"pml-hyperbolic: failed: {name}: {error} (logs: {folder / 'trials' / name})",
+            file=sys.stderr,
+        )
+    return 1 if errors else 0
+
+
 def _validate(options):
     from .config import load_benchmark
     from .curvature_control import with_flat_twins
     from .runner import check_benchmark
 
     config = with_flat_twins(load_benchmark(options.config, options.overrides))
-    check_benchmark(config)
+    for note in check_benchmark(config):
+        print(f"note: {note}")
     counts = {
         "method": len(config.methods),
         "fold": len(config.protocol.folds),

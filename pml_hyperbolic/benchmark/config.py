@@ -1,7 +1,9 @@
 """Benchmark configs: one protocol, N methods, validated before anything runs."""
 
+import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -76,6 +78,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Range = Annotated[list[Positive], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Number = int | Finite
 Classes = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
 
 
@@ -215,10 +219,28 @@ class OptimizerConfig(StrictModel):
 
 
 class ScheduleConfig(StrictModel):
-    """Factor on every learning rate, by step."""
+    """Factor on every learning rate, by step.
 
-    shape: Literal["constant", "cosine"] = "constant"
+    ``step`` multiplies with ``factor`` once every ``every_epochs``. While ``trunk_frozen_epochs``
+    last, the trunk's learning rate is 0 ("warm-up" in HIER's and ProxyAnchor's code).
+    """
+
+    shape: Literal["constant", "cosine", "step"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    every_epochs: Count | None = None
+    factor: Positive | None = None
+    trunk_frozen_epochs: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _step_needs_its_settings(self):
+        for key in ("every_epochs", "factor"):
+            given = getattr(self, key) is not None
+            if given != (self.shape == "step"):
+                problem = "belongs to shape: step" if given else "is required by shape: step"
+                raise ValueError(
+                    f"{key} {problem}, for example {{shape: step, every_epochs: 5, factor: 0.5}}"
+                )
+        return self
 
 
 class EvaluationConfig(StrictModel):
@@ -239,6 +261,8 @@ class ProtocolConfig(StrictModel):
     splits: Splits
     backbone: Spec
     embedding_size: Count
+    # False: each space of a method gets embedding_size dimensions, not an equal share of them.
+    equal_total_dimension: bool = True
     sampler: SamplerConfig
     image: ImageConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -246,6 +270,7 @@ class ProtocolConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     max_gradient_norm: Positive | None = None
+    max_gradient_value: Positive | None = None
     epochs: Count
     steps_per_epoch: Count
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -264,6 +289,11 @@ class ProtocolConfig(StrictModel):
             raise ValueError(
                 f"evaluation.every ({self.evaluation.every}) must not exceed epochs "
                 f"({self.epochs}): no checkpoint would ever be selected"
+            )
+        if self.schedule.trunk_frozen_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.trunk_frozen_epochs ({self.schedule.trunk_frozen_epochs}) must be less "
+                f"than epochs ({self.epochs}): the trunk would never train"
             )
         if isinstance(self.splits, ListedSplits):
             self.check_batch(len(self.splits.train))
@@ -315,7 +345,8 @@ class ProtocolConfig(StrictModel):
 class HeadConfig(StrictModel):
     """What a method may say about the last layers.
 
-    The protocol's embedding size is shared equally by the spaces.
+    The protocol's embedding size is shared equally by the spaces, or each gets all of it where
+    the protocol says ``equal_total_dimension: false``.
     """
 
     spaces: Annotated[list[Literal["euclidean", "hyperbolic"]], Field(min_length=1), Distinct] = [
@@ -346,8 +377,59 @@ class RegularizerConfig(StrictModel):
     lr: Positive | None = None
 
 
+class SearchRange(StrictModel):
+    """What ``search`` may try for one setting: low to high, an increasing grid, or choices.
+
+    A range between whole numbers holds whole numbers.
+    """
+
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    grid: Annotated[list[Number], Field(min_length=2)] | None = None
+    choices: Annotated[list[str | bool | Number], Field(min_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        has_range = self.low is not None and self.high is not None
+        if has_range + (self.grid is not None) + (self.choices is not None) != 1 or (
+            (self.low is None) != (self.high is None)
+        ):
+            raise ValueError("expected either low with high, or grid, or choices")
+        if has_range and not self.low < self.high:
+            raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
+        if self.log and (not has_range or self.low <= 0):
+            raise ValueError("log needs low and high, both greater than 0")
+        if self.grid is not None and sorted(set(self.grid)) != self.grid:
+            raise ValueError(f"grid must increase, got {self.grid}")
+        # 1 == True, but they are different choices.
+        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError(f"choices must differ from each other, got {self.choices}")
+        return self
+
+    @property
+    def extremes(self) -> list:
+        """The values among which, or between which, all others lie."""
+        return self.grid or self.choices or [self.low, self.high]
+
+
+class TunedConfig(StrictModel):
+    """How a method's settings were found; ``search`` writes it, nothing that runs reads it."""
+
+    metric: str
+    value: Finite
+    seeds: list[int]
+    protocol: str
+    diverged: Annotated[int, Field(ge=0)] = 0
+    at_edge: list[str] = []
+
+
 class MethodConfig(StrictModel):
-    """Everything in which methods of one benchmark may differ."""
+    """Everything in which methods of one benchmark may differ.
+
+    The keys from ``search`` on say how the settings came about and what is known to be unequal:
+    they change no number.
+    """
 
     about: str = ""
     loss: Spec
@@ -358,16 +440,41 @@ class MethodConfig(StrictModel):
     head: HeadConfig = HeadConfig()
     # The method that this one is the flat control of.
     flat_twin_of: str | None = None
+    search: dict[str, SearchRange] = {}
+    search_trials: Count | None = None
+    tuned: TunedConfig | None = None
     # Says so where trunk and head hold more or fewer parameters than other methods' do.
     different_parameters: bool = False
+    different_search_trials: bool = False
+
+    @model_validator(mode="after")
+    def _searches_its_own_settings(self):
+        content = self.model_dump(include=set(_SETTINGS))
+        for path in self.search:
+            start = value_at(content, path)
+            if not isinstance(start, int | float | str):
+                raise ValueError(
+                    f"search: {path!r} is no setting of this method with a value to start from: "
+                    f"{nearest(path, _paths(content))}"
+                )
+        rates = {"loss_lr": self.loss_lr}
+        if self.regularizer is not None:
+            rates["regularizer.lr"] = self.regularizer.lr
+        for path, rate in rates.items():
+            if self.search and rate is not None and path not in self.search:
+                raise ValueError(
+                    f"search: {path} must be among the searched settings, for example "
+                    f"{path}: {{low: 1e-4, high: 10, log: true}} (an untuned learning rate of "
+                    f"proxies is the commonest unfairness)"
+                )
+        return self
 
     @classmethod
     def unknown_key_message(cls, key: str) -> str:
         home = _protocol_home(key)
         if home is None:
             return super().unknown_key_message(key)
-        described = ("about", "flat_twin_of", "different_parameters")
-        allowed = ", ".join(name for name in cls.model_fields if name not in described)
+        allowed = ", ".join(_SETTINGS)
         return (
             f"{key!r} is a protocol key: it must be the same for all methods, so it belongs in "
             f"the benchmark config, at {home} (a method may set only {allowed})"
@@ -376,9 +483,29 @@ class MethodConfig(StrictModel):
     @property
     def hash(self) -> str:
         """Twelve digits that name these settings."""
-        return content_hash(
-            self.model_dump(exclude={"about", "flat_twin_of", "different_parameters"})
-        )
+        return content_hash(self.model_dump(include=set(_SETTINGS)))
+
+    def with_values(self, values: Mapping[str, Any]) -> "MethodConfig":
+        """These settings with other values at some of their paths, validated.
+
+        Args:
+            values: path, such as ``loss.SoftTripleLoss.la``, -> value.
+
+        Raises:
+            pydantic.ValidationError: a value that the setting cannot have.
+        """
+        content = copy.deepcopy(self.model_dump(exclude_unset=True))
+        for path, value in values.items():
+            *parents, last = path.split(".")
+            section = content
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[last] = value
+        return MethodConfig.model_validate(content)
+
+
+# What makes up a method; its other keys are about it.
+_SETTINGS = ("loss", "regularizer", "miner", "loss_lr", "loss_weight_decay", "head")
 
 
 class PublishedConfig(StrictModel):
@@ -421,6 +548,22 @@ class BenchmarkConfig(StrictModel):
                 f"{nearest(self.baseline, self.methods)}"
             )
         return self
+
+
+def value_at(content: Any, path: str) -> Any:
+    """What nested mappings hold at a dotted path, None where there is no such path."""
+    for key in path.split("."):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def _paths(content, prefix=""):
+    """Dotted paths of all single values."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float | str):
+            yield f"{prefix}{key}"
 
 
 def content_hash(content: Any) -> str:

@@ -23,6 +23,7 @@ BENCHMARK_PACKAGES = (
     "filelock",
     "pillow",
     "matplotlib",
+    "optuna",
 )
 PACKAGES = (
     "pml_hyperbolic",

@@ -77,7 +77,12 @@ class Pipeline:
         self.subsets = self._subsets(data, images, trunk)
         self.query, self.gallery = query_and_gallery(data, self.subsets["test"].indices)
         self._check_trunk(trunk)
-        self.sizes = space_sizes(protocol.embedding_size, method.head.spaces, name)
+        self.sizes = space_sizes(
+            protocol.embedding_size,
+            method.head.spaces,
+            name,
+            equal_total=protocol.equal_total_dimension,
+        )
         seed_everything(seed)
         embedder = self._embedder(trunk.out_features)
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
@@ -89,10 +94,18 @@ class Pipeline:
         self.miner = built.miner
         self.distance = built.distance
         self.optimizers = self._optimizers(built.parameter_groups)
-        check_optimizer_coverage(
-            {**self.models, "metric_loss": self.loss},
-            self.optimizers,
-        )
+        modules = {**self.models, "metric_loss": self.loss}
+        if self.miner is not None:
+            modules["miner"] = self.miner
+        try:
+            check_optimizer_coverage(modules, self.optimizers)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
+
+    @property
+    def total_dimension(self) -> int:
+        """Dimensions of the whole embedding, all spaces together."""
+        return sum(self.sizes.values())
 
     @property
     def parameter_counts(self) -> dict[str, int]:
@@ -139,7 +152,10 @@ class Pipeline:
             collate_fn=keep_batch,
             lr_schedulers={
                 f"{key.removesuffix('_optimizer')}_scheduler_by_iteration": (
-                    torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
+                    torch.optim.lr_scheduler.LambdaLR(
+                        optimizer,
+                        self.trunk_lr_factor if key == "trunk_optimizer" else self.lr_factor,
+                    )
                 )
                 for key, optimizer in self.optimizers.items()
             },
@@ -147,6 +163,7 @@ class Pipeline:
             name=run_title(self.name, self.fold, self.seed),
             precision=_PRECISIONS[protocol.precision],
             max_gradient_norm=protocol.max_gradient_norm,
+            max_gradient_value=protocol.max_gradient_value,
             show_progress=False,
             **hooks,
         )
@@ -160,7 +177,7 @@ class Pipeline:
         sampler = self.protocol.sampler
         labels = torch.arange(sampler.batch_size, device=self.device) // sampler.samples_per_class
         embeddings = torch.randn(
-            sampler.batch_size, self.protocol.embedding_size, device=self.device
+            sampler.batch_size, self.total_dimension, device=self.device
         ).requires_grad_()
         try:
             mined = None if self.miner is None else self.miner(embeddings.detach(), labels)
@@ -189,9 +206,19 @@ class Pipeline:
             return (step + 1) / (schedule.warmup_steps + 1)
         if schedule.shape == "constant":
             return 1.0
+        if schedule.shape == "step":
+            epoch = step // self.protocol.steps_per_epoch
+            return schedule.factor ** (epoch // schedule.every_epochs)
         remaining = max(self.total_steps - schedule.warmup_steps, 1)
         done = min((step - schedule.warmup_steps) / remaining, 1.0)
         return 0.5 * (1 + math.cos(math.pi * done))
+
+    def trunk_lr_factor(self, step: int) -> float:
+        """:meth:`lr_factor` of the trunk, which is 0 while it is frozen."""
+        frozen_epochs = self.protocol.schedule.trunk_frozen_epochs
+        if step < frozen_epochs * self.protocol.steps_per_epoch:
+            return 0.0
+        return self.lr_factor(step)
 
     def _decoded(self, data):
         """The decoded images; None for precomputed features, which nothing can be done to."""
@@ -362,16 +389,27 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def space_sizes(embedding_size: int, spaces: list[str], name: str) -> dict[str, int]:
-    """Equal shares of the embedding for each space, in their order.
+def space_sizes(
+    embedding_size: int, spaces: list[str], name: str, *, equal_total: bool = True
+) -> dict[str, int]:
+    """Dimensions of each space, in their order.
+
+    Args:
+        embedding_size: the protocol's.
+        spaces: of a method.
+        name: the method's, for messages.
+        equal_total: share ``embedding_size`` equally (default), or give all of it to each space.
 
     Raises:
         InputError: the embedding cannot be shared equally.
     """
+    if not equal_total:
+        return dict.fromkeys(spaces, embedding_size)
     if embedding_size % len(spaces):
         raise InputError(
             f"{name}: protocol.embedding_size {embedding_size} cannot be shared equally by "
-            f"{len(spaces)} spaces: choose a multiple of {len(spaces)}"
+            f"{len(spaces)} spaces: choose a multiple of {len(spaces)}, or give each space all of "
+            f"it with protocol.equal_total_dimension=false"
         )
     return dict.fromkeys(spaces, embedding_size // len(spaces))
 

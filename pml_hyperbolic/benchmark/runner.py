@@ -19,6 +19,7 @@ from .concatenation import add_concatenated
 from .config import BenchmarkConfig
 from .curvature_control import with_flat_twins
 from .errors import InputError
+from .fairness import check_fairness, method_facts
 from .files import read_json, write_json, write_text
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, choose_device, run_title
@@ -56,20 +57,27 @@ class Outcome:
     details: str | None = None
 
 
-def check_benchmark(config: BenchmarkConfig) -> None:
+def check_benchmark(config: BenchmarkConfig) -> list[str]:
     """Build every method of a benchmark as a run would, and try its loss on random embeddings.
+
+    Returns:
+        Sentences to show: declared differences between methods, and doubts.
 
     Raises:
         InputError: naming the method, the key and how to mend it.
     """
-    protocol = config.protocol
+    config = with_flat_twins(config)
+    protocol, facts = config.protocol, {}
     first, *others = protocol.folds
-    for name, method in with_flat_twins(config).methods.items():
-        Pipeline(protocol, method, name, protocol.seeds[0], first).try_loss()
+    for name, method in config.methods.items():
+        pipeline = Pipeline(protocol, method, name, protocol.seeds[0], first)
+        pipeline.try_loss()
+        facts[name] = method_facts(pipeline)
     # Methods differ between folds in their number of classes only.
     name, method = next(iter(config.methods.items()))
     for fold in others:
         Pipeline(protocol, method, name, protocol.seeds[0], fold)
+    return check_fairness(config, facts)
 
 
 def run_benchmark(
@@ -103,7 +111,8 @@ def run_benchmark(
     """
     config = with_flat_twins(config)
     _check_recorders(tensorboard)
-    check_benchmark(config)
+    for note in check_benchmark(config):
+        say(f"note: {note}")
     folder = output / config.name
     _check_folder(config, folder)
     try:

@@ -18,7 +18,7 @@ from .folder_lock import FolderLock
 from .pipeline import Pipeline, run_title
 from .record_position import RECORDS_FOLDER, TENSORBOARD_FOLDER
 from .resumption import CannotResume, stored_state
-from .run_hooks import LAST_FILE, RunHooks
+from .run_hooks import CHECKPOINT_FILE, LAST_FILE, RunHooks
 from .run_scores import TestSet, save_test, score_test
 from .yaml_files import dump_yaml
 
@@ -65,14 +65,7 @@ def execute_run(
 
 
 def _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch):
-    identity = {
-        "name": config.name,
-        "protocol_hash": config.protocol.hash,
-        "method_hash": config.methods[method_name].hash,
-        "method": method_name,
-        "fold": fold,
-        "seed": seed,
-    }
+    identity = _identity(config, method_name, fold, seed)
     arguments = (config, identity, folder, tensorboard, on_epoch)
     unusable = None
     try:
@@ -83,6 +76,17 @@ def _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch):
         unusable = error
     _clear(folder)
     return _run(*arguments, unusable=unusable)
+
+
+def _identity(config, method_name, fold, seed):
+    return {
+        "name": config.name,
+        "protocol_hash": config.protocol.hash,
+        "method_hash": config.methods[method_name].hash,
+        "method": method_name,
+        "fold": fold,
+        "seed": seed,
+    }
 
 
 def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusable=None):
@@ -120,9 +124,13 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
             "epoch": hooks.best_epoch,
             "seconds": round(hooks.seconds, 3),
             "dimension": size,
-            "total_dimension": config.protocol.embedding_size,
+            "total_dimension": pipeline.total_dimension,
             "protocol_hash": config.protocol.hash,
             "method_hash": method.hash,
+            "search_trials": method.search_trials,
+            "flat_twin_of": method.flat_twin_of,
+            "different_parameters": method.different_parameters,
+            "different_search_trials": method.different_search_trials,
             "saturation": hooks.saturation,
             "parameters": pipeline.parameter_counts,
             "geometry": pipeline.geometry if space == "hyperbolic" else None,
@@ -147,6 +155,39 @@ def _clear(folder):
             shutil.rmtree(path)
         elif path.name not in FolderLock.FILES:
             path.unlink()
+
+
+def validate_run(
+    config: BenchmarkConfig, method_name: str, fold: int, seed: int, folder: Path
+) -> dict[str, float]:
+    """Train one method on one fold under one seed without a look at the test classes.
+
+    Args:
+        config: the whole benchmark.
+        method_name: a key of ``config.methods``.
+        fold, seed: of this run.
+        folder: for its log and records; discarded first. No checkpoint stays.
+
+    Returns:
+        The validation scores of the selected epoch, in the space that selects.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    torch.set_num_threads(config.protocol.threads)
+    with RunLog(folder / "run.log") as log:
+        pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
+        try:
+            _, hooks = _train(pipeline, folder, log, _identity(config, method_name, fold, seed))
+        except Exception as error:
+            log.exception("%s: %s", type(error).__name__, error)
+            raise
+        finally:
+            for file in (CHECKPOINT_FILE, LAST_FILE):
+                (folder / file).unlink(missing_ok=True)
+    return hooks.best_scores[select_space(pipeline.sizes)]
 
 
 def run_folder(benchmark: Path, method: str, fold: int, seed: int) -> Path:
@@ -181,14 +222,27 @@ class RunLog:
 
 
 def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state):
-    from pytorch_metric_learning.utils import common_functions as c_f
-    from record_keeper import RecordKeeper, RecordWriter
-
     writer = None
     if tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER))
+    trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state)
+    hooks.load_checkpoint(trainer)
+    scores, train = _score_selected(pipeline, trainer, folder)
+    for split, by_space in (("test", scores.test), ("train", train)):
+        hooks.record_scores(split, hooks.best_epoch, by_space)
+    hooks.record_keeper.save_records()
+    if writer is not None:
+        writer.close()
+    return hooks, scores, train
+
+
+def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None):
+    """(trainer, hooks) when all epochs are done; the selected one is in a checkpoint."""
+    from pytorch_metric_learning.utils import common_functions as c_f
+    from record_keeper import RecordKeeper, RecordWriter
+
     keeper = RecordKeeper(
         tensorboard_writer=writer,
         record_writer=RecordWriter(str(folder / RECORDS_FOLDER)),
@@ -227,14 +281,8 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
         trainer.train(start_epoch=done + 1, num_epochs=pipeline.protocol.epochs)
     except NonFiniteError as error:
         raise NonFiniteError(f"{error}; {_last_good(folder, trainer)}") from error
-    hooks.load_checkpoint(trainer)
-    scores, train = _score_selected(pipeline, trainer, folder)
-    for split, by_space in (("test", scores.test), ("train", train)):
-        hooks.record_scores(split, hooks.best_epoch, by_space)
     keeper.save_records()
-    if writer is not None:
-        writer.close()
-    return hooks, scores, train
+    return trainer, hooks
 
 
 def _score_selected(pipeline, trainer, folder):

@@ -26,6 +26,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
         max_gradient_norm: the gradients of the models together, and those of the losses together,
             are each scaled down to this norm. Separate, so that a loss with large proxy gradients
             does not slow the trunk. None (default) clips nothing.
+        max_gradient_value: every element of a gradient is clamped to plus or minus this, after
+            the norms. None (default) clamps nothing.
         check_interval: steps between looks at the finite check on an accelerator, >= 1; on the
             CPU every step is looked at. Default 50. Each epoch ends with a look.
         show_progress: a progress bar an epoch. Default True.
@@ -42,6 +44,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
         name: str = "the run",
         precision: torch.dtype = torch.float32,
         max_gradient_norm: float | None = None,
+        max_gradient_value: float | None = None,
         check_interval: int = 50,
         show_progress: bool = True,
         **kwargs,
@@ -50,14 +53,19 @@ class MetricLossOnly(trainers.MetricLossOnly):
             raise ValueError(
                 f"precision must be torch.float32, torch.bfloat16 or torch.float16, got {precision}"
             )
-        if max_gradient_norm is not None and not max_gradient_norm > 0:
-            raise ValueError(f"max_gradient_norm must be > 0 or None, got {max_gradient_norm}")
+        for limit, value in (
+            ("max_gradient_norm", max_gradient_norm),
+            ("max_gradient_value", max_gradient_value),
+        ):
+            if value is not None and not value > 0:
+                raise ValueError(f"{limit} must be > 0 or None, got {value}")
         if check_interval < 1:
             raise ValueError(f"check_interval must be at least 1, got {check_interval}")
         super().__init__(*args, **kwargs)
         self.name = name
         self.precision = precision
         self.max_gradient_norm = max_gradient_norm
+        self.max_gradient_value = max_gradient_value
         self.check_interval = check_interval
         self.show_progress = show_progress
         self.device_type = torch.device(self.data_device).type
@@ -144,14 +152,16 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.scaler.scale(self.losses["total_loss"]).backward()
 
     def clip_gradients(self) -> None:
-        """Scale gradients down to ``max_gradient_norm``, then PML's own gradient clippers."""
+        """Limit gradients by norm, then by value, then by PML's own gradient clippers."""
         if self.scaler.is_enabled():
             for optimizer in self._moving_optimizers():
                 self.scaler.unscale_(optimizer)
-        if self.max_gradient_norm is not None:
-            for modules in (self.models, self.loss_funcs):
-                parameters = [p for m in modules.values() for p in m.parameters()]
+        for modules in (self.models, self.loss_funcs):
+            parameters = [p for m in modules.values() for p in m.parameters()]
+            if self.max_gradient_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, self.max_gradient_norm)
+            if self.max_gradient_value is not None:
+                torch.nn.utils.clip_grad_value_(parameters, self.max_gradient_value)
         super().clip_gradients()
 
     def step_optimizers(self) -> None:

@@ -207,7 +207,7 @@ def group_lives(group):
     return False
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "report", "list", "doctor"])
+@pytest.mark.parametrize("command", ["run", "validate", "search", "report", "list", "doctor"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

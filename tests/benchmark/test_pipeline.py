@@ -119,6 +119,72 @@ def test_schedule(load, schedule, factors):
     assert [parts.lr_factor(step) for step in range(5)] == pytest.approx(factors)
 
 
+def test_steps_are_those_of_torch(load):
+    parts = pipeline(
+        load,
+        "proxy_anchor",
+        0,
+        "protocol.epochs=7",
+        "protocol.steps_per_epoch=2",
+        "protocol.schedule={shape: step, every_epochs: 3, factor: 0.3}",
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.3)
+    for epoch in range(7):
+        for step in (2 * epoch, 2 * epoch + 1):
+            assert parts.lr_factor(step) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_a_frozen_trunk_waits_while_the_rest_trains(load):
+    options = ["protocol.epochs=2", "protocol.schedule={trunk_frozen_epochs: 1}"]
+    parts = pipeline(load, "proxy_anchor", 0, *options, "protocol.optimizer.weight_decay=0.1")
+    before = {key: weights(module) for key, module in parts.models.items()}
+    proxies = parts.loss.proxies.detach().clone()
+    moved = []
+
+    def look(trainer):
+        # Weights, not the statistics of batch normalisation.
+        pairs = zip(before["trunk"], weights(parts.models["trunk"]), strict=True)
+        names = parts.models["trunk"].state_dict()
+        moved.append(
+            any(
+                not torch.equal(a, b)
+                for (a, b), name in zip(pairs, names, strict=True)
+                if name in dict(parts.models["trunk"].named_parameters())
+            )
+        )
+
+    parts.trainer(end_of_epoch_hook=look).train(num_epochs=2)
+    assert moved == [False, True]
+    pairs = zip(before["embedder"], weights(parts.models["embedder"]), strict=True)
+    assert all(not torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(proxies, parts.loss.proxies)
+    assert [parts.trunk_lr_factor(step) for step in (0, 3, 4, 7)] == [0, 0, 1, 1]
+    assert [parts.lr_factor(step) for step in (0, 7)] == [1, 1]
+
+
+def test_gradients_are_clamped_as_the_protocol_says(load):
+    parts = pipeline(load, "proxy_anchor", 0, "protocol.max_gradient_value=1e-4")
+    seen = []
+
+    def look(trainer):
+        modules = [*parts.models.values(), parts.loss]
+        seen.append(max(float(p.grad.abs().max()) for m in modules for p in m.parameters()))
+
+    parts.trainer(end_of_iteration_hook=look).train()
+    assert seen == pytest.approx([1e-4] * 4)
+
+
+def test_each_space_gets_the_whole_embedding_size_on_demand(load):
+    parts = pipeline(load, "chest", 0, "protocol.equal_total_dimension=false")
+    assert parts.sizes == {"euclidean": 8, "hyperbolic": 8}
+    assert parts.total_dimension == 16
+    parts.try_loss()
+    assert pipeline(load, "hyp", 0, "protocol.equal_total_dimension=false").total_dimension == 8
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

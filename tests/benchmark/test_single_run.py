@@ -192,6 +192,12 @@ def test_selection_does_not_look_at_test_classes(tmp_path, load, tiny):
     assert row["test"] != before["test"]
 
 
+def test_the_total_dimension_is_what_was_trained(tmp_path, load):
+    config = load("protocol.equal_total_dimension=false", "protocol.epochs=1")
+    rows = execute_run(config, "chest", 0, 0, tmp_path / "run")
+    assert [(row["dimension"], row["total_dimension"]) for row in rows] == [(8, 16), (8, 16)]
+
+
 def test_leftovers_are_discarded_and_failures_logged(tmp_path, load):
     folder = tmp_path / "run"
     folder.mkdir()

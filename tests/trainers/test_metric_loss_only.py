@@ -712,6 +712,17 @@ def test_parameters_that_need_no_gradient_need_no_optimizer():
         assert torch.equal(value, before[name]) == ("layers.0" in name), name
 
 
+@pytest.mark.parametrize("max_value", [1e-3, 0.05, 1e6])
+def test_elements_are_clamped_after_the_norms(max_value):
+    loss, trunk = losses.ProxyAnchorLoss(CLASSES, SIZE), Trunk()
+    whole = expected_step(copy.deepcopy(loss), copy.deepcopy(trunk), 1.0)
+    expected = {name: value.clamp(-max_value, max_value) for name, value in whole.items()}
+    touched = sum(int((value.abs() > max_value).sum()) for value in whole.values())
+    assert (touched == 0) == (max_value == 1e6)
+    step = one_step(loss, trunk, max_gradient_norm=1.0, max_gradient_value=max_value)
+    torch.testing.assert_close(step, expected, rtol=1e-4, atol=1e-7)
+
+
 # Arguments.
 
 
@@ -724,6 +735,8 @@ def test_parameters_that_need_no_gradient_need_no_optimizer():
         ({"max_gradient_norm": 0}, "max_gradient_norm must be > 0 or None, got 0"),
         ({"max_gradient_norm": -1.0}, "max_gradient_norm must be > 0 or None, got -1.0"),
         ({"max_gradient_norm": NAN}, "max_gradient_norm must be > 0 or None, got nan"),
+        ({"max_gradient_value": 0}, "max_gradient_value must be > 0 or None, got 0"),
+        ({"max_gradient_value": NAN}, "max_gradient_value must be > 0 or None, got nan"),
         ({"check_interval": 0}, "check_interval must be at least 1, got 0"),
         ({"check_interval": -5}, "check_interval must be at least 1, got -5"),
     ],
