@@ -355,7 +355,7 @@ class _Progress:
         from tqdm import tqdm
 
         self._runs, self._done, self._failed = runs, 0, 0
-        scored = config.protocol.epochs // config.protocol.evaluation.every
+        self._scored = scored = config.protocol.epochs // config.protocol.evaluation.every
         self._bar = tqdm(
             total=runs * scored,
             desc=f"{config.name}: 0/{runs} runs",
@@ -378,6 +378,8 @@ class _Progress:
     def finished(self, outcome):
         self._done += 1
         self._failed += outcome.error is not None
+        # A resumed run brings epochs along that nobody counted.
+        self._bar.n = max(self._bar.n, (self._done - self._failed) * self._scored)
         failed = f", {self._failed} failed" if self._failed else ""
         config = outcome.task.config
         self._bar.set_description(

@@ -12,7 +12,7 @@ from .config import BenchmarkConfig
 from .datasets.image_subset import keep_batch
 from .environment import describe_environment
 from .evaluation import select_space
-from .files import write_json, write_text
+from .files import read_json, write_json, write_text
 from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, run_title
@@ -24,6 +24,7 @@ from .yaml_files import dump_yaml
 
 RESULT_FILE = "result.json"
 CONFIG_FILE = "config.yaml"
+ENVIRONMENT_FILE = "environment.json"
 # Seconds that a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
 
@@ -101,9 +102,10 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
     torch.set_num_threads(config.protocol.threads)
     with RunLog(folder / "run.log") as log:
         pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
-        write_json(
-            folder / "environment.json", {"seed": seed, **describe_environment(pipeline.device)}
-        )
+        environment = {"seed": seed, **describe_environment(pipeline.device)}
+        if state is not None:
+            environment |= _begun_with_others(folder / ENVIRONMENT_FILE, environment, log)
+        write_json(folder / ENVIRONMENT_FILE, environment)
         log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
         if unusable is not None:
             log.warning("starting over: %s", unusable)
@@ -146,6 +148,21 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
     write_json(folder / RESULT_FILE, rows)
     (folder / LAST_FILE).unlink()
     return rows
+
+
+def _begun_with_others(file, environment, log):
+    """``begun_with``: the packages that a resumed run began with, where they are others."""
+    if not file.exists():
+        return {}
+    stored = read_json(file)
+    before = stored.get("begun_with", stored["packages"])
+    if before == environment["packages"]:
+        return {}
+    changed = sorted(set(before.items()) - set(environment["packages"].items()))
+    log.warning(
+        "begun with other packages: %s", ", ".join(f"{name} {version}" for name, version in changed)
+    )
+    return {"begun_with": before}
 
 
 def _clear(folder):

@@ -1,6 +1,5 @@
 """A run that was stopped, whenever and however, ends with the numbers of one that never was."""
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.files import read_json
+from pml_hyperbolic.benchmark.files import read_json, write_json
 from pml_hyperbolic.benchmark.folder_lock import FolderLock
 from pml_hyperbolic.benchmark.run_hooks import CHECKPOINT_FILE, LAST_FILE, RunHooks
 from pml_hyperbolic.benchmark.single_run import RESULT_FILE, execute_run
@@ -243,6 +242,23 @@ def _changed(file, section, key, value):
     torch.save(state, file)
 
 
+def test_other_package_versions_are_remembered(tmp_path, uninterrupted, stop_in, monkeypatch):
+    config, _ = uninterrupted("hier")
+    folder = tmp_path / "run"
+    stop_in("end_of_iteration_hook", 6, before=True)
+    with pytest.raises(Stop):
+        execute_run(config, "hier", 0, 1, folder)
+    monkeypatch.undo()
+    environment = read_json(folder / "environment.json")
+    environment["packages"]["torch"] = "1.0"
+    write_json(folder / "environment.json", environment)
+    execute_run(config, "hier", 0, 1, folder)
+    again = read_json(folder / "environment.json")
+    assert again["packages"]["torch"] != "1.0"
+    assert again["begun_with"] == environment["packages"]
+    assert "WARNING begun with other packages: torch 1.0" in (folder / "run.log").read_text()
+
+
 def test_seconds_add_up(tmp_path, uninterrupted, stop_in, monkeypatch):
     config, _ = uninterrupted("hier")
     folder = tmp_path / "run"
@@ -315,45 +331,26 @@ def test_killed_with_signal_9_and_run_again(tmp_path, config_file, load):
     assert "resumed after epoch" in (folder / "hier" / "fold0_seed1" / "run.log").read_text()
 
 
-def test_a_killed_worker_fails_no_run(tmp_path, load, monkeypatch):
+def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, load):
+    """Every worker that touches seed 1 is killed, the first that touches seed 0 once."""
     from pml_hyperbolic.benchmark.runner import run_benchmark
 
-    config = load(*LONG, "protocol.epochs=10")
+    config = load(*LONG, "protocol.epochs=3", "protocol.seeds=[0, 1, 2]")
     expected, _ = run_benchmark(
         config, tmp_path / "expected", jobs=1, say=print, show_progress=False
     )
-    killed = []
-
-    def kill_one():
-        while not list(tmp_path.glob(f"runs/tiny/hier/*/{LAST_FILE}")):
-            time.sleep(0.002)
-        victim = multiprocessing.active_children()[0]
-        os.kill(victim.pid, signal.SIGKILL)
-        killed.append(victim)
-
-    thread = threading.Thread(target=kill_one, daemon=True)
-    thread.start()
-    rows, failures = run_benchmark(
-        config, tmp_path / "runs", jobs=2, say=print, show_progress=False
-    )
-    assert len(killed) == 1
-    assert failures == []
-    assert numbers(rows) == numbers(expected)
-
-
-def test_a_run_that_kills_its_worker_fails_alone(tmp_path, load):
-    """Every worker that touches seed 1 dies; the others' runs are done."""
-    from pml_hyperbolic.benchmark.runner import run_benchmark
-
-    config = load(*LONG, "protocol.epochs=2", "protocol.seeds=[0, 1, 2]")
-    hunted = tmp_path / "runs" / "tiny" / "hier" / "fold0_seed1" / ".owner.json"
     over = threading.Event()
 
     def hunt():
+        runs = tmp_path / "runs" / "tiny" / "hier"
+        hunted = [runs / "fold0_seed0", runs / "fold0_seed1"]
         while not over.is_set():
-            # Not there, not whole, or dead already.
-            with suppress(OSError, ValueError):
-                os.kill(read_json(hunted)["pid"], signal.SIGKILL)
+            for run in tuple(hunted):
+                # Not there, not whole, or dead already.
+                with suppress(OSError, ValueError):
+                    os.kill(read_json(run / ".owner.json")["pid"], signal.SIGKILL)
+                    if run == runs / "fold0_seed0":
+                        hunted.remove(run)
             time.sleep(0.002)
 
     thread = threading.Thread(target=hunt, daemon=True)
@@ -363,7 +360,7 @@ def test_a_run_that_kills_its_worker_fails_alone(tmp_path, load):
     )
     over.set()
     thread.join()
-    assert [row["seed"] for row in rows] == [0, 2]
+    assert numbers(rows) == [row for row in numbers(expected) if row["seed"] != 1]
     (failure,) = failures
     assert failure.task.seed == 1
     assert "its worker process died" in failure.error
