@@ -577,7 +577,8 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
 
     Args:
         path: YAML file with ``name``, ``protocol`` and ``methods``; a method is the name of a
-            file in the folder ``methods`` beside it.
+            file in the folder ``methods`` beside it, where those tuned for this benchmark, in a
+            folder of the file's name, come first.
         overrides: ``key=value`` with a dotted key of that file and a value in YAML.
 
     Raises:
@@ -598,12 +599,15 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
     if len(set(names)) != len(names):
         raise InputError(f"{path}: methods must differ from each other, got {names}")
     folder = path.parent / METHOD_FOLDER
+    folders = (folder / path.stem, folder)
     methods = {}
     for name in names:
-        file = folder / f"{name}.yaml"
-        if not file.is_file():
-            known = [f.stem for f in folder.glob("*.yaml")]
-            raise InputError(f"{path}: no method {name!r} ({file}): {nearest(name, known)}")
+        file = next((f for p in folders if (f := p / f"{name}.yaml").is_file()), None)
+        if file is None:
+            known = {f.stem for p in folders for f in p.glob("*.yaml")}
+            raise InputError(
+                f"{path}: no method {name!r} ({folder / name}.yaml): {nearest(name, known)}"
+            )
         methods[name] = _validated(MethodConfig, read_mapping(file), file)
     return _validated(BenchmarkConfig, {**content, "methods": methods}, path)
 

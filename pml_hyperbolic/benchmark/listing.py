@@ -15,6 +15,10 @@ def list_everything(folder: Path) -> str:
     sections = {
         f"benchmarks in {folder}": _files(folder, _method_names),
         f"methods in {folder / METHOD_FOLDER}": _files(folder / METHOD_FOLDER, _about),
+        **{
+            f"methods tuned for {tuned.name} in {tuned}": _files(tuned, _about)
+            for tuned in sorted((folder / METHOD_FOLDER).glob("*/"))
+        },
         "data sets": sorted(DATASETS),
         "backbones": sorted(BACKBONES),
         "losses": sorted(REGISTRY["loss"]),

@@ -324,16 +324,16 @@ def test_frozen_batch_norm_stays_through_training(load):
     assert frozen < free
 
 
-def test_convolutions_are_channels_last_on_cuda(monkeypatch):
-    formats = {}
-    for name, model in (("conv", SmallConv(3)), ("vit", TimmBackbone(3, "test_vit"))):
-        monkeypatch.setattr(
-            model, "to", lambda *args, name=name, **kwargs: formats.update({name: kwargs})
-        )
-        to_trunk_device(model, torch.device("cuda"))
-    assert formats == {"conv": {"memory_format": torch.channels_last}, "vit": {}}
-    trunk = to_trunk_device(SmallConv(3), torch.device("cpu"))
-    assert trunk[0].weight.is_contiguous()
+def test_convolutions_are_channels_last_and_patch_embeddings_are_not():
+    for model, channels_last in ((SmallConv(3), True), (TimmBackbone(3, "test_vit"), False)):
+        trunk = to_trunk_device(model, torch.device("cpu"))
+        convolutions = [m for m in trunk.modules() if isinstance(m, torch.nn.Conv2d)]
+        formats = {
+            m.weight.is_contiguous(memory_format=torch.channels_last)
+            and not m.weight.is_contiguous()
+            for m in convolutions
+        }
+        assert formats == {channels_last}
 
 
 def test_cuda_where_there_is_none(monkeypatch):
