@@ -1,12 +1,18 @@
 """MetricLossOnly: PML's trainer with mixed precision, gradient clipping and safety checks."""
 
+import contextlib
+
 import torch
 import tqdm
 from pytorch_metric_learning import trainers
 from pytorch_metric_learning.utils import common_functions as c_f
 
+from ..utils.distributed import gather_batch, rank, world_size
 from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
+from .over_processes import join_processes
+from .rank_share import RankShare
+from .rank_zero_batches import RankZeroBatches
 from .transfer import to_device
 
 
@@ -18,8 +24,14 @@ class MetricLossOnly(trainers.MetricLossOnly):
     proxy losses turn their proxies into the embeddings' dtype for good. No step synchronises CUDA
     on the trainer's behalf, except that float16's gradient scaler reads its overflow flag.
 
+    Under torchrun, once a process group is initialised, all processes train one run together:
+    each takes its share of every batch of rank 0's sampler, the loss is that of the whole batch
+    (as in :class:`DistributedLoss`), and weights, learning rates, clipping and stops do not
+    depend on the number of processes. Give every process the same plain models and losses and
+    its own ``data_device``; batch norm is synchronised on CUDA and must be frozen on the CPU.
+
     Args:
-        args, kwargs: as PML's ``MetricLossOnly``.
+        args, kwargs: as PML's ``MetricLossOnly``. ``batch_size`` is that of all processes.
         name: what error messages call this run. Default "the run".
         precision: torch.float32 (default; no autocast), torch.bfloat16 or torch.float16 for the
             models. float16 on CUDA scales gradients.
@@ -30,11 +42,12 @@ class MetricLossOnly(trainers.MetricLossOnly):
             the norms. None (default) clamps nothing.
         check_interval: steps between looks at the finite check on an accelerator, >= 1; on the
             CPU every step is looked at. Default 50. Each epoch ends with a look.
-        show_progress: a progress bar an epoch. Default True.
+        show_progress: a progress bar an epoch, on rank 0. Default True.
 
     Raises:
         ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of
-            models or losses is in no optimizer or in two.
+            models or losses is in no optimizer or in two, or several processes cannot train what
+            was given.
         NonFiniteError: from :meth:`train`, embeddings or loss became NaN or infinite.
     """
 
@@ -74,6 +87,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
             enabled=precision == torch.float16 and self.device_type == "cuda",
         )
         self.finite_check = FiniteCheck()
+        self._network = None
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
@@ -82,6 +96,9 @@ class MetricLossOnly(trainers.MetricLossOnly):
             self._without_frozen(self.optimizers),
         )
         self.finite_check = FiniteCheck()
+        if world_size() > 1 and self._network is None:
+            self.set_to_train()
+            self._network = join_processes(self, super().compute_embeddings)
         self.initialize_dataloader()
         for self.epoch in range(start_epoch, num_epochs + 1):
             self.set_to_train()
@@ -89,7 +106,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
             with tqdm.tqdm(
                 range(self.iterations_per_epoch),
                 desc=f"epoch {self.epoch}",
-                disable=not self.show_progress,
+                disable=not self.show_progress or rank() > 0,
             ) as steps:
                 for self.iteration in steps:
                     self.forward_and_backward()
@@ -102,6 +119,23 @@ class MetricLossOnly(trainers.MetricLossOnly):
             self.zero_losses()
             if self.end_of_epoch_hook(self) is False:
                 break
+
+    def initialize_dataloader(self) -> None:
+        """PML's loader; of several processes, each loads its share of rank 0's batches."""
+        if world_size() == 1:
+            super().initialize_dataloader()
+            return
+        dataset, sampler = self.dataset, self.sampler
+        if not isinstance(sampler, torch.utils.data.BatchSampler):
+            if sampler is None:
+                sampler = torch.utils.data.RandomSampler(dataset)
+            sampler = torch.utils.data.BatchSampler(sampler, int(self.batch_size), drop_last=True)
+        given = self.dataset, self.sampler
+        self.dataset, self.sampler = RankShare(dataset), RankZeroBatches(sampler)
+        try:
+            super().initialize_dataloader()
+        finally:
+            self.dataset, self.sampler = given
 
     def forward_and_backward(self) -> None:
         """One optimization step; autocast is on in the models only, whatever surrounds it."""
@@ -117,7 +151,9 @@ class MetricLossOnly(trainers.MetricLossOnly):
             # Inside a caller's autocast the cache of cast weights would outlive optimizer steps.
             cache_enabled=False,
         ):
-            embeddings = super().compute_embeddings(data)
+            embeddings = (
+                self._network(data) if world_size() > 1 else super().compute_embeddings(data)
+            )
         return embeddings.to(self.loss_dtype(embeddings.dtype))
 
     def loss_dtype(self, embeddings_dtype: torch.dtype) -> torch.dtype:
@@ -135,14 +171,19 @@ class MetricLossOnly(trainers.MetricLossOnly):
         return result
 
     def calculate_loss(self, curr_batch: tuple) -> None:
-        """PML's loss of a batch, with embeddings and loss checked."""
+        """PML's loss of the batch of all processes, with embeddings and loss checked."""
         data, labels = curr_batch
         # PML hands labels over on the CPU; its losses would wait for the device to move them.
         labels = to_device(labels, self.data_device)
         embeddings = self.compute_embeddings(data)
+        randomness = contextlib.nullcontext()
+        if world_size() > 1:
+            (embeddings, labels), randomness = gather_batch(embeddings, labels)
+        # All processes look at the same values: none stops alone and leaves the others waiting.
         self._check("embeddings", embeddings)
-        indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
-        loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
+        with randomness:
+            indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
+            loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
         if torch.is_tensor(loss):
             self._check("loss", loss)
         self.losses["metric_loss"] = loss

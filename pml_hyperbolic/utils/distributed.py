@@ -184,6 +184,8 @@ def synchronize_gradients(
 
 
 def _broadcast(tensor):
+    if world_size() == 1:
+        return
     if tensor.is_contiguous():
         dist.broadcast(tensor, src=0)
     else:
