@@ -187,13 +187,19 @@ def _count(text):
 
 
 def _run(options):
-    from .comparability import CHECKS
     from .config import load_benchmark
+    from .process_group import over_processes
+
+    config = load_benchmark(options.config, options.overrides)
+    return over_processes(config.protocol.device, lambda: _lead(config, options))
+
+
+def _lead(config, options):
+    from .comparability import CHECKS
     from .report import make_report
     from .report_formats import to_text
     from .runner import run_benchmark
 
-    config = load_benchmark(options.config, options.overrides)
     rows, failures = run_benchmark(
         config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..utils.distributed import world_size
+
 # What the extra `benchmark` installs.
 BENCHMARK_PACKAGES = (
     "timm",
@@ -56,6 +58,7 @@ def describe_environment(device: torch.device) -> dict:
         "processor": platform.processor() or platform.machine(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
+        "processes": world_size(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cuda": torch.version.cuda,

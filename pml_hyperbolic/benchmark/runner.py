@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ..utils.distributed import world_size
 from .concatenation import add_concatenated
 from .config import BenchmarkConfig
 from .curvature_control import with_flat_twins
@@ -97,7 +98,7 @@ def run_benchmark(
         config: what to run.
         output: folder of all benchmarks.
         jobs: runs at a time; numbers do not depend on it. Default: as many as there are cores for
-            the protocol's threads, 1 on CUDA.
+            the protocol's threads, 1 on CUDA and under torchrun.
         tensorboard: write TensorBoard events too. Default False.
         say: takes what is to be said, line by line.
         show_progress: a progress bar on stderr. Default True.
@@ -110,6 +111,11 @@ def run_benchmark(
             process works in it.
     """
     config = with_flat_twins(config)
+    if world_size() > 1 and jobs is not None and jobs > 1:
+        raise InputError(
+            f"--jobs {jobs}: torchrun's {world_size()} processes do one run at a time together: "
+            f"leave --jobs out"
+        )
     _check_recorders(tensorboard)
     for note in check_benchmark(config):
         say(f"note: {note}")
@@ -156,7 +162,7 @@ def _check_recorders(tensorboard):
 
 def default_jobs(config: BenchmarkConfig) -> int:
     """Runs at a time that suit this machine."""
-    if choose_device(config.protocol.device).type == "cuda":
+    if world_size() > 1 or choose_device(config.protocol.device).type == "cuda":
         return 1
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1

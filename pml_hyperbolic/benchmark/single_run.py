@@ -16,6 +16,7 @@ from .files import read_json, write_json, write_text
 from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, run_title
+from .process_group import train_together
 from .record_position import RECORDS_FOLDER, TENSORBOARD_FOLDER
 from .resumption import CannotResume, stored_state
 from .run_hooks import CHECKPOINT_FILE, LAST_FILE, RunHooks
@@ -286,16 +287,14 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
             test_collate_fn=keep_batch,
         ),
     )
-    done = 0
     if state is not None:
         try:
             hooks.restore(trainer, state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CannotResume(f"{LAST_FILE} does not fit: {error}") from error
-        done = state["training"]["epoch"]
-        log.info("resumed after epoch %d", done)
+        log.info("resumed after epoch %d", state["training"]["epoch"])
     try:
-        trainer.train(start_epoch=done + 1, num_epochs=pipeline.protocol.epochs)
+        train_together(pipeline, trainer, state and state["training"])
     except NonFiniteError as error:
         raise NonFiniteError(f"{error}; {_last_good(folder, trainer)}") from error
     keeper.save_records()

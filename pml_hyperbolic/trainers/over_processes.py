@@ -47,7 +47,7 @@ def join_processes(
             "a subset_batch_miner would choose from the share of each process alone: use a "
             "tuple_miner, or one process"
         )
-    _synchronize_batch_norm(trainer.models, torch.device(trainer.data_device))
+    synchronize_batch_norm(trainer.models, torch.device(trainer.data_device))
     for loss in trainer.loss_funcs.values():
         copy_from_rank_zero(loss)
         synchronize_gradients(loss)
@@ -71,7 +71,17 @@ class _Network(torch.nn.Module):
         return self.compute_embeddings(data)
 
 
-def _synchronize_batch_norm(models, device):
+def synchronize_batch_norm(models: dict[str, torch.nn.Module], device: torch.device) -> None:
+    """Let models whose batch norm takes statistics of the batch take them of all processes' rows.
+
+    Args:
+        models: name -> model in training mode but for what is frozen; converted ones are replaced,
+            with the same parameters.
+        device: where they train.
+
+    Raises:
+        ValueError: the device is the CPU, where torch cannot.
+    """
     for name, model in models.items():
         if not any(
             isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
@@ -79,7 +89,6 @@ def _synchronize_batch_norm(models, device):
         ):
             continue
         if device.type == "cpu":
-            # torch synchronises batch norm on accelerators only.
             raise ValueError(
                 f"batch norm in models[{name!r}] would take the statistics of each process's "
                 f"share of the batch, and cannot be synchronised on the CPU: freeze its "

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -213,3 +214,11 @@ def test_help(command, capsys):
         main([command, "--help"])
     assert caught.value.code == 0
     assert "--debug" in capsys.readouterr().out
+
+
+def test_the_module_is_the_command_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "run"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("pml_hyperbolic.benchmark", run_name="__main__")
+    assert ended.value.code == 2
+    assert "the following arguments are required: CONFIG" in capsys.readouterr().err

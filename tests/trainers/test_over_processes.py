@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from pml_hyperbolic.trainers.over_processes import synchronize_batch_norm
 from pml_hyperbolic.trainers.rank_share import RankShare
 from tests.processes import in_processes
 from tests.trainers import distributed_cases as cases
@@ -81,6 +82,30 @@ def test_ranks_share_the_batches_of_rank_0(two):
     order = random.sample(range(60), 30)
     assert first == order[:7] + order[15:22]
     assert second == order[7:15] + order[22:30]
+
+
+def test_batch_norm_is_synchronised_on_cuda_with_the_same_parameters():
+    plain = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    frozen = torch.nn.Sequential(torch.nn.BatchNorm1d(2)).eval()
+    models = {"trunk": plain, "embedder": frozen}
+    before = {name: list(model.state_dict()) for name, model in models.items()}
+    parameters = list(plain.parameters())
+    synchronize_batch_norm(models, torch.device("cuda"))
+    assert isinstance(models["trunk"][1], torch.nn.SyncBatchNorm)
+    assert models["embedder"] is frozen
+    assert not isinstance(frozen[0], torch.nn.SyncBatchNorm)
+    assert {name: list(model.state_dict()) for name, model in models.items()} == before
+    for ours, theirs in zip(models["trunk"].parameters(), parameters, strict=True):
+        assert ours is theirs
+
+
+def test_timms_batch_norms_keep_their_activation():
+    layers = pytest.importorskip("timm.layers")
+    models = {"trunk": torch.nn.Sequential(layers.BatchNormAct2d(2))}
+    synchronize_batch_norm(models, torch.device("cuda"))
+    norm = models["trunk"][0]
+    assert isinstance(norm, torch.nn.SyncBatchNorm)
+    assert isinstance(norm.act, torch.nn.ReLU)
 
 
 def test_one_process_has_the_whole_share():

@@ -1,6 +1,9 @@
 """What the tests of DistributedLoss compute, in one process and in several."""
 
 import copy
+import datetime
+import tempfile
+import time
 
 import numpy as np
 import torch
@@ -11,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pml_hyperbolic.losses import CHESTLoss, HIERLoss
 from pml_hyperbolic.regularizers import HIERRegularizer, HypHCRegularizer
 from pml_hyperbolic.utils import DistributedLoss
-from pml_hyperbolic.utils.distributed import rank, world_size
+from pml_hyperbolic.utils.distributed import exchange, from_rank_zero, rank, world_size
 from tests.processes import draw_from_all, seed_all
 
 CLASSES, SIZE, BATCH, STEPS = 4, 6, 17, 3
@@ -248,6 +251,24 @@ def a_generator_in_place_of_numpy():
     return drawn
 
 
+def patience():
+    """What arrives where rank 0 takes longer than the time-out of all other collectives."""
+    folder = from_rank_zero(tempfile.mkdtemp())
+    me, count = rank(), world_size()
+    dist.destroy_process_group()
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=me,
+        world_size=count,
+        timeout=datetime.timedelta(seconds=1),
+    )
+    exchange(None)
+    if rank() == 0:
+        time.sleep(2.5)
+    return from_rank_zero(f"of rank {rank()}")
+
+
 def everything():
     """All of the above in one launch: processes take seconds to start."""
     functions = (
@@ -259,6 +280,7 @@ def everything():
         enqueue_mask,
         refusals,
         a_generator_in_place_of_numpy,
+        patience,
     )
     if world_size() == 3:
         return {"all_cases": all_cases()}

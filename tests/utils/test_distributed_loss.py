@@ -128,6 +128,10 @@ def test_a_replaced_numpy_source_is_shared_too(two):
         assert kept == fresh.random()
 
 
+def test_ranks_wait_for_rank_0_however_long_it_takes(two):
+    assert [result["patience"] for result in two] == ["of rank 0"] * 2
+
+
 def test_one_process_computes_the_plain_loss():
     build = cases.CASES["MultiSimilarity and HIER"]
     x, labels = cases.batch(0)
