@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .finished_run import RESULT_FILE, FinishedRun
+from .finished_run import FinishedRun
+from .run_files import BENCHMARK_FILE, RESULT_FILE
 from .yaml_files import read_mapping
 
-BENCHMARK_FILE = "benchmark.yaml"
 # A benchmark's folder, a method's, a single run's.
 _LEVELS = ("*/*", "*", ".")
 

@@ -8,10 +8,8 @@ import numpy as np
 from .errors import InputError
 from .files import read_json
 from .metric_names import QUERY_KEYS
+from .run_files import ENVIRONMENT_FILE, QUERIES_FILE, RESULT_FILE
 
-RESULT_FILE = "result.json"
-QUERIES_FILE = "queries.npz"
-ENVIRONMENT_FILE = "environment.json"
 _NEEDED = {"method", "space", "seed", "test", "protocol_hash", "dimension", "total_dimension"}
 
 

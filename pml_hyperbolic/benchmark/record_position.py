@@ -5,8 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-RECORDS_FOLDER = "records"
-TENSORBOARD_FOLDER = "tensorboard"
+from .run_files import RECORDS_FOLDER, TENSORBOARD_FOLDER
+
 _DATABASE = Path(RECORDS_FOLDER, "logs.db")
 
 

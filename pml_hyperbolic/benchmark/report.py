@@ -21,7 +21,6 @@ from .paired_bootstrap import REPLICATES, PairedTest
 from .score_group import ScoreGroup, repetitions, score_groups
 from .statistics import SIGNIFICANCE, mean_interval, standard_deviation
 
-RESULTS_FILE = "results.json"
 # Of a cell that nothing is known for.
 NOTHING = "-"
 

@@ -7,7 +7,8 @@ import torch
 
 from .files import remove_parts
 from .record_position import rewind_records
-from .run_hooks import CHECKPOINT_FILE, LAST_FILE, install_selected
+from .run_files import CHECKPOINT_FILE, LAST_FILE
+from .run_hooks import install_selected
 
 
 class CannotResume(Exception):

@@ -15,10 +15,8 @@ from pytorch_metric_learning.utils.logging_presets import HookContainer
 from .evaluation import clip_saturation, space_metrics
 from .files import write_atomically
 from .record_position import record_position
+from .run_files import CHECKPOINT_FILE, LAST_FILE
 from .training_state import restore_training, training_state
-
-CHECKPOINT_FILE = "checkpoint.pt"
-LAST_FILE = "last.pt"
 
 # What is at the clip radius -> how to let radii differ again.
 _SATURATED = {

@@ -11,9 +11,7 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from .files import write_atomically
 from .final_scores import Retrieval, finest_scores, level_scores
-
-QUERIES_FILE = "queries.npz"
-EMBEDDINGS_FILE = "test_embeddings.npy"
+from .run_files import EMBEDDINGS_FILE, QUERIES_FILE
 
 
 class TestSet(NamedTuple):

@@ -4,8 +4,6 @@ import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,12 +22,11 @@ from .fairness import check_fairness, method_facts
 from .files import read_json, write_json, write_text
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, choose_device, run_title
-from .report import RESULTS_FILE
-from .single_run import RESULT_FILE, execute_run, run_folder
-from .tidy_results import TIDY_FILE, write_tidy
+from .run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE
+from .single_run import execute_run, run_folder
+from .tidy_results import write_tidy
+from .worker_process import become_worker
 from .yaml_files import dump_yaml, read_mapping
-
-BENCHMARK_FILE = "benchmark.yaml"
 
 
 @dataclass(frozen=True)
@@ -338,15 +335,7 @@ _messages = None
 def _start_worker(messages):
     global _messages
     _messages = messages
-    # Ctrl-C reaches the whole process group; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    """A killed parent takes no more results: do not train on, and do not wait for it for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    become_worker()
 
 
 def _do_in_worker(task):

@@ -5,8 +5,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import re
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from .runner import check_benchmark
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
 from .single_run import validate_run
 from .tuned_config import Found, tuned_files
+from .worker_process import become_worker
 
 # A killed worker's trial is given to another one when it has been silent for so long.
 HEARTBEAT_SECONDS = 10
@@ -309,16 +308,9 @@ def _work_in_processes(search, studies, jobs, show):
 
 
 def _worker(search, first, answers):
-    # Ctrl-C reaches the whole process group; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    become_worker()
     with _opened(search) as (storage, studies):
         answers.put(_work(search, storage, studies, first, lambda: None))
-
-
-def _end_with_parent():
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _work(search, storage, studies, first, show) -> dict[str, str]:

@@ -17,15 +17,20 @@ from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .pipeline import Pipeline, run_title
 from .process_group import train_together
-from .record_position import RECORDS_FOLDER, TENSORBOARD_FOLDER
 from .resumption import CannotResume, stored_state
-from .run_hooks import CHECKPOINT_FILE, LAST_FILE, RunHooks
+from .run_files import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    LAST_FILE,
+    RECORDS_FOLDER,
+    RESULT_FILE,
+    TENSORBOARD_FOLDER,
+)
+from .run_hooks import RunHooks
 from .run_scores import TestSet, save_test, score_test
 from .yaml_files import dump_yaml
 
-RESULT_FILE = "result.json"
-CONFIG_FILE = "config.yaml"
-ENVIRONMENT_FILE = "environment.json"
 # Seconds that a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
 

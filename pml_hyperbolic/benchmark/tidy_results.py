@@ -7,7 +7,6 @@ from pathlib import Path
 
 from .files import write_text
 
-TIDY_FILE = "results.csv"
 TIDY_COLUMNS = (
     "benchmark",
     "protocol_hash",

@@ -17,8 +17,9 @@ import torch
 from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.files import read_json, write_json
 from pml_hyperbolic.benchmark.folder_lock import FolderLock
-from pml_hyperbolic.benchmark.run_hooks import CHECKPOINT_FILE, LAST_FILE, RunHooks
-from pml_hyperbolic.benchmark.single_run import RESULT_FILE, execute_run
+from pml_hyperbolic.benchmark.run_files import CHECKPOINT_FILE, LAST_FILE, RESULT_FILE
+from pml_hyperbolic.benchmark.run_hooks import RunHooks
+from pml_hyperbolic.benchmark.single_run import execute_run
 
 # Eight steps in four epochs, of which every other one is scored.
 LENGTH = ("protocol.epochs=4", "protocol.steps_per_epoch=2", "protocol.evaluation.every=2")
