@@ -188,17 +188,17 @@ def _count(text):
 
 def _run(options):
     from .config import load_benchmark
-    from .process_group import over_processes
+    from .running.process_group import over_processes
 
     config = load_benchmark(options.config, options.overrides)
     return over_processes(config.protocol.device, lambda: _lead(config, options))
 
 
 def _lead(config, options):
-    from .comparability import CHECKS
-    from .report import make_report
-    from .report_formats import to_text
-    from .runner import run_benchmark
+    from .reporting.comparability import CHECKS
+    from .reporting.report import make_report
+    from .reporting.report_formats import to_text
+    from .running.runner import run_benchmark
 
     rows, failures = run_benchmark(
         config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
@@ -220,8 +220,8 @@ def _lead(config, options):
 
 def _search(options):
     from .config import load_benchmark
-    from .search import search_benchmark
-    from .tuned_config import found_table
+    from .tuning.search import search_benchmark
+    from .tuning.tuned_config import found_table
 
     config = load_benchmark(options.config, options.overrides)
     found, errors = search_benchmark(
@@ -251,7 +251,7 @@ def _search(options):
 def _validate(options):
     from .config import load_benchmark
     from .curvature_control import with_flat_twins
-    from .runner import check_benchmark
+    from .running.runner import check_benchmark
 
     config = with_flat_twins(load_benchmark(options.config, options.overrides))
     for note in check_benchmark(config):
@@ -267,9 +267,9 @@ def _validate(options):
 
 
 def _report(options):
-    from .comparability import CHECKS
-    from .report import make_report
-    from .report_formats import to_markdown, to_text, write_report
+    from .reporting.comparability import CHECKS
+    from .reporting.report import make_report
+    from .reporting.report_formats import to_markdown, to_text, write_report
 
     unknown = [kind for kind in options.allow if kind not in CHECKS]
     if unknown:

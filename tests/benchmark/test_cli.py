@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pml_hyperbolic.benchmark import runner
 from pml_hyperbolic.benchmark.cli import main
+from pml_hyperbolic.benchmark.running import runner
 
 SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.seeds=[0]")
 

@@ -9,7 +9,7 @@ import torch
 from pml_hyperbolic.benchmark.datasets import DATASETS, Digits
 from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.pipeline import Pipeline
-from pml_hyperbolic.benchmark.runner import run_benchmark
+from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.distances import PoincareDistance
 
 

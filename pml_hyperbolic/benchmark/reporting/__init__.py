@@ -1,0 +1,1 @@
+"""Reports: finished runs read, compared and shown. Knows nothing of torch."""

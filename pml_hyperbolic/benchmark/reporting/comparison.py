@@ -1,0 +1,267 @@
+"""Every method against a baseline, and against its flat twin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError, nearest
+from ..metric_names import PRIMARY
+from .paired_bootstrap import PairedBootstrap, PairedTest, paired_bootstrap, share_interval
+from .score_group import Key, ScoreGroup, common_keys, repetitions
+from .statistics import holm, verdict
+
+# The first decides; the other is shown beside it.
+COMPARED_METRICS = (PRIMARY, "precision_at_1")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of a report against the baseline, in one metric.
+
+    Args:
+        replicates: of the difference.
+        test: of it.
+        p_corrected: Holm's, over all lines in this metric; NaN where nothing could be tested.
+        keys: (fold, seed) of the runs that were paired.
+        over_queries: whether queries were resampled too, not seeds alone.
+    """
+
+    replicates: PairedBootstrap
+    test: PairedTest
+    p_corrected: float
+    keys: list[Key]
+    over_queries: bool
+
+    @property
+    def verdict(self) -> str:
+        """Better, worse or no difference shown."""
+        return verdict(self.test.difference, self.p_corrected)
+
+
+@dataclass(frozen=True)
+class CurvatureControl:
+    """A hyperbolic method beside its flat twin: whose gain is it?
+
+    Args:
+        group: the method.
+        twin: the same with almost no curvature.
+        gain: of the method over the baseline; None where either is the baseline.
+        twin_gain: of the twin.
+        share: of the gain that the twin has too, with its interval; None where no gain is shown.
+        against_twin: the method less its twin.
+        p_corrected: of that, Holm's over all controls.
+    """
+
+    group: ScoreGroup
+    twin: ScoreGroup
+    gain: PairedTest | None
+    twin_gain: PairedTest | None
+    share: tuple[float, float, float] | None
+    against_twin: PairedTest
+    p_corrected: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether curvature itself made the method better."""
+        return verdict(self.against_twin.difference, self.p_corrected)
+
+
+def choose_baseline(
+    groups: Sequence[ScoreGroup], name: str | None, configured: str | None = None
+) -> tuple[ScoreGroup, str]:
+    """The line that others are compared with, and why it is this one.
+
+    Args:
+        groups: all lines.
+        name: a method, or ``method/space``; None leaves the choice to the config.
+        configured: the config's ``baseline``; None or a method that was not run leaves it to the
+            order: the first method with a Euclidean space only, else the first of all.
+
+    Raises:
+        InputError: no such method or space.
+    """
+    methods = list(dict.fromkeys(group.method for group in groups))
+    if name is not None:
+        method, _, space = name.partition("/")
+        if method not in methods:
+            raise InputError(f"--baseline: no method {method!r}: {nearest(method, methods)}")
+        spaces = [group.space for group in groups if group.method == method]
+        if space and space not in spaces:
+            raise InputError(
+                f"--baseline: {method} has no space {space!r}: {nearest(space, spaces)}"
+            )
+        return _line(groups, method, space), "as asked"
+    if configured in methods:
+        return _line(groups, configured), "the config's baseline"
+    for method in methods:
+        if {group.space for group in groups if group.method == method} == {"euclidean"}:
+            return _line(groups, method), "the first Euclidean method"
+    return groups[0], "the first line, as no method is Euclidean only"
+
+
+def compare(groups: Sequence[ScoreGroup], baseline: ScoreGroup) -> dict[str, dict[int, Comparison]]:
+    """Differences of all lines to the baseline, paired by fold, seed and query.
+
+    Args:
+        groups: all lines.
+        baseline: one of them.
+
+    Returns:
+        For each of ``COMPARED_METRICS``: number of the line -> comparison; without the baseline
+        and without lines that share no run with it.
+    """
+    keys = {
+        i: shared
+        for i, group in enumerate(groups)
+        if group is not baseline and (shared := common_keys((group, baseline)))
+    }
+    paired = {i for i in keys if _same_queries(groups[i], baseline, keys[i])}
+    with_queries: dict[tuple[str, int], np.ndarray] = {}
+    totals: dict[tuple[str, int], np.ndarray] = {}
+    for metric in COMPARED_METRICS:
+        scores = {
+            key: baseline.runs[key].query_scores(baseline.space, metric)
+            for key in sorted({key for i in paired for key in keys[i]})
+        }
+        for i in keys:
+            difference = _of_queries(groups[i], metric, keys[i], scores) if i in paired else None
+            if difference is not None:
+                with_queries[metric, i] = difference
+            else:
+                totals[metric, i] = _of_totals(groups[i], baseline, metric, keys[i])
+    replicates = {
+        **dict(zip(with_queries, paired_bootstrap(_finite(with_queries)), strict=True)),
+        **dict(zip(totals, paired_bootstrap(list(totals.values())), strict=True)),
+    }
+    result: dict[str, dict[int, Comparison]] = {}
+    for metric in COMPARED_METRICS:
+        tests = {i: replicates[metric, i].test() for i in keys}
+        corrected = holm([test.p_value for test in tests.values()])
+        result[metric] = {
+            i: Comparison(replicates[metric, i], tests[i], p, keys[i], (metric, i) in with_queries)
+            for i, p in zip(keys, corrected, strict=True)
+        }
+    return result
+
+
+def curvature_controls(
+    groups: Sequence[ScoreGroup],
+    baseline: ScoreGroup,
+    comparisons: dict[int, Comparison],
+    twins: dict[str, str],
+) -> list[CurvatureControl]:
+    """Every method that has a flat twin, beside it, in the primary metric.
+
+    Args:
+        groups: all lines.
+        baseline: one of them.
+        comparisons: of :func:`compare`, in the primary metric.
+        twins: name of a flat twin -> name of its method.
+
+    Returns:
+        One for each twin and hyperbolic space; none where the runs of the two do not pair.
+    """
+    replicates = {i: c.replicates for i, c in comparisons.items()}
+    found = []
+    for i, group in enumerate(groups):
+        for j, twin in enumerate(groups):
+            if twins.get(twin.method) != group.method or twin.space != group.space:
+                continue
+            if group.space != "hyperbolic" or not _paired_alike(comparisons, i, j):
+                continue
+            if i in comparisons and j in comparisons:
+                gain, twin_gain = replicates[i], replicates[j]
+                found.append((group, twin, gain, twin_gain, gain - twin_gain))
+            # One of the two is the baseline itself: there is no gain to share.
+            elif i in comparisons:
+                found.append((group, twin, None, None, replicates[i]))
+            elif j in comparisons:
+                found.append((group, twin, None, None, -1.0 * replicates[j]))
+    tests = [against.test() for *_, against in found]
+    corrected = holm([test.p_value for test in tests])
+    return [
+        CurvatureControl(
+            group,
+            twin,
+            gain.test() if gain else None,
+            twin_gain.test() if twin_gain else None,
+            _share(twin_gain, gain) if gain else None,
+            test,
+            p,
+        )
+        for (group, twin, gain, twin_gain, _), test, p in zip(found, tests, corrected, strict=True)
+    ]
+
+
+def _line(groups, method, space=""):
+    """A method's line: of this space, else its Euclidean one, else its first."""
+    lines = [group for group in groups if group.method == method]
+    wanted = space or "euclidean"
+    return next((group for group in lines if group.space == wanted), lines[0])
+
+
+def _same_queries(group, baseline, keys):
+    """Whether all these runs kept scores of the same queries."""
+    reference = next(iter(baseline.runs.values())).query_indices()
+    if reference is None:
+        return False
+    for key in keys:
+        for run in (group.runs[key], baseline.runs[key]):
+            indices = run.query_indices()
+            if indices is None or not np.array_equal(indices, reference):
+                return False
+    return True
+
+
+def _of_queries(group, metric, keys, baseline_scores):
+    """(S, Q) differences, each the mean over the folds of a seed; None where a run kept none."""
+    result = []
+    for repetition in repetitions(keys):
+        total = None
+        for key in repetition:
+            scores = group.runs[key].query_scores(group.space, metric)
+            if scores is None or baseline_scores[key] is None:
+                return None
+            difference = scores - baseline_scores[key]
+            total = difference if total is None else total + difference
+        result.append(total / len(repetition))
+    return np.stack(result)
+
+
+def _of_totals(group, baseline, metric, keys):
+    """(S, 1) differences of the rows' scores."""
+    return np.array(
+        [
+            [
+                sum(
+                    group.rows[key]["test"][metric] - baseline.rows[key]["test"][metric]
+                    for key in repetition
+                )
+                / len(repetition)
+            ]
+            for repetition in repetitions(keys)
+        ]
+    )
+
+
+def _finite(differences):
+    """Without the queries that some run has no score of: none of their class to be found."""
+    if not differences:
+        return []
+    known = np.logical_and.reduce([np.isfinite(d).all(axis=0) for d in differences.values()])
+    return [d if known.all() else d[:, known] for d in differences.values()]
+
+
+def _paired_alike(comparisons, *numbers):
+    """Whether the comparisons among these lines are replicates of the same runs and queries."""
+    keys = [(comparisons[i].keys, comparisons[i].over_queries) for i in numbers if i in comparisons]
+    return all(key == keys[0] for key in keys)
+
+
+def _share(twin_gain, gain):
+    """(share, low, high) of a gain that is shown to be one, else None."""
+    interval = share_interval(twin_gain, gain) if gain.difference > 0 else None
+    if interval is None:
+        return None
+    return (twin_gain.difference / gain.difference, *interval)

@@ -1,0 +1,270 @@
+"""RunHooks: PML's HookContainer that keeps the state and a clean record of a run."""
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_metric_learning.utils.logging_presets import HookContainer
+
+from ..evaluation import clip_saturation, space_metrics
+from ..files import write_atomically
+from ..run_files import CHECKPOINT_FILE, LAST_FILE
+from .record_position import record_position
+from .training_state import restore_training, training_state
+
+# What is at the clip radius -> how to let radii differ again.
+_SATURATED = {
+    "embeddings": (
+        "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
+        "where hyperbolic ranking equals cosine ranking; set the method's head.initial_radius to "
+        "about half the clip radius"
+    ),
+    "proxies": (
+        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions count; "
+        "to let their radii differ, lower their learning rate"
+    ),
+}
+
+# What of the hooks a resumed run needs again.
+_KEPT = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said")
+
+
+class RunHooks(HookContainer):
+    """Records losses, sub-losses, clip saturation, learning rates and scores; keeps the state.
+
+    Two files: the selected checkpoint, and after every epoch all that training goes on from. They
+    belong together whenever the process is killed: a new selected checkpoint waits under its
+    epoch's name until the state that tells of it is on disk.
+
+    record-keeper drops NumPy scalars, fails on some group names and breaks its CSV files when
+    columns change, so groups are renamed to letters, digits and underscores, values are Python
+    floats, and each group keeps the columns it started with.
+
+    Args:
+        record_keeper: record-keeper's.
+        folder: of the run.
+        identity: plain data that says which run this is; a checkpoint of another is never used.
+        select_space: space whose validation score selects.
+        primary_metric: metric that selects.
+        log: where the saturation is said, once a run.
+        log_interval: steps between records, >= 1. Default 10.
+        on_epoch: called after each scored epoch with (epoch, score). Default: nothing.
+    """
+
+    def __init__(
+        self,
+        record_keeper,
+        *,
+        folder: Path,
+        identity: dict[str, Any],
+        select_space: str,
+        primary_metric: str,
+        log: logging.Logger,
+        log_interval: int = 10,
+        on_epoch: Callable[[int, float], None] | None = None,
+    ):
+        super().__init__(
+            record_keeper,
+            primary_metric=primary_metric,
+            validation_split_name="validation",
+            log_freq=log_interval,
+        )
+        self.folder = folder
+        self.identity = identity
+        self.select_space = select_space
+        self.log = log
+        self.on_epoch = on_epoch
+        self.best_epoch: int | None = None
+        self.best_scores: dict[str, dict[str, float]] = {}
+        self.saturation: dict[str, float] = {}
+        self._columns: dict[str, list[str]] = {}
+        self._saturation_said: list[str] = []
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has taken, over all the processes that worked on it."""
+        return time.perf_counter() - self._started
+
+    def end_of_iteration_hook(self, trainer) -> None:
+        """Record this step, every ``log_interval`` steps."""
+        step = trainer.get_global_iteration()
+        if step % self.log_freq == 0:
+            self._record("training", step, self._training_values(trainer))
+            self._say_saturation(f"step {step}")
+
+    def end_of_testing_hook(self, tester) -> None:
+        """Record the scores of every split that was just scored."""
+        for split, accuracies in tester.all_accuracies.items():
+            self.record_scores(split, accuracies["epoch"], space_metrics(tester, split))
+        # PML's own losses do not tell how many embeddings they clip.
+        if self.validation_split_name in tester.all_accuracies:
+            saturation = clip_saturation(tester, self.validation_split_name)
+            if saturation is not None:
+                epoch = tester.all_accuracies[self.validation_split_name]["epoch"]
+                self.saturation["validation_saturation"] = saturation
+                self._record("saturation", epoch, {"validation_saturation": saturation})
+                self._say_saturation(f"epoch {epoch}")
+
+    def record_scores(self, split: str, epoch: int, scores: dict[str, dict[str, float]]) -> None:
+        """Record space -> metric -> value of a split."""
+        for space, metrics in scores.items():
+            self._record(f"{split}_{space}", epoch, metrics)
+
+    def save_models_and_eval(
+        self,
+        trainer,
+        dataset_dict,
+        model_folder,
+        test_interval,
+        tester,
+        splits_to_eval=None,
+        collate_fn=None,
+    ) -> int:
+        """Score the validation split and keep a checkpoint if it is the best so far."""
+        tester.test(
+            dataset_dict,
+            trainer.epoch,
+            trainer.models["trunk"],
+            trainer.models["embedder"],
+            splits_to_eval,
+            collate_fn,
+        )
+        scores = space_metrics(tester, self.validation_split_name)
+        score = scores[self.select_space][self.primary_metric]
+        trainer.step_lr_plateau_schedulers(score)
+        best = self.best_scores.get(self.select_space, {}).get(self.primary_metric, -math.inf)
+        if score > best:
+            self.best_epoch, self.best_scores = trainer.epoch, scores
+            self._save_checkpoint(trainer)
+        self.record_keeper.save_records()
+        self.log.info(
+            "epoch %d: validation %s %.4f in the %s space%s",
+            trainer.epoch,
+            self.primary_metric,
+            score,
+            self.select_space,
+            ", the best so far" if self.best_epoch == trainer.epoch else "",
+        )
+        if self.on_epoch is not None:
+            self.on_epoch(trainer.epoch, score)
+        return self.best_epoch
+
+    def end_of_epoch_hook(self, *arguments, **options) -> Callable[[Any], bool]:
+        """PML's hook, which scores, and then keeps the state of this epoch."""
+        score = super().end_of_epoch_hook(*arguments, **options)
+
+        def hook(trainer):
+            proceed = score(trainer)
+            self.save_state(trainer)
+            return proceed
+
+        return hook
+
+    def save_state(self, trainer) -> None:
+        """Keep all that training goes on from, with what was recorded so far on disk."""
+        self.record_keeper.save_records()
+        if self.record_keeper.tensorboard_writer is not None:
+            self.record_keeper.tensorboard_writer.flush()
+        state = {
+            "identity": self.identity,
+            "training": training_state(trainer),
+            "hooks": {name: getattr(self, name) for name in _KEPT},
+            "seconds": self.seconds,
+            "records": record_position(self.folder),
+        }
+        write_atomically(self.folder / LAST_FILE, lambda part: torch.save(state, part))
+        self._install_selected()
+
+    def restore(self, trainer, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`save_state`, in a trainer that was built the same way."""
+        restore_training(trainer, state["training"])
+        for name, value in state["hooks"].items():
+            setattr(self, name, value)
+        self._started -= state["seconds"]
+
+    def load_checkpoint(self, trainer) -> None:
+        """Put the selected state back into the trainer's models and losses.
+
+        Raises:
+            RuntimeError: no validation score was a number.
+        """
+        if self.best_epoch is None:
+            raise RuntimeError(
+                f"{trainer.name}: no epoch has a validation score, so none can be selected: every "
+                f"validation class needs two images at least"
+            )
+        self._install_selected()
+        file = self.folder / CHECKPOINT_FILE
+        state = torch.load(file, map_location=trainer.data_device, weights_only=True)
+        for kind in ("models", "loss_funcs"):
+            for name, module in getattr(trainer, kind).items():
+                module.load_state_dict(state[kind][name])
+
+    def _save_checkpoint(self, trainer):
+        state = {
+            "epoch": trainer.epoch,
+            "validation": self.best_scores,
+            **{
+                kind: {name: part.state_dict() for name, part in getattr(trainer, kind).items()}
+                for kind in ("models", "loss_funcs")
+            },
+        }
+        waiting = selected_file(self.folder, trainer.epoch)
+        write_atomically(waiting, lambda part: torch.save(state, part))
+
+    def _install_selected(self):
+        install_selected(self.folder, self.best_epoch)
+
+    def _training_values(self, trainer):
+        values = {"total_loss": float(trainer.losses["total_loss"].detach())}
+        for loss_name, loss in trainer.loss_funcs.items():
+            for path, module in loss.named_modules():
+                prefix = f"{loss_name}_{path}" if path else loss_name
+                for name, value in getattr(module, "sub_losses", {}).items():
+                    values[f"{prefix}_{name}"] = float(value)
+                for name in ("embedding_saturation", "proxy_saturation"):
+                    value = getattr(module, name, None)
+                    if value is not None and hasattr(module, "sub_losses"):
+                        values[name] = self.saturation[name] = float(value)
+        for key, optimizer in trainer.optimizers.items():
+            for i, group in enumerate(optimizer.param_groups):
+                values[f"{key.removesuffix('_optimizer')}_lr_{i}"] = group["lr"]
+        return values
+
+    def _say_saturation(self, when):
+        for name, value in self.saturation.items():
+            points = "proxies" if name == "proxy_saturation" else "embeddings"
+            if value == 1.0 and points not in self._saturation_said:
+                self._saturation_said.append(points)
+                self.log.warning(_SATURATED[points], when)
+
+    def _record(self, group, iteration, values):
+        columns = self._columns.setdefault(group, list(values))
+        record = {_clean(name): float(values.get(name, math.nan)) for name in columns}
+        self.record_keeper.update_records(record, iteration, parent_name=_clean(group))
+
+
+def selected_file(folder: Path, epoch: int) -> Path:
+    """Where a newly selected checkpoint waits until the state of its epoch is on disk."""
+    return folder / f".{CHECKPOINT_FILE}.epoch{epoch}"
+
+
+def install_selected(folder: Path, epoch: int | None) -> None:
+    """Make the selected checkpoint of this epoch the run's, if it still waits; drop others."""
+    for waiting in folder.glob(f".{CHECKPOINT_FILE}.epoch*"):
+        if epoch is not None and waiting == selected_file(folder, epoch):
+            os.replace(waiting, folder / CHECKPOINT_FILE)
+        else:
+            waiting.unlink(missing_ok=True)
+
+
+def _clean(name):
+    """A name that record-keeper's sqlite tables and columns can take."""
+    return re.sub(r"\W", "_", name)

@@ -1,0 +1,164 @@
+"""RunScores: all that is measured of one run's selected checkpoint, and its files."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+from ..files import write_atomically
+from ..run_files import EMBEDDINGS_FILE, QUERIES_FILE
+from .final_scores import Retrieval, finest_scores, level_scores
+
+
+class TestSet(NamedTuple):
+    """Embeddings of the test classes' images, and which of them ask and which answer.
+
+    Attributes:
+        embeddings: (N, D).
+        labels: (N, L), the finest level first.
+        indices: (N,) of the images in the data set.
+        query: (Q,) rows that ask.
+        gallery: (G,) rows that answer, or None where each query is searched among the others.
+    """
+
+    # Not a test, whatever its name says to pytest.
+    __test__ = False
+
+    embeddings: torch.Tensor
+    labels: torch.Tensor
+    indices: np.ndarray
+    query: np.ndarray
+    gallery: np.ndarray | None
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """Queries and gallery."""
+        answers = (
+            (None, None)
+            if self.gallery is None
+            else (self.embeddings[self.gallery], self.labels[self.gallery])
+        )
+        return Retrieval(self.embeddings[self.query], self.labels[self.query], *answers)
+
+
+class RunScores(NamedTuple):
+    """Scores by space.
+
+    Attributes:
+        test: space -> metric -> value, on the finest labels.
+        levels: space -> name of a coarser level -> metric -> value.
+        queries: space -> name -> (Q,) float32, as :func:`finest_scores` gives them.
+    """
+
+    test: dict[str, dict[str, float]]
+    levels: dict[str, dict[str, dict[str, float]]]
+    queries: dict[str, dict[str, np.ndarray]]
+
+
+def score_test(
+    spaces: dict[str, tuple[slice, AccuracyCalculator]],
+    test_set: TestSet,
+    level_names: list[str],
+) -> RunScores:
+    """Score the test classes in every space, on every level of labels.
+
+    Args:
+        spaces: name -> (columns of the embeddings, what scores them).
+        test_set: what to score.
+        level_names: of the columns of the labels.
+    """
+    scores = RunScores({}, {}, {})
+    for space, (columns, calculator) in spaces.items():
+        retrieval = test_set.retrieval.columns(columns)
+        scores.test[space], scores.queries[space] = finest_scores(calculator, retrieval)
+        scores.levels[space] = {
+            name: level_scores(calculator, retrieval, level)
+            for level, name in enumerate(level_names)
+            if level > 0
+        }
+    return scores
+
+
+def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
+    """Write queries and embeddings into a run's folder.
+
+    ``queries.npz`` holds ``<space>/<name>`` (Q,) float32 scores, ``test_indices`` (Q,) of the
+    queries in the data set, and for the rows of ``test_embeddings.npy`` their ``rows/indices`` in
+    the data set, ``rows/labels``, ``rows/query`` and, if there is one, ``rows/gallery``.
+    """
+    arrays = {
+        f"{space}/{name}": values
+        for space, queries in scores.queries.items()
+        for name, values in queries.items()
+    }
+    arrays["test_indices"] = test_set.indices[test_set.query]
+    arrays["rows/indices"] = test_set.indices
+    arrays["rows/labels"] = test_set.labels.cpu().numpy()
+    arrays["rows/query"] = test_set.query
+    if test_set.gallery is not None:
+        arrays["rows/gallery"] = test_set.gallery
+    embeddings = test_set.embeddings.float().cpu().numpy()
+    _write(folder / EMBEDDINGS_FILE, lambda file: np.save(file, embeddings))
+    _write(folder / QUERIES_FILE, lambda file: np.savez_compressed(file, **arrays))
+
+
+def load_test(folder: Path) -> TestSet:
+    """The test set that :func:`save_test` wrote."""
+    with np.load(folder / QUERIES_FILE) as arrays:
+        rows = {
+            name.removeprefix("rows/"): arrays[name]
+            for name in arrays.files
+            if name.startswith("rows/")
+        }
+    return TestSet(
+        torch.from_numpy(np.load(folder / EMBEDDINGS_FILE)),
+        torch.from_numpy(rows["labels"]),
+        rows["indices"],
+        rows["query"],
+        rows.get("gallery"),
+    )
+
+
+def concatenate(
+    folds: list[TestSet], spaces: dict[str, tuple[slice, float | None]], flat: str = "euclidean"
+) -> TestSet:
+    """The embeddings of several folds' models side by side, one embedding for each image.
+
+    Euclidean parts are L2-normalised, so that every fold has the same say in the cosine. In the
+    hyperbolic space each fold's tangent vectors are clipped and divided by the square root of the
+    number of folds: the whole is a tangent vector within the same clip radius.
+
+    Args:
+        folds: of the same images.
+        spaces: name -> (columns in each fold, clip radius or None).
+        flat: name of the Euclidean space.
+
+    Raises:
+        ValueError: the folds embedded different images.
+    """
+    if any(not np.array_equal(fold.indices, folds[0].indices) for fold in folds):
+        raise ValueError("the folds have embedded different images: nothing can be concatenated")
+    parts = []
+    for name, (columns, radius) in spaces.items():
+        for fold in folds:
+            part = fold.embeddings[:, columns]
+            if name == flat:
+                part = torch.nn.functional.normalize(part)
+            elif radius is not None:
+                norm = part.norm(dim=1, keepdim=True)
+                part = part * (radius / norm.clamp(min=radius))
+            parts.append(part if name == flat else part / math.sqrt(len(folds)))
+    return folds[0]._replace(embeddings=torch.cat(parts, dim=1))
+
+
+def _write(path: Path, save: Callable) -> None:
+    def write(part):
+        # Given a name, NumPy would add a suffix to it.
+        with part.open("wb") as file:
+            save(file)
+
+    write_atomically(path, write)

@@ -1,0 +1,336 @@
+"""One method on one fold under one seed: trained, selected on validation, scored once on test."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ...trainers import NonFiniteError
+from ..config import BenchmarkConfig
+from ..datasets.image_subset import keep_batch
+from ..environment import describe_environment
+from ..evaluation import select_space
+from ..files import read_json, write_json, write_text
+from ..pipeline import Pipeline, run_title
+from ..run_files import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    LAST_FILE,
+    RECORDS_FOLDER,
+    RESULT_FILE,
+    TENSORBOARD_FOLDER,
+)
+from ..yaml_files import dump_yaml
+from .final_scores import Retrieval, finest_scores
+from .folder_lock import FolderLock
+from .process_group import train_together
+from .resumption import CannotResume, stored_state
+from .run_hooks import RunHooks
+from .run_scores import TestSet, save_test, score_test
+
+# Seconds that a worker may outlive its killed parent.
+_ORPHAN_SECONDS = 30
+
+
+def execute_run(
+    config: BenchmarkConfig,
+    method_name: str,
+    fold: int,
+    seed: int,
+    folder: Path,
+    *,
+    tensorboard: bool = False,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> list[dict]:
+    """Do one run and leave its folder complete; an unfinished run goes on where it stopped.
+
+    On a CPU the numbers are those of a run that was never stopped, bit for bit. What cannot be
+    resumed is discarded and done anew; the log says which and why.
+
+    Args:
+        config: the whole benchmark.
+        method_name: a key of ``config.methods``.
+        fold: of this run.
+        seed: of this run.
+        folder: of this run.
+        tensorboard: write TensorBoard events too. Default False.
+        on_epoch: called after each scored epoch with (epoch, score).
+
+    Returns:
+        A row of results.json for each space.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; names the last good checkpoint.
+        InputError: another process works on this run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FolderLock(folder, wait=_ORPHAN_SECONDS):
+        return _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch)
+
+
+def _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch):
+    identity = _identity(config, method_name, fold, seed)
+    arguments = (config, identity, folder, tensorboard, on_epoch)
+    unusable = None
+    try:
+        state = stored_state(folder, identity)
+        if state is not None:
+            return _run(*arguments, state=state)
+    except CannotResume as error:
+        unusable = error
+    _clear(folder)
+    return _run(*arguments, unusable=unusable)
+
+
+def _identity(config, method_name, fold, seed):
+    return {
+        "name": config.name,
+        "protocol_hash": config.protocol.hash,
+        "method_hash": config.methods[method_name].hash,
+        "method": method_name,
+        "fold": fold,
+        "seed": seed,
+    }
+
+
+def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusable=None):
+    method_name, fold, seed = (identity[key] for key in ("method", "fold", "seed"))
+    method = config.methods[method_name]
+    resolved = {
+        **identity,
+        "protocol": config.protocol.model_dump(),
+        "method": {"name": method_name, **method.model_dump()},
+    }
+    write_text(folder / CONFIG_FILE, dump_yaml(resolved))
+    torch.set_num_threads(config.protocol.threads)
+    with RunLog(folder / "run.log") as log:
+        pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
+        environment = {"seed": seed, **describe_environment(pipeline.device)}
+        if state is not None:
+            environment |= _begun_with_others(folder / ENVIRONMENT_FILE, environment, log)
+        write_json(folder / ENVIRONMENT_FILE, environment)
+        log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
+        if unusable is not None:
+            log.warning("starting over: %s", unusable)
+        try:
+            hooks, scores, train = _train_and_test(
+                pipeline, folder, log, tensorboard, on_epoch, identity, state
+            )
+        except Exception as error:
+            log.exception("%s: %s", type(error).__name__, error)
+            raise
+        log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
+    rows = [
+        {
+            "method": method_name,
+            "space": space,
+            "fold": fold,
+            "seed": seed,
+            "epoch": hooks.best_epoch,
+            "seconds": round(hooks.seconds, 3),
+            "dimension": size,
+            "total_dimension": pipeline.total_dimension,
+            "protocol_hash": config.protocol.hash,
+            "method_hash": method.hash,
+            "search_trials": method.search_trials,
+            "flat_twin_of": method.flat_twin_of,
+            "different_parameters": method.different_parameters,
+            "different_search_trials": method.different_search_trials,
+            "saturation": hooks.saturation,
+            "parameters": pipeline.parameter_counts,
+            "geometry": pipeline.geometry if space == "hyperbolic" else None,
+            "levels": pipeline.level_names,
+            "test": scores.test[space],
+            "test_levels": scores.levels[space],
+            "validation": hooks.best_scores[space],
+            "train": train[space],
+        }
+        for space, size in pipeline.sizes.items()
+    ]
+    # Written last: its presence says that the run is finished.
+    write_json(folder / RESULT_FILE, rows)
+    (folder / LAST_FILE).unlink()
+    return rows
+
+
+def _begun_with_others(file, environment, log):
+    """``begun_with``: the packages that a resumed run began with, where they are others."""
+    if not file.exists():
+        return {}
+    stored = read_json(file)
+    before = stored.get("begun_with", stored["packages"])
+    if before == environment["packages"]:
+        return {}
+    changed = sorted(set(before.items()) - set(environment["packages"].items()))
+    log.warning(
+        "begun with other packages: %s", ", ".join(f"{name} {version}" for name, version in changed)
+    )
+    return {"begun_with": before}
+
+
+def _clear(folder):
+    """Empty a run's folder, but for the lock that is held on it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in FolderLock.FILES:
+            path.unlink()
+
+
+def validate_run(
+    config: BenchmarkConfig, method_name: str, fold: int, seed: int, folder: Path
+) -> dict[str, float]:
+    """Train one method on one fold under one seed without a look at the test classes.
+
+    Args:
+        config: the whole benchmark.
+        method_name: a key of ``config.methods``.
+        fold, seed: of this run.
+        folder: for its log and records; discarded first. No checkpoint stays.
+
+    Returns:
+        The validation scores of the selected epoch, in the space that selects.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    torch.set_num_threads(config.protocol.threads)
+    with RunLog(folder / "run.log") as log:
+        pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
+        try:
+            _, hooks = _train(pipeline, folder, log, _identity(config, method_name, fold, seed))
+        except Exception as error:
+            log.exception("%s: %s", type(error).__name__, error)
+            raise
+        finally:
+            for file in (CHECKPOINT_FILE, LAST_FILE):
+                (folder / file).unlink(missing_ok=True)
+    return hooks.best_scores[select_space(pipeline.sizes)]
+
+
+def run_folder(benchmark: Path, method: str, fold: int, seed: int) -> Path:
+    """The folder of one run in its benchmark's folder."""
+    return benchmark / method / f"fold{fold}_seed{seed}"
+
+
+class RunLog:
+    """The log file of one run, which PML's own messages go to as well; a context manager."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.logger = logging.getLogger("pml_hyperbolic.run")
+
+    def __enter__(self) -> logging.Logger:
+        self._handler = logging.FileHandler(self.path, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._before = []
+        for logger in (self.logger, logging.getLogger("PML")):
+            self._before.append((logger, logger.level, logger.propagate))
+            logger.addHandler(self._handler)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+        return self.logger
+
+    def __exit__(self, *exception) -> None:
+        for logger, level, propagate in self._before:
+            logger.removeHandler(self._handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        self._handler.close()
+
+
+def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state):
+    writer = None
+    if tensorboard:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER))
+    trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state)
+    hooks.load_checkpoint(trainer)
+    scores, train = _score_selected(pipeline, trainer, folder)
+    for split, by_space in (("test", scores.test), ("train", train)):
+        hooks.record_scores(split, hooks.best_epoch, by_space)
+    hooks.record_keeper.save_records()
+    if writer is not None:
+        writer.close()
+    return hooks, scores, train
+
+
+def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None):
+    """(trainer, hooks) when all epochs are done; the selected one is in a checkpoint."""
+    from pytorch_metric_learning.utils import common_functions as c_f
+    from record_keeper import RecordKeeper, RecordWriter
+
+    keeper = RecordKeeper(
+        tensorboard_writer=writer,
+        record_writer=RecordWriter(str(folder / RECORDS_FOLDER)),
+        attributes_to_search_for=c_f.list_of_recordable_attributes_list_names(),
+    )
+    evaluation = pipeline.protocol.evaluation
+    hooks = RunHooks(
+        keeper,
+        folder=folder,
+        identity=identity,
+        select_space=select_space(pipeline.sizes),
+        primary_metric=evaluation.select_by,
+        log=log,
+        on_epoch=on_epoch,
+    )
+    tester = pipeline.tester(end_of_testing_hook=hooks.end_of_testing_hook)
+    trainer = pipeline.trainer(
+        end_of_iteration_hook=hooks.end_of_iteration_hook,
+        end_of_epoch_hook=hooks.end_of_epoch_hook(
+            tester,
+            {"validation": pipeline.subsets["validation"]},
+            str(folder),
+            test_interval=evaluation.every,
+            test_collate_fn=keep_batch,
+        ),
+    )
+    if state is not None:
+        try:
+            hooks.restore(trainer, state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CannotResume(f"{LAST_FILE} does not fit: {error}") from error
+        log.info("resumed after epoch %d", state["training"]["epoch"])
+    try:
+        train_together(pipeline, trainer, state and state["training"])
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{error}; {_last_good(folder, trainer)}") from error
+    keeper.save_records()
+    return trainer, hooks
+
+
+def _score_selected(pipeline, trainer, folder):
+    """(scores of the test classes, scores of the training classes by space)."""
+    tester = pipeline.tester()
+    spaces = tester.accuracy_calculator.spaces
+
+    def embed(name):
+        return tester.get_all_embeddings(
+            pipeline.subsets[name], trainer.models["trunk"], trainer.models["embedder"], keep_batch
+        )
+
+    test_set = TestSet(
+        *embed("test"), pipeline.subsets["test"].indices, pipeline.query, pipeline.gallery
+    )
+    scores = score_test(spaces, test_set, pipeline.level_names)
+    save_test(folder, test_set, scores)
+    trained = Retrieval(*embed("scored_train"))
+    train = {
+        space: finest_scores(calculator, trained.columns(columns))[0]
+        for space, (columns, calculator) in spaces.items()
+    }
+    return scores, train
+
+
+def _last_good(folder, trainer):
+    last = folder / LAST_FILE
+    if not last.exists():
+        return "no epoch was finished, so there is no good checkpoint"
+    return f"the last good checkpoint is {last}, of epoch {trainer.epoch - 1}"

@@ -1,0 +1,1 @@
+"""Tuning: every method searched equally."""

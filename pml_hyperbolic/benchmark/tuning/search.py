@@ -1,0 +1,428 @@
+"""Equal tuning: the same number of Optuna trials for each method, on validation classes only."""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from ...trainers import NonFiniteError
+from ..config import BenchmarkConfig, content_hash, value_at
+from ..errors import InputError
+from ..files import write_text
+from ..running.runner import check_benchmark
+from ..running.single_run import validate_run
+from ..running.worker_process import become_worker
+from .repeatable_sampler import RepeatableSampler, trials_before
+from .search_space import at_edge, distribution, points, size, to_parameter, to_value
+from .tuned_config import Found, tuned_files
+
+# A killed worker's trial is given to another one when it has been silent for so long.
+HEARTBEAT_SECONDS = 10
+GRACE_SECONDS = 30
+POLL_SECONDS = 1.0
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+Studies = dict[str, optuna.Study]
+# Every metric that can select is a share: nothing is worse.
+_WORST = 0.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched and where; all that a worker process is sent.
+
+    Attributes:
+        config: the benchmark.
+        trials: of each method.
+        fold: that all trials train and validate on.
+        seeds: that each trial trains with; its value is their mean.
+        storage: URL of the database that all workers share.
+        folder: for logs and what is found.
+    """
+
+    config: BenchmarkConfig
+    trials: int
+    fold: int
+    seeds: tuple[int, ...]
+    storage: str
+    folder: Path
+
+    def study_name(self, method: str) -> str:
+        """The study of a method: other settings, runs, spaces or protocols differ."""
+        searched = self.config.methods[method]
+        space = {path: allowed.model_dump() for path, allowed in searched.search.items()}
+        about = content_hash([searched.hash, space, self.fold, self.seeds])
+        return f"{self.study_prefix(method)}{about}"
+
+    def study_prefix(self, method: str) -> str:
+        """What all studies of a method under this protocol begin with."""
+        return f"{self.config.name}/{method}/{self.config.protocol.hash}/"
+
+
+def search_benchmark(
+    config: BenchmarkConfig,
+    output: Path,
+    *,
+    trials: int,
+    seeds: int = 1,
+    storage: str | None = None,
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+    show_progress: bool = True,
+) -> tuple[list[Found], dict[str, str]]:
+    """Give each method ``trials`` trials over its own space, and write the best as a new config.
+
+    The first trial has the file's own settings, moved into the space where they lie outside. A
+    space with no more points than trials is tried whole. A trial that diverges counts, with the
+    worst score; settings that were tried before are not trained again. Finished trials are kept:
+    the same call resumes, and any number of processes and machines may share a storage. Trials
+    train on the first of the folds to run. With one worker, all proposals are repeatable.
+
+    Args:
+        config: the benchmark.
+        output: folder of all benchmarks; ``<name>-search`` in it gets the new config.
+        trials: of each method, >= 1.
+        seeds: how many of the protocol's seeds each trial trains with. Default 1.
+        storage: URL of a database. Default: a file in the search's folder.
+        jobs: worker processes. Default 1.
+        say: takes what is to be said, line by line.
+        show_progress: a progress bar on stderr. Default True.
+
+    Returns:
+        What was found, method by method, and the error of each method whose search failed.
+
+    Raises:
+        InputError: a method declares no space or cannot be built, there are fewer seeds, or the
+            storage cannot be opened.
+    """
+    _check(config, seeds)
+    for note in check_benchmark(config):
+        say(f"note: {note}")
+    folder = output / f"{config.name}-search"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another --output"
+        ) from None
+    chosen = tuple(config.protocol.seeds[:seeds])
+    url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
+    search = Search(config, trials, config.protocol.folds[0], chosen, url, folder)
+    with _opened(search) as (storage, studies):
+        for name, study in studies.items():
+            _enqueue(search, name, study)
+        done = _done(search, studies)
+        if done:
+            say(f"{done} of {trials * len(studies)} trials are finished already")
+        with _progress(search, studies, show_progress) as show:
+            if jobs == 1:
+                errors = _work_here(search, storage, studies, show)
+            else:
+                errors = _work_in_processes(search, studies, jobs, show)
+        found = []
+        for name, study in studies.items():
+            if name in errors:
+                continue
+            if any(t.state == TrialState.COMPLETE for t in _counted(study, trials)):
+                found.append(_found(search, name, study))
+            else:
+                errors[name] = (
+                    f"all {trials} trials diverged: lower the learning rates of its space"
+                )
+    if not errors:
+        for path, text in tuned_files(config, chosen, found, folder).items():
+            path.parent.mkdir(exist_ok=True)
+            write_text(path, text)
+    return found, errors
+
+
+def _check(config, seeds):
+    for name, method in config.methods.items():
+        if not method.search:
+            raise InputError(
+                f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
+                f"high: 10, log: true}}}} to its file, or leave it out of methods: all are tuned "
+                f"equally or not at all"
+            )
+    if seeds > len(config.protocol.seeds):
+        raise InputError(
+            f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} to take from"
+        )
+
+
+@contextlib.contextmanager
+def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studies]]:
+    """The storage and the studies of all methods; Optuna says nothing meanwhile."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options = {"connect_args": {"timeout": 60}} if search.storage.startswith("sqlite") else {}
+    with warnings.catch_warnings():
+        # Heartbeats and their callback are marked experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            storage = optuna.storages.RDBStorage(
+                search.storage,
+                engine_kwargs=options,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+            )
+        # SQLAlchemy and the drivers fail in their own ways.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                _without_password(f"cannot open the storage {search.storage}: {reason}")
+                + " (expected a URL such as sqlite:///search.db or postgresql://host/database)"
+            ) from error
+    try:
+        studies = {
+            name: optuna.create_study(
+                study_name=search.study_name(name),
+                storage=storage,
+                sampler=RepeatableSampler(),
+                direction="maximize",
+                load_if_exists=True,
+            )
+            for name in search.config.methods
+        }
+        yield storage, studies
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _without_password(text):
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
+
+def _plan(search, name):
+    """The first points of a method, as Optuna's parameters."""
+    method = search.config.methods[name]
+    own = _own_parameters(method)
+    rest = points(method.search) if size(method.search) <= search.trials else []
+    return [own, *(point for point in rest if point != own)]
+
+
+def _own_parameters(method):
+    content = method.model_dump()
+    return {
+        path: to_parameter(allowed, value_at(content, path))
+        for path, allowed in method.search.items()
+    }
+
+
+def _enqueue(search, name, study):
+    """Let the planned points wait that no trial has; a failed trial is none."""
+    taken = [
+        trial.system_attrs.get("fixed_params", trial.params)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.FAIL
+    ]
+    for point in _plan(search, name):
+        if point not in taken:
+            study.enqueue_trial(point)
+
+
+def _counted(study, trials) -> list[FrozenTrial]:
+    """The finished trials that count: should two workers have begun one too many, the first."""
+    return study.get_trials(deepcopy=False, states=_FINISHED)[:trials]
+
+
+def _done(search, studies):
+    return sum(len(_counted(study, search.trials)) for study in studies.values())
+
+
+def _running(study):
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+class _Surplus(Exception):
+    """Another worker has begun the last trial at the same time."""
+
+
+@contextlib.contextmanager
+def _progress(search, studies, show):
+    """A function to call now and then: it puts the finished trials on a bar."""
+    from tqdm import tqdm
+
+    total = search.trials * len(studies)
+    with tqdm(
+        total=total,
+        initial=_done(search, studies),
+        desc=f"{search.config.name}-search",
+        unit="trial",
+        disable=not show,
+        mininterval=0.1 if os.isatty(2) else 10,
+        dynamic_ncols=True,
+    ) as bar:
+        yield lambda: bar.update(_done(search, studies) - bar.n)
+
+
+def _work_here(search, storage, studies, show):
+    threads = torch.get_num_threads()
+    try:
+        return _work(search, storage, studies, 0, show)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _work_in_processes(search, studies, jobs, show):
+    # A forked child would inherit locked thread pools of torch.
+    context = multiprocessing.get_context("spawn")
+    answers = context.SimpleQueue()
+    workers = [
+        context.Process(target=_worker, args=(search, first, answers)) for first in range(jobs)
+    ]
+    errors: dict[str, str] = {}
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            multiprocessing.connection.wait(
+                [worker.sentinel for worker in workers if worker.is_alive()], timeout=POLL_SECONDS
+            )
+            while not answers.empty():
+                errors.update(answers.get())
+            show()
+    finally:
+        # Interrupted: nobody waits for trials that will be redone.
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    for name, study in studies.items():
+        if name not in errors and len(_counted(study, search.trials)) < search.trials:
+            errors[name] = (
+                "the worker processes died, killed or out of memory: search again with fewer --jobs"
+            )
+    return errors
+
+
+def _worker(search, first, answers):
+    become_worker()
+    with _opened(search) as (storage, studies):
+        answers.put(_work(search, storage, studies, first, lambda: None))
+
+
+def _work(search, storage, studies, first, show) -> dict[str, str]:
+    """Do trials until every method has its number: the errors of those that have not."""
+    names = list(studies)
+    # Workers begin with different methods, so that most studies have one worker.
+    names = names[first % len(names) :] + names[: first % len(names)]
+    errors: dict[str, str] = {}
+    while True:
+        open_names = [
+            name
+            for name in names
+            if name not in errors and len(_counted(studies[name], search.trials)) < search.trials
+        ]
+        if not open_names:
+            return errors
+        for name in open_names:
+            study = studies[name]
+            claimed = len(_counted(study, search.trials)) + len(_running(study))
+            if claimed < search.trials:
+                try:
+                    study.optimize(
+                        lambda trial, name=name: _objective(search, storage, name, trial),
+                        n_trials=1,
+                        catch=(_Surplus,),
+                    )
+                # Whatever went wrong with one method, the others go on.
+                except Exception as error:
+                    reason = " ".join(str(error).split()) or "no message"
+                    errors[name] = f"{type(error).__name__}: {reason}"
+                show()
+                break
+        else:
+            # The last trials are other workers'; should one have died, its trial comes back.
+            time.sleep(POLL_SECONDS)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                for name in open_names:
+                    optuna.storages.fail_stale_trials(studies[name])
+
+
+def _objective(search, storage, name, trial) -> float:
+    if trials_before(trial.study, trial.number) >= search.trials:
+        raise _Surplus
+    method = search.config.methods[name]
+    values = {
+        path: to_value(allowed, _suggest(trial, path, distribution(allowed)))
+        for path, allowed in method.search.items()
+    }
+    candidate = method.with_values(values)
+    key = content_hash([candidate.hash, search.fold, search.seeds])
+    trial.set_user_attr("values", values)
+    trial.set_user_attr("key", key)
+    known = _known(search, storage, name, key)
+    if known is not None:
+        trial.set_user_attr("folder", known.user_attrs["folder"])
+        if known.state == TrialState.COMPLETE:
+            return known.value
+        return _diverged(trial, known.user_attrs["diverged"])
+    where = Path("trials") / name / f"{trial.number:04d}-{key}"
+    trial.set_user_attr("folder", str(where))
+    config = search.config.model_copy(update={"methods": {name: candidate}})
+    scores = []
+    for seed in search.seeds:
+        try:
+            run = search.folder / where / f"fold{search.fold}_seed{seed}"
+            metrics = validate_run(config, name, search.fold, seed, run)
+        except NonFiniteError as error:
+            return _diverged(trial, str(error))
+        scores.append(metrics[config.protocol.evaluation.select_by])
+    return sum(scores) / len(scores)
+
+
+def _suggest(trial, path, kind):
+    if isinstance(kind, optuna.distributions.CategoricalDistribution):
+        return trial.suggest_categorical(path, kind.choices)
+    if isinstance(kind, optuna.distributions.IntDistribution):
+        return trial.suggest_int(path, kind.low, kind.high, log=kind.log)
+    return trial.suggest_float(path, kind.low, kind.high, log=kind.log)
+
+
+def _diverged(trial, reason):
+    trial.set_user_attr("diverged", reason)
+    # Optuna's value of a pruned trial is the last one that it reported.
+    trial.report(_WORST, step=0)
+    raise optuna.TrialPruned(reason)
+
+
+def _known(search, storage, name, key):
+    """A finished trial with the same settings, of this search or of one over another space."""
+    for study_name in optuna.get_all_study_names(storage):
+        if study_name.startswith(search.study_prefix(name)):
+            study = optuna.load_study(study_name=study_name, storage=storage)
+            for other in study.get_trials(deepcopy=False, states=_FINISHED):
+                if other.user_attrs.get("key") == key:
+                    return other
+    return None
+
+
+def _found(search, name, study) -> Found:
+    trials = _counted(study, search.trials)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    method = search.config.methods[name]
+    values = best.user_attrs["values"]
+    own = _own_parameters(method)
+    return Found(
+        method=name,
+        values=values,
+        value=best.value,
+        own_value=next((trial.value for trial in complete if trial.params == own), None),
+        trials=len(trials),
+        diverged=len(trials) - len(complete),
+        at_edge=[path for path, value in values.items() if at_edge(method.search[path], value)],
+    )

@@ -1,0 +1,88 @@
+"""What a search may try: between a method's settings and Optuna's parameters."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from ..config import SearchRange
+
+Space = Mapping[str, SearchRange]
+# A best value within this share of a range's end lies at its edge.
+_EDGE = 0.02
+
+
+def distribution(allowed: SearchRange) -> BaseDistribution:
+    """Optuna's form of what a setting may be; a grid is searched by index, as it is ordered."""
+    if allowed.grid is not None:
+        return IntDistribution(0, len(allowed.grid) - 1)
+    if allowed.choices is not None:
+        return CategoricalDistribution(allowed.choices)
+    kind = IntDistribution if _whole(allowed) else FloatDistribution
+    return kind(allowed.low, allowed.high, log=allowed.log)
+
+
+def to_value(allowed: SearchRange, parameter: Any) -> Any:
+    """The setting that Optuna's parameter stands for."""
+    return parameter if allowed.grid is None else allowed.grid[parameter]
+
+
+def to_parameter(allowed: SearchRange, value: Any) -> Any:
+    """Optuna's parameter for a setting, or for the nearest one that is allowed."""
+    if allowed.choices is not None:
+        same = [c for c in allowed.choices if repr(c) == repr(value)]
+        equal = [c for c in allowed.choices if c == value]
+        return (same + equal + allowed.choices)[0]
+    if allowed.grid is not None:
+        # Learning rates differ by ratios.
+        scale = math.log if min(allowed.grid[0], value) > 0 else float
+        gaps = [abs(scale(point) - scale(value)) for point in allowed.grid]
+        return gaps.index(min(gaps))
+    inside = min(max(value, allowed.low), allowed.high)
+    return round(inside) if _whole(allowed) else float(inside)
+
+
+def size(space: Space) -> float:
+    """Number of different settings in a space, infinite where a range is continuous."""
+    return math.prod(_count(allowed) for allowed in space.values())
+
+
+def points(space: Space) -> Iterator[dict[str, Any]]:
+    """All points of a finite space, as Optuna's parameters."""
+    columns = [
+        allowed.choices or range(distribution(allowed).low, distribution(allowed).high + 1)
+        for allowed in space.values()
+    ]
+    for row in itertools.product(*columns):
+        yield dict(zip(space, row, strict=True))
+
+
+def at_edge(allowed: SearchRange, value: Any) -> bool:
+    """Whether a better value may lie beyond what was allowed; choices have no edge."""
+    if allowed.choices is not None:
+        return False
+    if allowed.grid is not None:
+        return value in (allowed.grid[0], allowed.grid[-1])
+    if _whole(allowed):
+        return value in (allowed.low, allowed.high)
+    scale = math.log if allowed.log else float
+    low, high = scale(allowed.low), scale(allowed.high)
+    return not _EDGE <= (scale(value) - low) / (high - low) <= 1 - _EDGE
+
+
+def _whole(allowed):
+    return isinstance(allowed.low, int) and isinstance(allowed.high, int)
+
+
+def _count(allowed):
+    listed = allowed.grid or allowed.choices
+    if listed is not None:
+        return len(listed)
+    return allowed.high - allowed.low + 1 if _whole(allowed) else math.inf

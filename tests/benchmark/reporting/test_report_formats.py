@@ -1,0 +1,158 @@
+"""Every format reads back as what went in."""
+
+import ast
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.benchmark.reporting import report_formats
+from pml_hyperbolic.benchmark.reporting.report import Report, Table
+from pml_hyperbolic.benchmark.reporting.report_formats import (
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_text,
+    write_report,
+)
+
+FOLDER = Path(report_formats.__file__).parent
+AWKWARD = r"a_b & 50% of $x^2 ~ {#1} \n | <0.001"
+
+
+@pytest.fixture
+def report():
+    """Two tables with everything that a format could trip over."""
+    return Report(
+        tables=[
+            Table("Comparison", ["method", "MAP@R"], [["a_b", "50.0 ± 1.5"], [AWKWARD, "-"]]),
+            Table("Recall at K", ["method", "R@10"], [["a_b", "90.0"]]),
+        ],
+        findings=["Curvature control, a_b: 95% of it."],
+        notes=["In percent.", "Check overridden (seeds): a_b lacks one."],
+        records=[
+            {"method": AWKWARD, "score": 0.1 + 0.2, "p": float("nan")},
+            {"method": 'with "quotes", and\nlines', "score": 1e-17, "more": 3},
+        ],
+    )
+
+
+def test_text(report):
+    lines = to_text(report).splitlines()
+    assert lines[0].split() == ["method", "MAP@R"]
+    assert set(lines[1]) == {"-"}
+    # Columns are aligned.
+    assert lines[2].index("50.0 ± 1.5") == lines[0].index("MAP@R")
+    assert "Recall at K" in lines
+    assert lines[-3:] == ["", *report.notes]
+    assert report.findings[0] in lines
+
+
+def test_markdown(report):
+    text = to_markdown(report)
+    lines = text.splitlines()
+    assert lines[0] == "| method | MAP@R |"
+    assert lines[1] == "| --- | --- |"
+    # Bars inside cells are escaped: each line of a table has as many real ones.
+    table = [line for line in lines if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {3}
+    assert all(f"\n\n{paragraph}" in text for paragraph in [*report.findings, *report.notes])
+    assert "**Recall at K**" in lines
+
+
+def test_csv_reads_back(report):
+    rows = list(csv.DictReader(to_csv(report).splitlines(keepends=True)))
+    assert [row["method"] for row in rows] == [r["method"] for r in report.records]
+    assert [float(row["score"]) for row in rows] == [0.1 + 0.2, 1e-17]
+    assert [row["p"] for row in rows] == ["", ""]
+    assert [row["more"] for row in rows] == ["", "3"]
+
+
+def plain(latex):
+    """What LaTeX would print of escaped text."""
+    for name, character in (
+        (r"\textbackslash{}", "\0"),
+        (r"\textasciitilde{}", "~"),
+        (r"\textasciicircum{}", "^"),
+        (r"$\pm$", "±"),
+        ("$<$", "<"),
+        ("$>$", ">"),
+    ):
+        latex = latex.replace(name, character)
+    return re.sub(r"\\([&%$#_{}])", r"\1", latex).replace("\0", "\\")
+
+
+def test_latex_is_well_formed(report):
+    text = to_latex(report)
+    assert text.isascii()
+    depth = 0
+    for bracket in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if bracket == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+    opened = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if kind == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert opened == []
+    # Dollars come in pairs, and nothing special is left bare.
+    body = re.sub(r"\$\\pm\$|\$<\$|\$>\$", "", text)
+    assert not re.search(r"(?<!\\)[$#_^~]", body)
+    assert "%" not in re.sub(r"\\%", "", body.split("\n", 1)[1])
+
+
+def test_latex_reads_back(report):
+    text = to_latex(report)
+    for table, part in zip(report.tables, text.split(r"\end{table}"), strict=False):
+        (columns,) = re.findall(r"\\begin\{tabular\}\{(l+)\}", part)
+        assert len(columns) == len(table.header)
+        lines = [line.removesuffix(r" \\") for line in part.splitlines() if line.endswith(r"\\")]
+        cells = [[plain(cell) for cell in re.split(r" (?<!\\)& ", line)] for line in lines]
+        assert cells == [table.header, *table.rows]
+        assert part.index(r"\toprule") < part.index(r"\midrule") < part.index(r"\bottomrule")
+    for paragraph in (*report.findings, *report.notes):
+        assert paragraph in plain(text)
+
+
+def test_written(report, tmp_path):
+    files = write_report(report, tmp_path / "new" / "folder")
+    assert [file.name for file in files] == ["report.md", "report.csv", "report.tex"]
+    assert files[0].read_text() == to_markdown(report) + "\n"
+    assert files[1].read_text() == to_csv(report)
+    assert files[2].read_text() == to_latex(report)
+
+
+def test_a_folder_that_cannot_be_written(report, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another --write"):
+        write_report(report, tmp_path / "file")
+
+
+def imports(name, seen, folder=FOLDER):
+    """All modules that a module of this package imports, directly or through its neighbours."""
+    if name in seen:
+        return
+    seen.add(name)
+    file = folder / f"{name}.py"
+    if not file.is_file():
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            above = folder if node.level < 2 else folder.parents[node.level - 2]
+            assert above.is_relative_to(FOLDER.parent), f"{name} imports from above the benchmark"
+            imports(node.module, seen, above)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                imports(alias.name, seen)
+
+
+def test_no_torch():
+    """Statistics and reports are plain numbers: none of their modules needs torch."""
+    seen = set()
+    imports("report_formats", seen)
+    assert {"report", "comparison", "paired_bootstrap", "scipy", "numpy"} <= seen
+    assert not any(name.split(".")[0] in ("torch", "pytorch_metric_learning") for name in seen)

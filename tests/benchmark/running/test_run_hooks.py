@@ -1,0 +1,144 @@
+"""What a run records, keeps and says."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pml_hyperbolic.benchmark.evaluation import make_tester
+from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
+from pml_hyperbolic.benchmark.running.single_run import execute_run
+from pml_hyperbolic.losses import CHESTLoss
+
+
+class Keeper:
+    """record-keeper's interface, in memory."""
+
+    def __init__(self):
+        self.records = []
+
+    def update_records(self, record, iteration, parent_name):
+        self.records.append((parent_name, iteration, record))
+
+    def save_records(self):
+        pass
+
+
+def hooks(tmp_path, **kwargs):
+    return RunHooks(
+        Keeper(),
+        folder=tmp_path,
+        identity={},
+        select_space="hyperbolic",
+        primary_metric="precision_at_1",
+        log=logging.getLogger("test"),
+        **kwargs,
+    )
+
+
+def trainer_at(step, loss, value=1.0):
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.5)
+    return SimpleNamespace(
+        get_global_iteration=lambda: step,
+        losses={"total_loss": torch.tensor(value, requires_grad=True)},
+        loss_funcs={"metric_loss": loss},
+        optimizers={"metric_loss_optimizer": optimizer},
+    )
+
+
+def test_records_are_plain_floats_under_clean_names(tmp_path):
+    made = hooks(tmp_path, log_interval=2)
+    loss = CHESTLoss(3, 4, 4)
+    loss(torch.randn(6, 8), torch.arange(6) % 3)
+    for step in range(4):
+        made.end_of_iteration_hook(trainer_at(step, loss))
+    names, steps, records = zip(*made.record_keeper.records, strict=True)
+    assert names == ("training", "training")
+    assert steps == (0, 2)
+    assert set(records[0]) == {
+        "total_loss",
+        "metric_loss_euclidean_loss",
+        "metric_loss_hyperbolic_loss",
+        "metric_loss_hierarchy_loss",
+        "embedding_saturation",
+        "proxy_saturation",
+        "metric_loss_lr_0",
+    }
+    assert all(type(value) is float for record in records for value in record.values())
+    assert records[0]["metric_loss_lr_0"] == 0.5
+
+
+def test_columns_never_change(tmp_path):
+    made = hooks(tmp_path)
+    made._record("CUB-200 x", 1, {"a-b": 1, "c": 2})
+    made._record("CUB-200 x", 2, {"c": 3, "new": 4})
+    (first, _, one), (_, _, two) = made.record_keeper.records
+    assert first == "CUB_200_x"
+    assert one == {"a_b": 1.0, "c": 2.0}
+    assert list(two) == ["a_b", "c"]
+    assert two["c"] == 3.0
+    assert two["a_b"] != two["a_b"]
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("hier", "all embeddings"), ("hyp", "all embeddings")]
+)
+def test_full_saturation_is_said_once(tmp_path, load, method, said):
+    # Without initial_radius tangent norms start near sqrt(16) = 4, beyond the clip radius.
+    config = load(
+        f"methods=[{method}]",
+        "protocol.embedding_size=16",
+        "protocol.backbone={small_conv: {width: 16, blocks: 1}}",
+    )
+    rows = execute_run(config, method, 0, 0, tmp_path / "run")
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert log.count("saturation 1.0") == 1
+    assert f"WARNING {said}" in log
+    assert "initial_radius" in log
+    assert rows[0]["saturation"]["validation_saturation"] == 1.0
+
+
+def test_no_word_of_saturation_without_it(tiny):
+    log = (tiny.folder / "chest" / "fold0_seed0" / "run.log").read_text()
+    assert "saturation" not in log
+
+
+def test_the_best_epoch_is_kept_and_ties_go_to_the_first(tmp_path):
+    from pml_hyperbolic.benchmark.config import EvaluationConfig
+    from pml_hyperbolic.distances import PoincareDistance
+
+    scored = []
+    made = hooks(tmp_path, on_epoch=lambda epoch, score: scored.append((epoch, score)))
+    tester = make_tester(
+        {"hyperbolic": 2},
+        PoincareDistance(),
+        EvaluationConfig(),
+        device=torch.device("cpu"),
+        end_of_testing_hook=made.end_of_testing_hook,
+    )
+    angles = torch.arange(6) * 1.0
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    good = torch.stack([angles.cos(), angles.sin()], 1) * 0.1 + labels[:, None]
+    bad = good.roll(1, 0) * torch.tensor([1.0, -1, 1, -1, 1, -1])[:, None]
+    trunk = torch.nn.Linear(1, 1)
+    trainer = SimpleNamespace(
+        models={"trunk": torch.nn.Identity(), "embedder": torch.nn.Identity(), "kept": trunk},
+        loss_funcs={},
+        optimizers={},
+        data_device=torch.device("cpu"),
+        step_lr_plateau_schedulers=lambda score: None,
+    )
+    for epoch, points in enumerate([bad, good, good, bad], start=1):
+        trainer.epoch = epoch
+        with torch.no_grad():
+            trunk.weight.fill_(epoch)
+        data = {"validation": torch.utils.data.TensorDataset(points, labels)}
+        best = made.save_models_and_eval(trainer, data, "", 1, tester)
+    scores = [score for _, score in scored]
+    assert scores[1] == scores[2] == 1.0
+    assert scores[0] < 1.0
+    assert best == made.best_epoch == 2
+    made.load_checkpoint(trainer)
+    assert trunk.weight.item() == 2
+    assert made.best_scores["hyperbolic"]["precision_at_1"] == 1.0
