@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from .errors import InputError, nearest
+from .extended_config import read_extended
 from .metric_names import metric_key
 from .yaml_files import parse_yaml, read_mapping
 
@@ -572,20 +573,33 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
+def read_benchmark(path: Path) -> tuple[dict, list[Path]]:
+    """What a benchmark config says together with those it extends, not validated.
+
+    Returns:
+        The mapping, and the files it came from, the given one first.
+
+    Raises:
+        InputError: a file cannot be read, or extends itself.
+    """
+    return read_extended(path, _replaces)
+
+
 def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkConfig:
     """Read and validate a benchmark config and the methods it names.
 
     Args:
-        path: YAML file with ``name``, ``protocol`` and ``methods``; a method is the name of a
-            file in the folder ``methods`` beside it, where those tuned for this benchmark, in a
-            folder of the file's name, come first.
+        path: YAML file with ``name``, ``protocol`` and ``methods``, or with ``extends: FILE`` and
+            what differs from that one; a method is the name of a file in the folder ``methods``
+            beside it, where those tuned for this benchmark, in a folder of the file's name, come
+            first, and then in the same places beside the file that it extends.
         overrides: ``key=value`` with a dotted key of that file and a value in YAML.
 
     Raises:
         InputError: naming the file, the key and how to mend it.
     """
     path = Path(path)
-    content = read_mapping(path)
+    content, files = read_benchmark(path)
     for override in overrides or []:
         _apply_override(content, override)
     names = content.get("methods")
@@ -599,7 +613,8 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
     if len(set(names)) != len(names):
         raise InputError(f"{path}: methods must differ from each other, got {names}")
     folder = path.parent / METHOD_FOLDER
-    folders = (folder / path.stem, folder)
+    homes = [(file.parent / METHOD_FOLDER, file.stem) for file in files]
+    folders = [place for home, stem in homes for place in (home / stem, home)]
     methods = {}
     for name in names:
         file = next((f for p in folders if (f := p / f"{name}.yaml").is_file()), None)
@@ -610,6 +625,13 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
             )
         methods[name] = _validated(MethodConfig, read_mapping(file), file)
     return _validated(BenchmarkConfig, {**content, "methods": methods}, path)
+
+
+def _replaces(path, parent, child):
+    """Whether a child's section is another choice than its parent's, not a change to it."""
+    if path in ("protocol.data", "protocol.backbone"):
+        return set(parent) != set(child)
+    return path == "protocol.splits" and _kind_of_splits(parent) != _kind_of_splits(child)
 
 
 def _apply_override(content, override):

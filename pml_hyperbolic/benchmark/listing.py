@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .backbones import BACKBONES
-from .config import METHOD_FOLDER
+from .config import METHOD_FOLDER, read_benchmark
 from .datasets import DATASETS
 from .errors import InputError
 from .registry import REGISTRY
@@ -12,12 +12,19 @@ from .yaml_files import read_mapping
 
 def list_everything(folder: Path) -> str:
     """Registered names, and the configs and methods in a folder."""
+    benchmarks = [
+        file
+        for file in sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+        if METHOD_FOLDER not in file.relative_to(folder).parts
+    ]
+    homes = sorted({folder / METHOD_FOLDER, *folder.rglob(METHOD_FOLDER)})
     sections = {
-        f"benchmarks in {folder}": _files(folder, _method_names),
-        f"methods in {folder / METHOD_FOLDER}": _files(folder / METHOD_FOLDER, _about),
+        f"benchmarks in {folder}": _lines(benchmarks, folder, _method_names),
+        **{f"methods in {home}": _methods(home) for home in homes},
         **{
-            f"methods tuned for {tuned.name} in {tuned}": _files(tuned, _about)
-            for tuned in sorted((folder / METHOD_FOLDER).glob("*/"))
+            f"methods tuned for {tuned.name} in {tuned}": _methods(tuned)
+            for home in homes
+            for tuned in sorted(home.glob("*/"))
         },
         "data sets": sorted(DATASETS),
         "backbones": sorted(BACKBONES),
@@ -33,18 +40,24 @@ def list_everything(folder: Path) -> str:
     )
 
 
-def _files(folder, describe):
+def _methods(folder):
+    return _lines(sorted(folder.glob("*.yaml")), folder, lambda file: _about(read_mapping(file)))
+
+
+def _lines(files, folder, describe):
     """One line a YAML file; one that cannot be read does not hide the others."""
     lines = []
-    for file in sorted(folder.glob("*.yaml")):
+    for file in files:
+        name = file.relative_to(folder).with_suffix("").as_posix()
         try:
-            lines.append(f"{file.stem}: {describe(read_mapping(file))}".removesuffix(": "))
+            lines.append(f"{name}: {describe(file)}".removesuffix(": "))
         except InputError as error:
-            lines.append(f"{file.stem}: cannot be used: {error}")
+            lines.append(f"{name}: cannot be used: {error}")
     return lines
 
 
-def _method_names(content):
+def _method_names(file):
+    content, _ = read_benchmark(file)
     return ", ".join(map(str, content.get("methods") or []))
 
 

@@ -38,6 +38,24 @@ def test_a_broken_file_hides_no_other(config_file):
     assert any(line.startswith("broken: cannot be used: ") for line in methods)
 
 
+def test_sub_folders_are_listed_with_what_they_inherit(config_file, write_config):
+    folder = config_file.parent
+    write_config(folder / "paper", methods={"hyp": {**METHODS["hyp"], "about": "As published."}})
+    (folder / "paper/tiny.yaml").write_text("{name: child, extends: ../tiny.yaml}")
+    (folder / "methods/tiny").mkdir()
+    (folder / "methods/hyp.yaml").rename(folder / "methods/tiny/hyp.yaml")
+    text = list_everything(folder)
+    methods = "proxy_anchor, hier, chest"
+    assert section(text, f"benchmarks in {folder}") == [
+        f"tiny: {methods}",
+        f"paper/tiny: {methods}",
+    ]
+    title = f"methods in {folder / 'paper/methods'}"
+    assert section(text, title) == ["hyp: As published."]
+    tuned = folder / "methods/tiny"
+    assert section(text, f"methods tuned for tiny in {tuned}") == ["hyp"]
+
+
 def test_only_what_a_method_can_use_is_listed(config_file):
     lines = list_everything(config_file.parent).splitlines()
     assert not any(line.strip().startswith("Base") for line in lines)
