@@ -199,6 +199,9 @@ class MetricLossOnly(trainers.MetricLossOnly):
                 self.scaler.unscale_(optimizer)
         for modules in (self.models, self.loss_funcs):
             parameters = [p for m in modules.values() for p in m.parameters()]
+            # Many losses have none; torch refuses to clip the values of nothing.
+            if all(p.grad is None for p in parameters):
+                continue
             if self.max_gradient_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, self.max_gradient_norm)
             if self.max_gradient_value is not None:

@@ -1,7 +1,5 @@
 """One run's parts: the same for all methods under one seed, except the loss."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,27 +7,20 @@ from torchvision.transforms.v2 import functional
 
 from pml_hyperbolic.benchmark.backbones import SmallConv, TimmBackbone
 from pml_hyperbolic.benchmark.class_sampler import ClassSampler
-from pml_hyperbolic.benchmark.config import ProtocolConfig, load_benchmark
+from pml_hyperbolic.benchmark.config import ProtocolConfig
 from pml_hyperbolic.benchmark.datasets import DATASETS, Digits, ImageData
 from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.pipeline import Pipeline, choose_device, space_sizes, to_trunk_device
-from pml_hyperbolic.benchmark.yaml_files import read_mapping
 
 from .conftest import METHODS, PROTOCOL
+from .steps import one_step, weights
 
-SHIPPED = Path(__file__).resolve().parents[2] / "benchmark_configs"
-BENCHMARKS = sorted(file.name for file in SHIPPED.glob("*.yaml"))
-SHIPPED_METHODS = sorted(file.stem for file in (SHIPPED / "methods").glob("*.yaml"))
 SHORT = ["protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.evaluation.every=1"]
 
 
 def pipeline(load, name, seed=0, *overrides):
     config = load(f"methods=[{name}]", *overrides)
     return Pipeline(config.protocol, config.methods[name], name, seed)
-
-
-def weights(module):
-    return [value.clone() for value in module.state_dict().values()]
 
 
 def batches_seen(parts):
@@ -348,37 +339,6 @@ def test_space_sizes_keep_their_order():
         ("hyperbolic", 3),
         ("euclidean", 3),
     ]
-
-
-def one_step(config, name):
-    parts = Pipeline(config.protocol, config.methods[name], name, config.protocol.seeds[0])
-    before = {key: weights(module) for key, module in parts.models.items()}
-    own = [p.detach().clone() for p in parts.loss.parameters()]
-    trainer = parts.trainer()
-    trainer.train(num_epochs=1)
-    for key, values in before.items():
-        pairs = zip(values, weights(parts.models[key]), strict=True)
-        assert any(not torch.equal(a, b) for a, b in pairs)
-    assert all(not torch.equal(a, b) for a, b in zip(own, parts.loss.parameters(), strict=True))
-    assert all(p.isfinite().all() for m in parts.models.values() for p in m.parameters())
-
-
-@pytest.mark.parametrize("benchmark", BENCHMARKS)
-def test_every_shipped_benchmark_takes_a_step(benchmark):
-    config = load_benchmark(SHIPPED / benchmark, SHORT)
-    for name in config.methods:
-        one_step(config, name)
-
-
-@pytest.mark.parametrize("method", SHIPPED_METHODS)
-def test_every_shipped_method_takes_a_step(method):
-    one_step(load_benchmark(SHIPPED / "digits.yaml", [*SHORT, f"methods=[{method}]"]), method)
-
-
-def test_shipped_files_are_found():
-    assert "digits.yaml" in BENCHMARKS
-    assert set(read_mapping(SHIPPED / "digits.yaml")["methods"]) <= set(SHIPPED_METHODS)
-    assert len(SHIPPED_METHODS) >= 7
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

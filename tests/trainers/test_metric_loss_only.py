@@ -723,6 +723,12 @@ def test_elements_are_clamped_after_the_norms(max_value):
     torch.testing.assert_close(step, expected, rtol=1e-4, atol=1e-7)
 
 
+def test_a_loss_without_parameters_has_nothing_to_clamp():
+    step = one_step(losses.MultiSimilarityLoss(), Trunk(), max_gradient_value=1e-3)
+    largest = max(float(value.abs().max()) for value in step.values())
+    assert largest == pytest.approx(1e-3, abs=1e-6)
+
+
 # Arguments.
 
 
