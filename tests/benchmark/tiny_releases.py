@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-TRAIN, TEST, EACH = 8, 4, 3
+TRAIN, TEST, EACH = 20, 4, 3
 _NOISE = np.random.default_rng(0)
 
 
@@ -105,7 +105,7 @@ def _grocery(root):
     folder = root / "GroceryStoreDataset/dataset"
     rows = ["Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),A,B"]
     lists = {"train": [], "val": [], "test": []}
-    for label in range(2 * TRAIN):
+    for label in range(TRAIN + TEST):
         rows.append(f"Fruit-{label},{label},Coarse-{label // 2},{label // 2},/a.jpg,/a.txt")
         for part, lines in lists.items():
             path = f"{part}/Fruit/Fruit-{label}/{label}.png"
@@ -119,7 +119,7 @@ def _grocery(root):
 
 def _features(root):
     root.mkdir()
-    labels = np.repeat(np.arange(2 * TRAIN), EACH)
+    labels = np.repeat(np.arange(TRAIN + TEST), EACH)
     features = _NOISE.standard_normal((len(labels), 12)).astype(np.float32)
     np.savez(root / "features.npz", features=features, labels=labels)
     return root / "features.npz"
