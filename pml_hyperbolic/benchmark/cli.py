@@ -93,7 +93,10 @@ def _parser():
     search = add(
         "search", _search, "tune all methods equally on validation classes; write a new config"
     )
-    for sub in (run, check, search):
+    curvature = add(
+        "curvature", _curvature, "suggest a curvature from the training images (Gromov's delta)"
+    )
+    for sub in (run, check, search, curvature):
         sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML file of a benchmark")
         sub.add_argument(
             "overrides",
@@ -263,6 +266,18 @@ def _validate(options):
     }
     runs = " x ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items())
     print(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
+    return 0
+
+
+def _curvature(options):
+    from .config import load_benchmark
+    from .curvature_estimate import estimate_curvature
+
+    found = estimate_curvature(load_benchmark(options.config, options.overrides))
+    print(
+        f"c = {found.c:.4g}, standard deviation {found.spread:.2g} over {found.samples} samples of "
+        f"{found.sample_size} of {found.images} training images ({found.dimension} features)"
+    )
     return 0
 
 
