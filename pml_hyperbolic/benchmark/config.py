@@ -546,7 +546,7 @@ class BenchmarkConfig(StrictModel):
         if self.baseline is not None and self.baseline not in self.methods:
             raise ValueError(
                 f"baseline {self.baseline!r} is none of the methods: "
-                f"{nearest(self.baseline, self.methods)}"
+                f"{nearest(self.baseline, self.methods)} (baseline=null: the first Euclidean one)"
             )
         return self
 
