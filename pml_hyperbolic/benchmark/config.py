@@ -338,9 +338,17 @@ class ProtocolConfig(StrictModel):
         """Twelve digits that name this protocol, seeds and the choice of folds apart.
 
         A run's numbers do not depend on which other seeds and folds are run: adding some later
-        keeps the hash.
+        keeps the hash. Nor do they on where files lie: that the data are the same is known by
+        the rows' fingerprint.
         """
-        return content_hash(self.model_dump(exclude={"seeds", "run_folds"}))
+        content = self.model_dump(exclude={"seeds", "run_folds"})
+        for arguments in content["data"].values():
+            for place in ("root", "unpacked"):
+                arguments.pop(place, None)
+        for arguments in content["backbone"].values():
+            if isinstance(arguments.get("weights"), str):
+                arguments["weights"] = Path(arguments["weights"]).name
+        return content_hash(content)
 
 
 class HeadConfig(StrictModel):

@@ -63,6 +63,7 @@ class Pipeline:
         self.device = choose_device(protocol.device)
         data = _from_registry(DATASETS, "data set", protocol.data, "protocol.data")
         images = self._decoded(data)
+        self.data_fingerprint = data.fingerprint(data.features if images is None else images.sizes)
         seed_everything(seed)
         trunk = _from_registry(
             BACKBONES,

@@ -166,6 +166,7 @@ def write_run(tmp_path):
             "dimension": 4,
             "total_dimension": 4,
             "protocol_hash": "aaa",
+            "data": "same",
             "method_hash": f"hash of {method}",
             "parameters": {"trunk": 100, "head": 20, "loss": 5},
             "test": {

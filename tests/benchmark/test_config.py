@@ -256,3 +256,14 @@ def test_different_parameters_are_a_declaration_not_a_setting():
     declared = MethodConfig.model_validate({**METHODS["hyp"], "different_parameters": True})
     assert declared.different_parameters
     assert declared.hash == plain.hash
+
+
+def test_the_protocol_hash_does_not_depend_on_where_files_lie():
+    def protocol(data, backbone):
+        changed = {"data": {"sop": data}, "backbone": {"timm": {"model": "test_vit", **backbone}}}
+        return ProtocolConfig.model_validate({**PROTOCOL, **changed}).hash
+
+    here = protocol({"root": "a/sop"}, {"weights": "a/vit.pt"})
+    assert protocol({"root": "b/sop", "unpacked": "c"}, {"weights": "b/vit.pt"}) == here
+    assert protocol({"root": "a/sop", "verify": False}, {"weights": "a/vit.pt"}) != here
+    assert protocol({"root": "a/sop"}, {"weights": "a/other.pt"}) != here

@@ -1,5 +1,6 @@
 """LabelledData: what every data set of the benchmarks knows of its samples' classes."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,17 @@ class LabelledData:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self, content: np.ndarray) -> str:
+        """Twelve digits that tell these samples from others, wherever they lie.
+
+        Args:
+            content: what to know the samples by besides their classes: features, or image sizes.
+        """
+        digest = hashlib.sha256("\n".join([*self.level_names, *self.class_names]).encode())
+        for array in (self.labels, content):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:12]
 
     def indices_of(self, classes: Sequence[int]) -> np.ndarray:
         """Indices of all samples of these classes, in the data set's order.

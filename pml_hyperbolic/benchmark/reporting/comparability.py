@@ -68,6 +68,17 @@ def _protocols(results):
     return None
 
 
+def _data(results):
+    found: dict = {}
+    for run in results.runs:
+        for row in run.rows:
+            if "data" in row:
+                found.setdefault(row["data"], run.folder)
+    if len(found) > 1:
+        return f"these runs saw different data, {_with_places(found)}"
+    return None
+
+
 def _versions(results):
     versions: dict[str, dict] = {name: {} for name in COMPARED_PACKAGES}
     for run in results.runs:
@@ -124,6 +135,7 @@ def _trials(results):
 # Kind of finding -> what looks for it, and how to mend it.
 CHECKS = {
     "protocols": (_protocols, "their numbers cannot be compared, report them one by one"),
+    "data": (_data, "run them all on the same files"),
     "versions": (_versions, "run them all with one set of packages"),
     "parameters": (
         _parameters,

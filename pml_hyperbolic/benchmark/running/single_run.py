@@ -134,6 +134,7 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
             "dimension": size,
             "total_dimension": pipeline.total_dimension,
             "protocol_hash": config.protocol.hash,
+            "data": pipeline.data_fingerprint,
             "method_hash": method.hash,
             "search_trials": method.search_trials,
             "flat_twin_of": method.flat_twin_of,

@@ -116,3 +116,13 @@ def test_published_embeddings(hier_cars):
     data = FeatureData(str(hier_cars / "cars_examples_train.pt"))
     assert data.features.shape == (8054, 128)
     assert len(data.class_names) == 98
+
+
+def test_the_fingerprint_knows_samples_wherever_they_lie(write):
+    def fingerprint(**content):
+        data = FeatureData(write(**content))
+        return data.fingerprint(data.features)
+
+    same = fingerprint()
+    assert fingerprint(form="pt") == same
+    assert len({same, fingerprint(features=FEATURES + 1), fingerprint(labels=LABELS[::-1])}) == 3

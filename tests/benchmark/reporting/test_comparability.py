@@ -17,6 +17,7 @@ PLANTED = {
         {"parameters": BUDGET},
         ["parameters", "a 120", "b 121", "different_parameters"],
     ),
+    "data": ({"data": "other"}, ["saw different data", "same", "other"]),
     "seeds": ({"seed": 1}, ["a lacks fold 0, seed 1", "b lacks fold 0, seed 0"]),
     "trials": ({"search_trials": 20}, ["search trials", "a 0, b 20"]),
 }
