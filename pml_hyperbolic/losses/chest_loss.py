@@ -38,9 +38,11 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         distance: inverted PoincareDistance of the hyperbolic part. Default
             ``PoincareSimilarity()``, whose range is cosine's, so both spaces share la, gamma and
             margin (our choice).
-        hierarchy_regularizer: a HypHCRegularizer in place of the default, in which two hyperbolic
-            proxies are as similar as (1 + cosine) / 2 of the Euclidean proxies of the same class
-            and centre, without gradient: the flat space teaches the tree (our choice).
+        hierarchy_similarity: how similar two hyperbolic proxies are to HypHC. "euclidean"
+            (default, our choice): (1 + cosine) / 2 of the Euclidean proxies of the same class and
+            centre, without gradient: the flat space teaches the tree. "class": 1 within a class,
+            else 0.
+        hierarchy_regularizer: a HypHCRegularizer with a similarity of its own, in place of that.
         kwargs: PML's ``reducer``, ``embedding_regularizer``, ``collect_stats``.
 
     Shapes: embeddings (N, euclidean_size + hyperbolic_size), labels (N,). Sub-losses:
@@ -67,6 +69,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         hyperbolic_weight: float = 1,
         hierarchy_weight: float = 1,
         distance: PoincareSimilarity | None = None,
+        hierarchy_similarity: str | None = None,
         hierarchy_regularizer: HypHCRegularizer | None = None,
         **kwargs,
     ):
@@ -95,8 +98,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
                 f"{type(distance).__name__}: use PoincareSimilarity()"
             )
         check_maps_tangents("CHESTLoss", distance)
+        _check_similarity(hierarchy_similarity, hierarchy_regularizer)
         super().__init__(distance=distance, **kwargs)
         self.num_classes = num_classes
+        self.centers_per_class = centers_per_class
         self.euclidean_size = euclidean_size
         self.hyperbolic_size = hyperbolic_size
         self.euclidean_weight = euclidean_weight
@@ -113,8 +118,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
             weight_init_func=c_f.TorchInitWrapper(torch.nn.init.normal_, std=spread),
             **soft_triple,
         )
+        by_class = hierarchy_similarity == "class"
         self.hierarchy = self._checked(hierarchy_regularizer) or HypHCRegularizer(
-            similarity=self._euclidean_proxy_similarity, distance=self.distance
+            similarity=self._same_class if by_class else self._euclidean_proxy_similarity,
+            distance=self.distance,
         )
         self.add_to_recordable_attributes(
             list_of_names=[
@@ -236,3 +243,20 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         dtype = at_least_float32(self.euclidean.fc.dtype)
         first, second = (self.euclidean.fc.detach().index_select(1, k).to(dtype) for k in (i, j))
         return (1 + torch.cosine_similarity(first, second, dim=0)) / 2
+
+    def _same_class(self, i, j):
+        """1 for proxies of one class, else 0; a class's centres lie side by side."""
+        same = i // self.centers_per_class == j // self.centers_per_class
+        return same.to(at_least_float32(self.euclidean.fc.dtype))
+
+
+def _check_similarity(similarity, regularizer):
+    if similarity not in (None, "euclidean", "class"):
+        raise ValueError(
+            f'CHESTLoss needs hierarchy_similarity "euclidean" or "class", got {similarity!r}'
+        )
+    if similarity is not None and regularizer is not None:
+        raise ValueError(
+            "CHESTLoss takes hierarchy_similarity or hierarchy_regularizer, which has a similarity "
+            "of its own: leave one out"
+        )

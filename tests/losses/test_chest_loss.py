@@ -223,6 +223,29 @@ def test_another_hierarchy_regularizer_may_be_given():
     assert loss_fn.hierarchy.num_triplets == 7
 
 
+@pytest.mark.parametrize("centers", [1, 2, 3])
+def test_classes_may_be_the_hierarchys_similarity(centers):
+    # The class of each proxy, in PML's order of columns.
+    number = [c for c in range(CLASSES) for _ in range(centers)]
+
+    def same(i, j):
+        return torch.tensor([float(number[a] == number[b]) for a, b in zip(i, j, strict=True)])
+
+    options = {"euclidean_weight": 0, "hyperbolic_weight": 0, "centers_per_class": centers}
+    ours = build(hierarchy_similarity="class", **options)
+    other = build(hierarchy_regularizer=HypHCRegularizer(similarity=same), **options)
+    other.load_state_dict(ours.state_dict())
+    x, labels = batch()
+    losses = []
+    for loss_fn in (ours, other):
+        torch.manual_seed(0)
+        losses.append(loss_fn(x, labels).item())
+    assert losses[0] == losses[1]
+    # Logits of a class are of these proxies: embedded on a proxy, its class is the most similar.
+    on_proxies = torch.cat([torch.zeros(len(number), EUCLIDEAN), ours.hyperbolic.fc.t()], dim=1)
+    assert ours.get_logits(on_proxies.detach()).argmax(1).tolist() == number
+
+
 def test_loss_trains_embeddings_and_both_sets_of_proxies():
     x, labels = batch()
     loss_fn = build()
@@ -462,6 +485,11 @@ def test_memory_grows_with_batch_times_proxies_and_proxies_times_dimensions_only
         ({"margin": -0.1}, "margin"),
         ({"euclidean_weight": 0, "hyperbolic_weight": 0, "hierarchy_weight": 0}, "three zeros"),
         ({"hierarchy_regularizer": "HypHC"}, "HypHCRegularizer"),
+        ({"hierarchy_similarity": "classes"}, '"euclidean" or "class", got \'classes\''),
+        (
+            {"hierarchy_similarity": "class", "hierarchy_regularizer": HypHCRegularizer()},
+            "leave one out",
+        ),
         (
             {"hierarchy_regularizer": HypHCRegularizer(distance=PoincareDistance(c=9))},
             "one distance object",
