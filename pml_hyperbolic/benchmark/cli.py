@@ -257,7 +257,7 @@ def _validate(options):
     from .running.runner import check_benchmark
 
     config = with_flat_twins(load_benchmark(options.config, options.overrides))
-    for note in check_benchmark(config):
+    for note in check_benchmark(config).notes:
         print(f"note: {note}")
     counts = {
         "method": len(config.methods),

@@ -1,6 +1,6 @@
 """Every method against a baseline, and against its flat twin."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,12 +100,16 @@ def choose_baseline(
     return groups[0], "the first line, as no method is Euclidean only"
 
 
-def compare(groups: Sequence[ScoreGroup], baseline: ScoreGroup) -> dict[str, dict[int, Comparison]]:
+def compare(
+    groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str] = ()
+) -> dict[str, dict[int, Comparison]]:
     """Differences of all lines to the baseline, paired by fold, seed and query.
 
     Args:
         groups: all lines.
         baseline: one of them.
+        twins: methods that are flat twins of others. A control is no contender: twins have a
+            Holm correction of their own. Default none.
 
     Returns:
         For each of ``COMPARED_METRICS``: number of the line -> comparison; without the baseline
@@ -137,10 +141,18 @@ def compare(groups: Sequence[ScoreGroup], baseline: ScoreGroup) -> dict[str, dic
     result: dict[str, dict[int, Comparison]] = {}
     for metric in COMPARED_METRICS:
         tests = {i: replicates[metric, i].test() for i in keys}
-        corrected = holm([test.p_value for test in tests.values()])
+        corrected = {}
+        for family in (
+            [i for i in keys if groups[i].method not in twins],
+            [i for i in keys if groups[i].method in twins],
+        ):
+            values = holm([tests[i].p_value for i in family])
+            corrected.update(zip(family, values, strict=True))
         result[metric] = {
-            i: Comparison(replicates[metric, i], tests[i], p, keys[i], (metric, i) in with_queries)
-            for i, p in zip(keys, corrected, strict=True)
+            i: Comparison(
+                replicates[metric, i], tests[i], corrected[i], keys[i], (metric, i) in with_queries
+            )
+            for i in keys
         }
     return result
 
@@ -172,13 +184,14 @@ def curvature_controls(
                 continue
             if i in comparisons and j in comparisons:
                 gain, twin_gain = replicates[i], replicates[j]
-                found.append((group, twin, gain, twin_gain, gain - twin_gain))
+                shown = comparisons[i].verdict == "better"
+                found.append((group, twin, gain, twin_gain, gain - twin_gain, shown))
             # One of the two is the baseline itself: there is no gain to share.
             elif i in comparisons:
-                found.append((group, twin, None, None, replicates[i]))
+                found.append((group, twin, None, None, replicates[i], False))
             elif j in comparisons:
-                found.append((group, twin, None, None, -1.0 * replicates[j]))
-    tests = [against.test() for *_, against in found]
+                found.append((group, twin, None, None, -1.0 * replicates[j], False))
+    tests = [against.test() for *_, against, _ in found]
     corrected = holm([test.p_value for test in tests])
     return [
         CurvatureControl(
@@ -186,11 +199,13 @@ def curvature_controls(
             twin,
             gain.test() if gain else None,
             twin_gain.test() if twin_gain else None,
-            _share(twin_gain, gain) if gain else None,
+            _share(twin_gain, gain) if shown else None,
             test,
             p,
         )
-        for (group, twin, gain, twin_gain, _), test, p in zip(found, tests, corrected, strict=True)
+        for (group, twin, gain, twin_gain, _, shown), test, p in zip(
+            found, tests, corrected, strict=True
+        )
     ]
 
 
@@ -260,8 +275,8 @@ def _paired_alike(comparisons, *numbers):
 
 
 def _share(twin_gain, gain):
-    """(share, low, high) of a gain that is shown to be one, else None."""
-    interval = share_interval(twin_gain, gain) if gain.difference > 0 else None
+    """(share, low, high) of a gain, None where its interval has no bounds."""
+    interval = share_interval(twin_gain, gain)
     if interval is None:
         return None
     return (twin_gain.difference / gain.difference, *interval)

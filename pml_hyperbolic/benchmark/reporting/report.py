@@ -76,12 +76,12 @@ def make_report(
     groups = score_groups(results)
     configured = next((c["baseline"] for c in results.configs if c.get("baseline")), None)
     reference, why = choose_baseline(groups, baseline, configured)
-    comparisons = compare(groups, reference)
     twins = {
         method: original
         for method in results.methods
         if (original := results.setting(method, "flat_twin_of"))
     }
+    comparisons = compare(groups, reference, twins)
     controls = curvature_controls(groups, reference, comparisons[PRIMARY], twins)
     tables = [
         _comparison_table(groups, comparisons[PRIMARY]),

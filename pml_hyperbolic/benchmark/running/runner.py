@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -55,11 +56,20 @@ class Outcome:
     details: str | None = None
 
 
-def check_benchmark(config: BenchmarkConfig) -> list[str]:
-    """Build every method of a benchmark as a run would, and try its loss on random embeddings.
+class Checked(NamedTuple):
+    """What is known of a benchmark before anything runs.
 
-    Returns:
-        Sentences to show: declared differences between methods, and doubts.
+    Attributes:
+        notes: sentences to show: declared differences between methods, and doubts.
+        data: fingerprint of the data.
+    """
+
+    notes: list[str]
+    data: str
+
+
+def check_benchmark(config: BenchmarkConfig) -> Checked:
+    """Build every method of a benchmark as a run would, and try its loss on random embeddings.
 
     Raises:
         InputError: naming the method, the key and how to mend it.
@@ -75,7 +85,7 @@ def check_benchmark(config: BenchmarkConfig) -> list[str]:
     name, method = next(iter(config.methods.items()))
     for fold in others:
         Pipeline(protocol, method, name, protocol.seeds[0], fold)
-    return check_fairness(config, facts)
+    return Checked(check_fairness(config, facts), pipeline.data_fingerprint)
 
 
 def run_benchmark(
@@ -114,10 +124,12 @@ def run_benchmark(
             f"leave --jobs out"
         )
     _check_recorders(tensorboard)
-    for note in check_benchmark(config):
+    checked = check_benchmark(config)
+    for note in checked.notes:
         say(f"note: {note}")
     folder = output / config.name
-    _check_folder(config, folder)
+    identity = {"protocol_hash": config.protocol.hash, "data": checked.data}
+    _check_folder(folder, identity)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -125,13 +137,12 @@ def run_benchmark(
             f"cannot make the folder {folder}: {error.strerror}; choose another --output"
         ) from None
     with FolderLock(folder):
-        return _run_in(folder, config, jobs, tensorboard, say, show_progress)
+        return _run_in(folder, config, identity, jobs, tensorboard, say, show_progress)
 
 
-def _run_in(folder, config, jobs, tensorboard, say, show_progress):
+def _run_in(folder, config, identity, jobs, tensorboard, say, show_progress):
     tasks, finished = _plan(config, folder, tensorboard)
-    stored = {**config.model_dump(), "protocol_hash": config.protocol.hash}
-    write_text(folder / BENCHMARK_FILE, dump_yaml(stored))
+    write_text(folder / BENCHMARK_FILE, dump_yaml({**config.model_dump(), **identity}))
     if finished:
         say(f"{finished} finished runs in {folder} are kept, {len(tasks)} are left to do")
     jobs = min(jobs or default_jobs(config), max(len(tasks), 1))
@@ -196,17 +207,18 @@ def _concatenate_folds(config, folder):
         torch.set_num_threads(threads)
 
 
-def _check_folder(config, folder):
+def _check_folder(folder, identity):
     """Refuse a folder that is not this benchmark's."""
     stored = folder / BENCHMARK_FILE
     if stored.exists():
-        found = read_mapping(stored).get("protocol_hash")
-        if found != config.protocol.hash:
-            raise InputError(
-                f"{folder} holds runs of another protocol ({found}, this one is "
-                f"{config.protocol.hash}): move it away, or keep the new runs elsewhere with "
-                f"name=... or --output"
-            )
+        content = read_mapping(stored)
+        for key, what in (("protocol_hash", "of another protocol"), ("data", "on other data")):
+            if content.get(key) != identity[key]:
+                raise InputError(
+                    f"{folder} holds runs {what} ({content.get(key)}, this one is "
+                    f"{identity[key]}): move it away, or keep the new runs elsewhere with "
+                    f"name=... or --output"
+                )
     elif folder.exists() and any(path.name not in FolderLock.FILES for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not a folder that this command made (it has no {BENCHMARK_FILE}): "

@@ -26,6 +26,7 @@ from ..run_files import (
 from ..yaml_files import dump_yaml
 from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
+from .freed_memory import keep_freed_memory
 from .process_group import train_together
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
@@ -106,6 +107,7 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
     }
     write_text(folder / CONFIG_FILE, dump_yaml(resolved))
     torch.set_num_threads(config.protocol.threads)
+    keep_freed_memory()
     with RunLog(folder / "run.log") as log:
         pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
         environment = {"seed": seed, **describe_environment(pipeline.device)}
@@ -201,6 +203,7 @@ def validate_run(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     torch.set_num_threads(config.protocol.threads)
+    keep_freed_memory()
     with RunLog(folder / "run.log") as log:
         pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
         try:

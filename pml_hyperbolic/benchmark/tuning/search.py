@@ -42,6 +42,7 @@ class Search:
 
     Attributes:
         config: the benchmark.
+        data: fingerprint of its data.
         trials: of each method.
         fold: that all trials train and validate on.
         seeds: that each trial trains with; its value is their mean.
@@ -50,6 +51,7 @@ class Search:
     """
 
     config: BenchmarkConfig
+    data: str
     trials: int
     fold: int
     seeds: tuple[int, ...]
@@ -64,8 +66,8 @@ class Search:
         return f"{self.study_prefix(method)}{about}"
 
     def study_prefix(self, method: str) -> str:
-        """What all studies of a method under this protocol begin with."""
-        return f"{self.config.name}/{method}/{self.config.protocol.hash}/"
+        """What all studies of a method under this protocol and on these data begin with."""
+        return f"{self.config.name}/{method}/{self.config.protocol.hash}-{self.data}/"
 
 
 def search_benchmark(
@@ -105,7 +107,8 @@ def search_benchmark(
             storage cannot be opened.
     """
     _check(config, seeds)
-    for note in check_benchmark(config):
+    checked = check_benchmark(config)
+    for note in checked.notes:
         say(f"note: {note}")
     folder = output / f"{config.name}-search"
     try:
@@ -116,7 +119,7 @@ def search_benchmark(
         ) from None
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
-    search = Search(config, trials, config.protocol.folds[0], chosen, url, folder)
+    search = Search(config, checked.data, trials, config.protocol.folds[0], chosen, url, folder)
     with _opened(search) as (storage, studies):
         for name, study in studies.items():
             _enqueue(search, name, study)

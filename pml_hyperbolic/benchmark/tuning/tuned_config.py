@@ -56,11 +56,7 @@ def tuned_files(
     """
     content = config.model_dump(exclude_unset=True)
     name = f"{config.name}-tuned"
-    benchmark = {
-        "name": name,
-        "protocol": content["protocol"],
-        "methods": [one.method for one in found],
-    }
+    benchmark = {**content, "name": name, "methods": [one.method for one in found]}
     trials = found[0].trials
     head = f"Written by `pml-hyperbolic search`: {trials} trials for each method."
     files = {folder / f"{config.name}.yaml": _commented([head], benchmark)}

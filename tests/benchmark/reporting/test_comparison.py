@@ -216,6 +216,31 @@ def test_no_gain_has_no_share(control, gain):
     assert result.verdict == ("worse" if gain else "no difference shown")
 
 
+def test_twins_do_not_count_among_the_contenders(read, write_method):
+    write_method("base")
+    for method, gain in (("good", 0.02), ("curved", 0.01), ("flat", 0.01)):
+        write_method(method, gain)
+    groups = read()
+
+    def corrected(twins):
+        found = compare(groups, groups[0], twins)[METRIC]
+        return {groups[i].method: c.p_corrected for i, c in found.items()}
+
+    raw = {groups[i].method: c.test.p_value for i, c in compare(groups, groups[0])[METRIC].items()}
+    assert corrected(["flat"])["flat"] == raw["flat"]
+    assert corrected(["flat"])["good"] == pytest.approx(
+        min(1, 2 * raw["good"])
+        if raw["good"] <= raw["curved"]
+        else max(raw["good"], 2 * raw["curved"])
+    )
+
+
+def test_a_gain_that_is_not_shown_is_not_shared(control):
+    (result,) = control(0.002, 0.001)
+    assert result.gain.difference != 0
+    assert result.share is None
+
+
 @pytest.mark.parametrize("baseline", ["hyp", "zero"])
 def test_one_of_the_two_is_the_baseline(control, baseline):
     (result,) = control(0.2, 0.1, baseline=baseline)

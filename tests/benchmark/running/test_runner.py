@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pml_hyperbolic.benchmark.datasets import LabelledData
 from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.files import read_json
 from pml_hyperbolic.benchmark.running import runner
@@ -244,6 +245,14 @@ def test_another_protocol_in_the_same_folder_is_refused(tiny, tmp_path, load):
     folder = copied(tiny, tmp_path)
     with pytest.raises(InputError, match=r"runs of another protocol.*name=\.\.\. or --output"):
         run_benchmark(load("protocol.epochs=2"), tmp_path / "runs", show_progress=False)
+    assert read_json(folder / "results.json") == tiny.rows
+
+
+def test_other_data_in_the_same_place_are_refused(tiny, tmp_path, load, monkeypatch):
+    folder = copied(tiny, tmp_path)
+    monkeypatch.setattr(LabelledData, "fingerprint", lambda self, content: "other")
+    with pytest.raises(InputError, match=r"runs on other data \(\w+, this one is other\)"):
+        run_benchmark(load(), tmp_path / "runs", show_progress=False)
     assert read_json(folder / "results.json") == tiny.rows
 
 
