@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +27,8 @@ from .yaml_files import parse_yaml, read_mapping
 
 SPACES = ("euclidean", "hyperbolic")
 METHOD_FOLDER = "methods"
+# Of benchmarks and methods: names of folders.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 class StrictModel(BaseModel):
@@ -275,7 +278,8 @@ class ProtocolConfig(StrictModel):
     epochs: Count
     steps_per_epoch: Count
     evaluation: EvaluationConfig = EvaluationConfig()
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct]
+    # Up to what NumPy takes.
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Distinct]
     # A part of the splits' folds, for a quick look; all where it is left out.
     run_folds: (
         Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct] | None
@@ -540,7 +544,7 @@ class PublishedConfig(StrictModel):
 class BenchmarkConfig(StrictModel):
     """A benchmark: its name, its protocol, and its methods by name."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=f"^{_NAME}$")]
     protocol: ProtocolConfig
     methods: Annotated[dict[str, MethodConfig], Field(min_length=1)]
     # Adds the flat twin of each hyperbolic method: see curvature_control.py.
@@ -620,6 +624,13 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
         raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
     if len(set(names)) != len(names):
         raise InputError(f"{path}: methods must differ from each other, got {names}")
+    for name in names:
+        # Runs get folders of these names.
+        if not re.fullmatch(_NAME, name):
+            raise InputError(
+                f"{path}: a method's name consists of letters, digits and . _ -, got {name!r}: "
+                f"methods are looked up in the folder {METHOD_FOLDER} beside the config"
+            )
     folder = path.parent / METHOD_FOLDER
     homes = [(file.parent / METHOD_FOLDER, file.stem) for file in files]
     folders = [place for home, stem in homes for place in (home / stem, home)]

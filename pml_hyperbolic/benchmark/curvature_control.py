@@ -20,8 +20,19 @@ def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
     changes.
 
     Raises:
-        InputError: a hyperbolic method leaves c to a default, or has the name of a twin.
+        InputError: a hyperbolic method leaves c to a default, or has the name of a twin; a method
+            says to be the twin of another and is not.
     """
+    for name, method in config.methods.items():
+        original = config.methods.get(method.flat_twin_of)
+        if method.flat_twin_of is not None and (
+            original is None or flat_twin(method.flat_twin_of, original).hash != method.hash
+        ):
+            raise InputError(
+                f"{name}: flat_twin_of {method.flat_twin_of!r} must name a method of this "
+                f"benchmark that differs from it in c = {FLAT_CURVATURE:g} only; "
+                f"curvature_control: true makes twins by itself"
+            )
     if not config.curvature_control:
         return config
     have_one = {method.flat_twin_of for method in config.methods.values()}

@@ -267,3 +267,9 @@ def test_the_protocol_hash_does_not_depend_on_where_files_lie():
     assert protocol({"root": "b/sop", "unpacked": "c"}, {"weights": "b/vit.pt"}) == here
     assert protocol({"root": "a/sop", "verify": False}, {"weights": "a/vit.pt"}) != here
     assert protocol({"root": "a/sop"}, {"weights": "a/other.pt"}) != here
+
+
+@pytest.mark.parametrize("name", ["../methods/hyp", "a/b", ".hidden", ""])
+def test_method_names_are_no_paths(load, name):
+    with pytest.raises(InputError, match="a method's name consists of letters"):
+        load(f"methods=['{name}']")

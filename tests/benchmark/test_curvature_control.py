@@ -39,3 +39,11 @@ def test_a_method_of_the_twins_name_is_refused(load):
 def test_runs_of_twins_are_planned_and_scored(run_tiny):
     run = run_tiny("curvature_control=true", "methods=[hyp]", "protocol.seeds=[0]", "--jobs", "1")
     assert [row["method"] for row in run.rows] == ["hyp", "hyp_flat"]
+
+
+@pytest.mark.parametrize("claimed", ["chest", "absent"])
+def test_a_twin_must_be_one(load, claimed):
+    config = load()
+    false = config.methods["hier"].model_copy(update={"flat_twin_of": claimed})
+    with pytest.raises(InputError, match=r"liar: flat_twin_of .* must name a method"):
+        with_flat_twins(config.model_copy(update={"methods": {**config.methods, "liar": false}}))

@@ -237,7 +237,13 @@ def _plan(config, folder, tensorboard):
                 tasks.append(task)
                 continue
             finished += 1
-            if read_json(result)[0]["method_hash"] != method.hash:
+            try:
+                finished_with = read_json(result)[0]["method_hash"]
+            except (ValueError, LookupError, TypeError):
+                raise InputError(
+                    f"{result} cannot be read: remove {task.folder} to do that run anew"
+                ) from None
+            if finished_with != method.hash:
                 raise InputError(
                     f"{task.folder} is finished with other settings of {name}: remove "
                     f"{folder / name} to run it anew, or keep the new runs elsewhere with "
