@@ -248,7 +248,7 @@ class Features(ImageData):
 
     def __init__(self):
         digits = Digits()
-        self.labels = digits.labels
+        self.labels, self.class_names = digits.labels, digits.class_names
         self.features = np.stack([digits.image(i).ravel() for i in range(1797)]) / 255
 
     def image(self, index):
