@@ -19,7 +19,7 @@ from ..config import BenchmarkConfig
 from ..curvature_control import with_flat_twins
 from ..errors import InputError
 from ..fairness import check_fairness, method_facts
-from ..files import read_json, write_json, write_text
+from ..files import make_output_folder, read_json, write_json, write_text
 from ..pipeline import Pipeline, choose_device, run_title
 from ..run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE
 from ..yaml_files import dump_yaml, read_mapping
@@ -130,12 +130,7 @@ def run_benchmark(
     folder = output / config.name
     identity = {"protocol_hash": config.protocol.hash, "data": checked.data}
     _check_folder(folder, identity)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another --output"
-        ) from None
+    make_output_folder(folder)
     with FolderLock(folder):
         return _run_in(folder, config, identity, jobs, tensorboard, say, show_progress)
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ...trainers import NonFiniteError
 from ..config import BenchmarkConfig, content_hash, value_at
 from ..errors import InputError
-from ..files import write_text
+from ..files import make_output_folder, write_text
 from ..running.runner import check_benchmark
 from ..running.single_run import validate_run
 from ..running.worker_process import become_worker
@@ -111,12 +111,7 @@ def search_benchmark(
     for note in checked.notes:
         say(f"note: {note}")
     folder = output / f"{config.name}-search"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another --output"
-        ) from None
+    make_output_folder(folder)
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
     search = Search(config, checked.data, trials, config.protocol.folds[0], chosen, url, folder)
