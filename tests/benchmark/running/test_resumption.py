@@ -243,13 +243,20 @@ def _changed(file, section, key, value):
     torch.save(state, file)
 
 
-def test_other_package_versions_are_remembered(tmp_path, uninterrupted, stop_in, monkeypatch):
+@pytest.fixture
+def stopped(tmp_path, uninterrupted, stop_in, monkeypatch):
+    """A run of HIER that was stopped in its second epoch: the benchmark and the run's folder."""
     config, _ = uninterrupted("hier")
     folder = tmp_path / "run"
     stop_in("end_of_iteration_hook", 6, before=True)
     with pytest.raises(Stop):
         execute_run(config, "hier", 0, 1, folder)
     monkeypatch.undo()
+    return config, folder
+
+
+def test_other_package_versions_are_remembered(stopped):
+    config, folder = stopped
     environment = read_json(folder / "environment.json")
     environment["packages"]["torch"] = "1.0"
     write_json(folder / "environment.json", environment)
@@ -260,13 +267,8 @@ def test_other_package_versions_are_remembered(tmp_path, uninterrupted, stop_in,
     assert "WARNING begun with other packages: torch 1.0" in (folder / "run.log").read_text()
 
 
-def test_seconds_add_up(tmp_path, uninterrupted, stop_in, monkeypatch):
-    config, _ = uninterrupted("hier")
-    folder = tmp_path / "run"
-    stop_in("end_of_iteration_hook", 6, before=True)
-    with pytest.raises(Stop):
-        execute_run(config, "hier", 0, 1, folder)
-    monkeypatch.undo()
+def test_seconds_add_up(stopped):
+    config, folder = stopped
     state = torch.load(folder / LAST_FILE, weights_only=True)
     state["seconds"] = 1000.0
     torch.save(state, folder / LAST_FILE)
