@@ -48,7 +48,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
         ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of
             models or losses is in no optimizer or in two, or several processes cannot train what
             was given.
-        NonFiniteError: from :meth:`train`, embeddings or loss became NaN or infinite.
+        NonFiniteError: from :meth:`train`, embeddings, loss or the loss's parameters became NaN
+            or infinite.
     """
 
     def __init__(
@@ -182,8 +183,13 @@ class MetricLossOnly(trainers.MetricLossOnly):
         # All processes look at the same values: none stops alone and leaves the others waiting.
         self._check("embeddings", embeddings)
         with randomness:
-            indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
-            loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
+            try:
+                indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
+                loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
+            except ValueError:
+                # A loss may refuse proxies that diverged: that is divergence, not a wrong argument.
+                self._check_parameters()
+                raise
         if torch.is_tensor(loss):
             self._check("loss", loss)
         self.losses["metric_loss"] = loss
@@ -245,6 +251,12 @@ class MetricLossOnly(trainers.MetricLossOnly):
     def _check(self, name, values):
         if not self.finite_check.update(name, values, self.get_global_iteration()):
             self.stop_unless_finite()
+
+    def _check_parameters(self):
+        for loss in self.loss_funcs.values():
+            for name, parameter in loss.named_parameters():
+                self._check(f"the loss's {name}", parameter)
+        self.stop_unless_finite()
 
     def _without_frozen(self, named):
         """The modules or optimizers that ``freeze_these`` leaves in use."""

@@ -9,7 +9,7 @@ import torch
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning import trainers as pml_trainers
 
-from pml_hyperbolic.distances import PoincareDistance
+from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.losses import CHESTLoss, HIERLoss
 from pml_hyperbolic.regularizers import HIERRegularizer
 from pml_hyperbolic.trainers import FiniteCheck, MetricLossOnly, NonFiniteError
@@ -540,6 +540,19 @@ def test_a_learning_rate_too_large():
     trainer = make(losses.NPairsLoss(), lr=1e25)
     with pytest.raises(NonFiniteError, match=r"at step [1-9] \(learning rates: trunk 1e\+25\)"):
         trainer.train(num_epochs=2)
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf")])
+def test_proxies_that_diverged_are_no_wrong_argument(value):
+    loss = losses.SoftTripleLoss(CLASSES, SIZE, distance=PoincareSimilarity())
+    loss.fc.data[0, 0] = value
+    with pytest.raises(NonFiniteError, match=r"^the run: the loss's fc became NaN.* at step 0 "):
+        make(loss).train()
+
+
+def test_a_loss_that_refuses_its_arguments_is_heard():
+    with pytest.raises(ValueError, match=r"shape \(N, 4\), got"):
+        make(CHESTLoss(CLASSES, 2, 2)).train()
 
 
 def test_a_stopped_trainer_can_start_again():

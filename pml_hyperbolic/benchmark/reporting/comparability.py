@@ -82,11 +82,13 @@ def _data(results):
 def _versions(results):
     versions: dict[str, dict] = {name: {} for name in COMPARED_PACKAGES}
     for run in results.runs:
-        packages = run.environment.get("packages")
-        if packages is None:
-            continue
-        for name in COMPARED_PACKAGES:
-            versions[name].setdefault(packages.get(name, "none"), run.folder)
+        environment = run.environment
+        # A run that was resumed may have begun with others.
+        for packages in (environment.get("packages"), environment.get("begun_with")):
+            if packages is None:
+                continue
+            for name in COMPARED_PACKAGES:
+                versions[name].setdefault(packages.get(name, "none"), run.folder)
     differing = {name: found for name, found in versions.items() if len(found) > 1}
     if not differing:
         return None
@@ -179,11 +181,23 @@ def _unchecked(results):
     commits = {e["git_commit"] for e in environments if e.get("git_commit")}
     if len(commits) > 1:
         notes.append(f"The runs were made at {len(commits)} different commits.")
+    machines = {_machine(e) for e in environments if "device" in e}
+    if len(machines) > 1:
+        notes.append(
+            f"The runs were made on different machines ({'; '.join(sorted(machines))}): their "
+            f"seconds are not comparable, and rounding differs."
+        )
     silent = [m for m in results.methods if m not in _budgets(results)]
     if silent:
         which = "all" if silent == results.methods else ", ".join(silent)
         notes.append(f"Numbers of parameters are not known of: {which}.")
     return notes
+
+
+def _machine(environment):
+    device = environment.get("device_name") or environment["device"]
+    processes = environment.get("processes", 1)
+    return device if processes == 1 else f"{device} in {processes} processes"
 
 
 def _with_places(found):

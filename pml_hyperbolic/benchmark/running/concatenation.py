@@ -6,8 +6,10 @@ import torch
 
 from ...distances import PoincareDistance
 from ..config import EvaluationConfig
+from ..errors import InputError
 from ..evaluation import make_tester
 from ..files import read_json, write_json
+from ..run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .run_scores import concatenate, load_test, score_test
 
 _KEYS = ("concatenated", "concatenated_levels")
@@ -23,10 +25,20 @@ def add_concatenated(
         result_file: name of their results.
         evaluation: of the protocol.
         device: where to search.
+
+    Raises:
+        InputError: the test embeddings of a run are gone.
     """
     results = [read_json(folder / result_file) for folder in folders]
     if all(key in row for rows in results for row in rows for key in _KEYS):
         return
+    for folder in folders:
+        for name in (QUERIES_FILE, EMBEDDINGS_FILE):
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"{folder} has no {name}, from which the folds are scored together: remove "
+                    f"the folder and run again"
+                )
     rows = results[0]
     spaces, sizes, start, distance = {}, {}, 0, None
     for row in rows:

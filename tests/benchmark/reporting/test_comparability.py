@@ -1,5 +1,7 @@
 """Every refusal, and what its override writes into the report."""
 
+import json
+
 import pytest
 import yaml
 
@@ -66,6 +68,20 @@ def test_an_absent_package_is_another_version(bench):
     folder = bench(packages={"torch": "2.5", "faiss-gpu": "1.9"})
     with pytest.raises(InputError, match=r"faiss-gpu none \(.*\) and 1\.9"):
         check_comparable(BenchmarkResults.read([folder]))
+
+
+def test_what_a_resumed_run_began_with_counts(bench):
+    folder = bench(environment={"begun_with": {"torch": "2.4"}})
+    with pytest.raises(InputError, match=r"torch 2\.5 \(.*\) and 2\.4"):
+        check_comparable(BenchmarkResults.read([folder]))
+
+
+def test_other_machines_are_noted(bench):
+    folder = bench(environment={"device": "cuda", "device_name": "H200", "processes": 4})
+    file = folder / "a" / "fold0_seed0" / "environment.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"device": "cpu", "processes": 1}))
+    (note,) = check_comparable(BenchmarkResults.read([folder]))
+    assert note.startswith("The runs were made on different machines (H200 in 4 processes; cpu): ")
 
 
 def test_other_packages_do_not_matter(bench):

@@ -8,7 +8,7 @@ import torch
 
 from pml_hyperbolic.benchmark.datasets import LabelledData
 from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.files import read_json
+from pml_hyperbolic.benchmark.files import read_json, write_json
 from pml_hyperbolic.benchmark.running import runner
 from pml_hyperbolic.benchmark.running.runner import default_jobs, run_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run
@@ -164,6 +164,19 @@ def test_each_fold_is_a_run(go, tmp_path):
     for fold in (0, 1):
         stored = read_mapping(tmp_path / "runs" / "tiny" / "hier" / f"fold{fold}_seed0/config.yaml")
         assert stored["fold"] == fold
+
+
+@pytest.mark.parametrize("name", ["queries.npz", "test_embeddings.npy"])
+def test_folds_without_their_embeddings_are_not_scored_together(go, tmp_path, name):
+    go(*FOLDED, jobs=1)
+    folder = tmp_path / "runs" / "tiny" / "hier" / "fold0_seed0"
+    rows = read_json(folder / "result.json")
+    for row in rows:
+        del row["concatenated"]
+    write_json(folder / "result.json", rows)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=rf"fold0_seed0 has no {name}.*: remove the folder"):
+        go(*FOLDED, jobs=1)
 
 
 def test_too_few_classes_for_the_folds_are_refused(go, tmp_path):
