@@ -16,7 +16,8 @@ _BLOCK = 4_000_000
 class PairedTest(NamedTuple):
     """A mean difference, half of its interval's width, its standard error and p-value.
 
-    All but the difference are NaN where a single repetition tells nothing about others.
+    All but the difference are NaN where the repetitions tell nothing about others: a single one,
+    or several that differ by exactly the same.
     """
 
     difference: float
@@ -86,7 +87,10 @@ class PairedBootstrap:
         )
         variance = max(by_repetitions + by_queries - common, by_repetitions, by_queries)
         if variance == 0:
-            return PairedTest(self.difference, 0.0, 0.0, float(self.difference == 0))
+            # The same difference each time, as totals of two deterministic methods have, says
+            # nothing of its spread; no difference at all is one method twice.
+            same = self.difference == 0
+            return PairedTest(self.difference, *((0.0, 0.0, 1.0) if same else (math.nan,) * 3))
         freedom = variance**2 / (
             by_repetitions**2 / (self.repetitions - 1)
             + (by_queries**2 / (self.queries - 1) if self.queries > 1 else 0.0)

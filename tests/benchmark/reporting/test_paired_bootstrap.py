@@ -126,7 +126,9 @@ def test_one_repetition_is_not_tested():
 def test_without_any_variance():
     same, shifted = paired_bootstrap([np.zeros((3, 9)), np.full((3, 9), 0.25)])
     assert same.test() == (0, 0, 0, 1)
-    assert shifted.test() == (0.25, 0, 0, 0)
+    # Without any spread there is nothing to test the difference with.
+    assert shifted.test().difference == 0.25
+    assert np.isnan(shifted.test()[1:]).all()
 
 
 # Small worlds in which one of the three parts of variance, or none, dominates.
