@@ -13,6 +13,7 @@ from .statistics import holm, verdict
 
 # The first decides; the other is shown beside it.
 COMPARED_METRICS = (PRIMARY, "precision_at_1")
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -138,23 +139,44 @@ def compare(
         **dict(zip(with_queries, paired_bootstrap(_finite(with_queries)), strict=True)),
         **dict(zip(totals, paired_bootstrap(list(totals.values())), strict=True)),
     }
-    result: dict[str, dict[int, Comparison]] = {}
-    for metric in COMPARED_METRICS:
-        tests = {i: replicates[metric, i].test() for i in keys}
-        corrected = {}
-        for family in (
-            [i for i in keys if groups[i].method not in twins],
-            [i for i in keys if groups[i].method in twins],
-        ):
-            values = holm([tests[i].p_value for i in family])
-            corrected.update(zip(family, values, strict=True))
-        result[metric] = {
-            i: Comparison(
-                replicates[metric, i], tests[i], corrected[i], keys[i], (metric, i) in with_queries
-            )
-            for i in keys
-        }
-    return result
+    return {
+        metric: _tested(
+            groups,
+            {i: replicates[metric, i] for i in keys},
+            keys,
+            twins,
+            over_queries={i for i in keys if (metric, i) in with_queries},
+        )
+        for metric in COMPARED_METRICS
+    }
+
+
+def compare_validation(
+    groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str] = ()
+) -> dict[int, Comparison]:
+    """As :func:`compare`, of the validation scores that selection saw: by seeds alone.
+
+    Args:
+        groups: all lines.
+        baseline: one of them.
+        twins: as :func:`compare`.
+
+    Returns:
+        Number of the line -> comparison in the primary metric; of lines whose runs tell it.
+    """
+    told = [bool(group.values(VALIDATION, PRIMARY)) for group in groups]
+    if not any(told[i] for i, group in enumerate(groups) if group is baseline):
+        return {}
+    keys = {
+        i: shared
+        for i, group in enumerate(groups)
+        if told[i] and group is not baseline and (shared := common_keys((group, baseline)))
+    }
+    differences = [
+        _of_totals(groups[i], baseline, PRIMARY, shared, VALIDATION) for i, shared in keys.items()
+    ]
+    replicates = dict(zip(keys, paired_bootstrap(differences), strict=True))
+    return _tested(groups, replicates, keys, twins)
 
 
 def curvature_controls(
@@ -244,13 +266,29 @@ def _of_queries(group, metric, keys, baseline_scores):
     return np.stack(result)
 
 
-def _of_totals(group, baseline, metric, keys):
+def _tested(groups, replicates, keys, twins, over_queries=frozenset()):
+    """Tests of all replicates, corrected among contenders and among twins."""
+    tests = {i: replicates[i].test() for i in keys}
+    corrected = {}
+    for family in (
+        [i for i in keys if groups[i].method not in twins],
+        [i for i in keys if groups[i].method in twins],
+    ):
+        values = holm([tests[i].p_value for i in family])
+        corrected.update(zip(family, values, strict=True))
+    return {
+        i: Comparison(replicates[i], tests[i], corrected[i], keys[i], i in over_queries)
+        for i in keys
+    }
+
+
+def _of_totals(group, baseline, metric, keys, section="test"):
     """(S, 1) differences of the rows' scores."""
     return np.array(
         [
             [
                 sum(
-                    group.rows[key]["test"][metric] - baseline.rows[key]["test"][metric]
+                    group.rows[key][section][metric] - baseline.rows[key][section][metric]
                     for key in repetition
                 )
                 / len(repetition)

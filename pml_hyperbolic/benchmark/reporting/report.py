@@ -11,10 +11,12 @@ from .benchmark_results import BenchmarkResults
 from .comparability import check_comparable
 from .comparison import (
     COMPARED_METRICS,
+    VALIDATION,
     Comparison,
     CurvatureControl,
     choose_baseline,
     compare,
+    compare_validation,
     curvature_controls,
 )
 from .paired_bootstrap import REPLICATES, PairedTest
@@ -23,6 +25,7 @@ from .statistics import SIGNIFICANCE, mean_interval, standard_deviation
 
 # Of a cell that nothing is known for.
 NOTHING = "-"
+VALIDATION_TITLE = "Validation classes: settings are chosen by these (compared by seeds alone)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def make_report(
         _concatenated_table(groups),
         _levels_table(groups),
         _published_table(results, groups),
+        _validation_table(groups, compare_validation(groups, reference, twins)),
     ]
     return Report(
         tables=[table for table in tables if table is not None],
@@ -156,6 +160,22 @@ def _recall_table(groups):
         for group in groups
     ]
     return Table("Recall at K", ["method", "space", *map(metric_title, keys)], rows)
+
+
+def _validation_table(groups, comparisons):
+    """What settings are to be chosen by; None where no run tells its validation scores."""
+    rows = [
+        [
+            group.method,
+            group.space,
+            *(_percent(group.values(VALIDATION, metric)) for metric in TITLES),
+            *_comparison_cells(comparisons.get(i)),
+        ]
+        for i, group in enumerate(groups)
+        if group.values(VALIDATION, PRIMARY)
+    ]
+    header = ["method", "space", *TITLES.values(), "difference", "p (Holm)", "verdict"]
+    return Table(VALIDATION_TITLE, header, rows) if rows else None
 
 
 def _concatenated_table(groups):
@@ -342,7 +362,10 @@ def _pairing(groups, baseline, comparisons):
     if fewer:
         notes.append(f"Compared on the runs in common only: {', '.join(fewer)}.")
     if any(math.isnan(c.p_corrected) for c in comparisons.values()):
-        notes.append("One repetition tells nothing about others: not tested.")
+        notes.append(
+            "Not tested where repetitions tell nothing about others: a single one, or exactly the "
+            "same difference in all."
+        )
     return notes
 
 

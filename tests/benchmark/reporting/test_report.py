@@ -1,13 +1,15 @@
 """Reports: what a reader needs for a verdict, nothing left out in silence."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.reporting.report import make_report
+from pml_hyperbolic.benchmark.reporting.report import VALIDATION_TITLE, make_report
 
 METRIC = "mean_average_precision_at_r"
 
@@ -75,7 +77,7 @@ def test_one_run(tmp_path, write_run):
     assert (a["MAP@R"], a["spread"], a["train - test"]) == ("50.0", "-", "-")
     assert (b["difference"], b["p (Holm)"], b["verdict"]) == ("+25.0", "-", "not tested")
     assert any("one seed" in note for note in report.notes)
-    assert any("not tested" in note for note in report.notes)
+    assert any("Not tested" in note for note in report.notes)
 
 
 def test_the_notes_say_how_to_read_it(bench):
@@ -237,7 +239,34 @@ def test_validation_scores_do_not_matter(tmp_path, write_run):
         for seed in (0, 1):
             write_run(benchmark=benchmark, seed=seed, validation={METRIC: score})
     one, two = (make_report([tmp_path / name]) for name in ("one", "two"))
-    assert one == two
+    assert table_of(one, VALIDATION_TITLE) != table_of(two, VALIDATION_TITLE)
+    assert one.tables[:-1] == two.tables[:-1]
+    assert (one.findings, one.notes, one.records) == (two.findings, two.notes, two.records)
+
+
+def test_validation_scores_have_a_table_of_their_own(tmp_path, write_run):
+    # Test scores say the opposite.
+    scores = {"a": (0.3, 0.9), "b": (0.2, 0.1), "twin": (0.4, 0.1)}
+    for (method, (validation, test)), seed in itertools.product(scores.items(), range(3)):
+        twin = {"flat_twin_of": "b"} if method == "twin" else {}
+        section = {METRIC: validation + 0.01 * seed * (method == "b")}
+        write_run(method, [test] * 9, seed=seed, validation=section, **twin)
+    report = make_report([tmp_path / "bench"])
+    a, b, twin = table_of(report, VALIDATION_TITLE)
+    assert (a["MAP@R"], a["R@1"], a["verdict"]) == ("30.0 ± 0.0", "-", "-")
+    # A mean of -9 points with a standard error of 1 / sqrt(3), and t's quantile of 2 degrees.
+    assert b["difference"] == "-9.0 ± 2.5"
+    assert b["p (Holm)"] == f"{2 * stats.t.sf(9 * 3**0.5, 2):.3f}"
+    assert b["verdict"] == "worse"
+    assert (twin["difference"], twin["verdict"]) == ("+10.0", "not tested")
+
+
+def test_runs_without_validation_scores_have_no_such_table(tmp_path, write_run):
+    write_run("a", validation={})
+    assert VALIDATION_TITLE not in [t.title for t in make_report([tmp_path / "bench"]).tables]
+    write_run("b")
+    (row,) = table_of(make_report([tmp_path / "bench"]), VALIDATION_TITLE)
+    assert (row["method"], row["difference"]) == ("b", "-")
 
 
 def test_several_folders(tmp_path, write_run):
