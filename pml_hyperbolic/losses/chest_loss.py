@@ -25,6 +25,9 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     composition but neither its equations nor its settings: everything marked "our choice" is
     this project's.
 
+    The proxies of both spaces start as ``randn / sqrt(size)`` times nine tenths of the clip radius
+    (our choice): of equal length, so that one learning rate suits both.
+
     Args:
         num_classes: C, >= 1; labels are 0 to C - 1.
         euclidean_size: D_E, the first coordinates of an embedding.
@@ -107,16 +110,22 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         self.euclidean_weight = euclidean_weight
         self.hyperbolic_weight = hyperbolic_weight
         self.hierarchy_weight = hierarchy_weight
-        soft_triple = {"centers_per_class": centers_per_class, "la": la, "gamma": gamma}
-        self.euclidean = SoftTripleLoss(num_classes, euclidean_size, margin=margin, **soft_triple)
-        spread = self.distance.initial_radius / math.sqrt(hyperbolic_size)
-        self.hyperbolic = SoftTripleLoss(
-            num_classes,
-            hyperbolic_size,
-            margin=margin,
-            distance=self.distance,
-            weight_init_func=c_f.TorchInitWrapper(torch.nn.init.normal_, std=spread),
-            **soft_triple,
+        self.euclidean, self.hyperbolic = (
+            SoftTripleLoss(
+                num_classes,
+                size,
+                centers_per_class=centers_per_class,
+                la=la,
+                gamma=gamma,
+                margin=margin,
+                # The cosine does not see the length of Euclidean proxies, but their learning rate
+                # does: of one length, the proxies of both spaces turn at one speed.
+                weight_init_func=c_f.TorchInitWrapper(
+                    torch.nn.init.normal_, std=self.distance.initial_radius / math.sqrt(size)
+                ),
+                distance=distance,
+            )
+            for size, distance in ((euclidean_size, None), (hyperbolic_size, self.distance))
         )
         by_class = hierarchy_similarity == "class"
         self.hierarchy = self._checked(hierarchy_regularizer) or HypHCRegularizer(

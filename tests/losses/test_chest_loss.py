@@ -45,8 +45,9 @@ def test_defaults_are_the_documented_choices():
     assert isinstance(loss_fn.distance, PoincareSimilarity)
     assert (loss_fn.distance.c, loss_fn.distance.clip_radius) == (0.1, 2.3)
     assert sorted(tuple(p.shape) for p in loss_fn.parameters()) == [(32, 200), (64, 200)]
-    norms = loss_fn.hyperbolic.fc.detach().norm(dim=0)  # randn / sqrt(D_H) * 0.9 * r
-    assert float(norms.mean()) == pytest.approx(0.9 * 2.3, rel=0.05)
+    for part in (loss_fn.euclidean, loss_fn.hyperbolic):
+        norms = part.fc.detach().norm(dim=0)  # randn / sqrt(D) * 0.9 * r
+        assert float(norms.mean()) == pytest.approx(0.9 * 2.3, rel=0.05)
     weights = loss_fn.euclidean_weight, loss_fn.hyperbolic_weight, loss_fn.hierarchy_weight
     assert weights == (1, 1, 1)
     assert loss_fn.hierarchy.temperature == 0.05
