@@ -55,7 +55,8 @@ def class_splits(splits: ListedSplits | FoldedSplits, data: ImageData, fold: int
     if len(test) < 2 or len(blocks[-1]) < 2:
         raise InputError(
             f"protocol.splits.folds: {name} has {len(rest)} classes beside its {len(test)} test "
-            f"classes, and {splits.folds} folds need at least two classes each: lower folds"
+            f"classes, and {splits.folds} folds need at least two classes each: "
+            f"{'lower folds' if splits.folds > 2 else 'list train, validation and test instead'}"
         )
     validation = blocks[fold]
     train = np.setdiff1d(rest, validation)

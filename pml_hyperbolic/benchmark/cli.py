@@ -167,8 +167,8 @@ def _parser():
         action="extend",
         default=[],
         metavar="KIND",
-        help="report in spite of different protocols, versions, parameters, seeds or trials; the "
-        "notes record it",
+        help="report in spite of different protocols, data, versions, parameters, seeds or trials; "
+        "the notes record it",
     )
     listing = add("list", _list, "list data sets, backbones, methods, losses and configs")
     listing.add_argument(
@@ -288,7 +288,10 @@ def _report(options):
 
     unknown = [kind for kind in options.allow if kind not in CHECKS]
     if unknown:
-        raise InputError(f"--allow {unknown[0]}: {nearest(unknown[0], CHECKS)}")
+        raise InputError(
+            f"--allow {unknown[0]}: {nearest(unknown[0], CHECKS)} (RUNS --allow KIND..., of "
+            f"{', '.join(CHECKS)})"
+        )
     report = make_report(options.runs, baseline=options.baseline, allowed=options.allow)
     print(to_markdown(report) if options.markdown else to_text(report))
     if options.write is not None:

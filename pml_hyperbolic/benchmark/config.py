@@ -27,6 +27,9 @@ from .yaml_files import parse_yaml, read_mapping
 
 SPACES = ("euclidean", "hyperbolic")
 METHOD_FOLDER = "methods"
+_NO_METHODS = (
+    f"there are none: copy {METHOD_FOLDER}/ of a shipped config beside this one, or extend that"
+)
 # Of benchmarks and methods: names of folders.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
@@ -640,7 +643,8 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
         if file is None:
             known = {f.stem for p in folders for f in p.glob("*.yaml")}
             raise InputError(
-                f"{path}: no method {name!r} ({folder / name}.yaml): {nearest(name, known)}"
+                f"{path}: no method {name!r} ({folder / name}.yaml): "
+                + (nearest(name, known) if known else _NO_METHODS)
             )
         methods[name] = _validated(MethodConfig, read_mapping(file), file)
     return _validated(BenchmarkConfig, {**content, "methods": methods}, path)

@@ -22,7 +22,6 @@ BENCHMARK_PACKAGES = (
     "tqdm",
     "filelock",
     "scikit-learn",
-    "filelock",
     "pillow",
     "matplotlib",
     "optuna",

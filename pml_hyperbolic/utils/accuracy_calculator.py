@@ -5,6 +5,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from ..distances import PoincareDistance
+from ..distances.poincare_distance import check_finite
 from .recall_at_k_mixin import RecallAtKMixin
 from .retrieval import PoincareKMeans, PoincareKNN
 
@@ -63,6 +64,8 @@ class HyperbolicAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
             c_f.LOGGER.info("ranking by geodesic distance (c=%g)", self.distance.c)
         given = {"query": query, "reference": query if reference is None else reference}
         given = {name: c_f.numpy_to_torch(rows) for name, rows in given.items()}
+        for rows in given.values():
+            check_finite(type(self).__name__, rows)
         self._uncast = {
             name: rows.to(self.device)
             for name, rows in given.items()

@@ -50,3 +50,5 @@ def test_what_cannot_be_split():
         class_splits(FoldedSplits(test="official"), data(range(20)), 0)
     with pytest.raises(InputError, match=r"7 classes beside .* 4 folds .* lower folds"):
         class_splits(FoldedSplits(), data(range(15)), 0)
+    with pytest.raises(InputError, match=r"2 folds .*: list train, validation and test instead"):
+        class_splits(FoldedSplits(folds=2), data(range(6)), 0)

@@ -112,6 +112,17 @@ def test_recall_averages_as_precision_does(given):
     assert scores["recall_at_1"] == pytest.approx(scores["precision_at_1"])
 
 
+@pytest.mark.parametrize("which", ["query", "reference"])
+def test_embeddings_that_diverged_are_named(which):
+    x = {"query": torch.randn(8, 3), "reference": torch.randn(8, 3)}
+    x[which][2, 1] = float("nan")
+    labels = torch.arange(8) // 2
+    with pytest.raises(ValueError, match=r"HyperbolicAccuracyCalculator got NaN .* in 1 of 8"):
+        HyperbolicAccuracyCalculator(PoincareDistance()).get_accuracy(
+            x["query"], labels, x["reference"], labels
+        )
+
+
 def test_all_queries_lone():
     x = torch.randn(8, 3)
     scores = HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU).get_accuracy(

@@ -69,7 +69,19 @@ class FeatureData(LabelledData):
         self.level_names = tuple(level_names)
         columns = [np.unique(column, return_inverse=True) for column in labels.T]
         self.labels = np.stack([inverse for _, inverse in columns], axis=1).astype(np.int64)
+        for i in range(1, count):
+            self._check_coarser(path, i)
         self.class_names = [str(name) for name in columns[0][0]]
+
+    def _check_coarser(self, path, column):
+        """Refuse labels of which one is part of two coarser ones: mostly columns in wrong order."""
+        pairs = np.unique(self.labels[:, column - 1 : column + 1], axis=0)[:, 0]
+        split = pairs[1:][pairs[1:] == pairs[:-1]]
+        if len(split):
+            raise InputError(
+                f"{path}: label {split[0]} of column {column - 1} (counted from 0, labels in "
+                f"order) lies in several of column {column}: columns must go from fine to coarse"
+            )
 
 
 def _read(path):

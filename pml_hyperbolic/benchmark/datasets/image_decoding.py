@@ -1,6 +1,7 @@
 """Encoded images to arrays."""
 
 import io
+import re
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def decode_image(
             image = _converted(ImageOps.exif_transpose(stored), _MODES[channels])
     # Damaged files raise whatever PIL's many decoders meet.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        # PIL names the stream by its address.
+        reason = re.sub(r"<.*?>", "it", " ".join(str(error).split()))
         raise InputError(
             f"{name} cannot be read as an image ({reason}): replace it by an undamaged copy"
         ) from error

@@ -47,7 +47,7 @@ class BenchmarkResults:
                 fold, seed = run.key
                 raise InputError(
                     f"{run.method}, fold {fold}, seed {seed} is given twice, in {first.folder} and "
-                    f"{run.folder}: leave one out"
+                    f"{run.folder}: a report has one line a method, leave one out"
                 )
         return cls(runs, configs)
 

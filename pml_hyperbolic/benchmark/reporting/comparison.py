@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import InputError, nearest
 from ..metric_names import PRIMARY
 from .paired_bootstrap import PairedBootstrap, PairedTest, paired_bootstrap, share_interval
-from .score_group import Key, ScoreGroup, common_keys, repetitions
+from .score_group import Key, ScoreGroup, by_seed, common_keys
 from .statistics import holm, verdict
 
 # The first decides; the other is shown beside it.
@@ -105,6 +105,8 @@ def compare(
     groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str] = ()
 ) -> dict[str, dict[int, Comparison]]:
     """Differences of all lines to the baseline, paired by fold, seed and query.
+
+    One seed tells nothing about others, however many folds it has: nothing is tested.
 
     Args:
         groups: all lines.
@@ -254,7 +256,7 @@ def _same_queries(group, baseline, keys):
 def _of_queries(group, metric, keys, baseline_scores):
     """(S, Q) differences, each the mean over the folds of a seed; None where a run kept none."""
     result = []
-    for repetition in repetitions(keys):
+    for repetition in by_seed(keys):
         total = None
         for key in repetition:
             scores = group.runs[key].query_scores(group.space, metric)
@@ -293,7 +295,7 @@ def _of_totals(group, baseline, metric, keys, section="test"):
                 )
                 / len(repetition)
             ]
-            for repetition in repetitions(keys)
+            for repetition in by_seed(keys)
         ]
     )
 

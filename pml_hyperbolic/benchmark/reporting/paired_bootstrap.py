@@ -11,6 +11,8 @@ from scipy import optimize, stats
 REPLICATES = 4000
 # Counts of one block of replicates and queries: 16 MiB in float32.
 _BLOCK = 4_000_000
+# Logarithm of the least p-value told apart from 0.
+_LOWEST = -230.0
 
 
 class PairedTest(NamedTuple):
@@ -67,38 +69,56 @@ class PairedBootstrap:
     def test(self, confidence: float = 0.95) -> PairedTest:
         """Two-sided test of no difference, and the interval of what it would not reject.
 
-        With three to five seeds neither usual way is valid: the percentiles of a bootstrap are too
-        narrow by their missing degrees of freedom (with 3 seeds they reject a quarter of all true
-        nulls, with 5 a seventh), and an exact test by signs cannot get below 2 / 2^5 = 0.06 with
-        five seeds. So the bootstrap supplies the standard error, whose square is the repetitions'
-        variance plus the queries' less what both count (their interaction), never below the larger
-        of the two, and Student's t supplies the tails, with Satterthwaite's degrees of freedom:
-        the repetitions' few where they dominate. Valid where means of seeds are about normal.
+        With three to five seeds the usual ways are not valid: the percentiles of a bootstrap are
+        too narrow by their missing degrees of freedom (with 3 seeds they reject a quarter of all
+        true nulls, with 5 a seventh), Satterthwaite's degrees of freedom trust a seeds' variance
+        that came out small by chance, and an exact test by signs cannot get below 2 / 2^5 = 0.06
+        with five seeds. So the bootstrap supplies the variance, that of the repetitions plus that
+        of the queries less what both count (their interaction), never below the larger of the two;
+        and the half-widths of an interval over repetitions and of one over queries, each with
+        Student's t of its own, are added in quadrature (Zou and Donner 2008). The p-value is the
+        level at which that interval ends at 0. Rejects at most what it says where means of seeds
+        are about normal, fewer where queries dominate.
 
         Args:
             confidence: of the interval, between 0 and 1. Default 0.95.
         """
         if self.repetitions < 2:
             return PairedTest(self.difference, math.nan, math.nan, math.nan)
+        by_repetitions, rest = self._variances()
+        error = math.sqrt(by_repetitions + rest)
+        if error == 0:
+            # The same difference each time, as totals of two deterministic methods have, says
+            # nothing of its spread; no difference at all is one method twice.
+            same = self.difference == 0
+            return PairedTest(self.difference, *((0.0, 0.0, 1.0) if same else (math.nan,) * 3))
+        half_width = self._half_width(by_repetitions, rest, 1 - confidence)
+
+        def excess(log_level):
+            return self._half_width(by_repetitions, rest, math.exp(log_level)) - abs(
+                self.difference
+            )
+
+        p_value = 0.0
+        if excess(_LOWEST) > 0:
+            p_value = math.exp(optimize.brentq(excess, _LOWEST, 0.0))
+        return PairedTest(self.difference, half_width, error, p_value)
+
+    def _variances(self):
+        """Of the mean over repetitions, and what queries add to it."""
         of_repetitions, of_queries, of_both = self.deviations
         interaction = of_both - of_repetitions - of_queries
         by_repetitions, by_queries, common = (
             float(np.mean(np.square(part))) for part in (of_repetitions, of_queries, interaction)
         )
         variance = max(by_repetitions + by_queries - common, by_repetitions, by_queries)
-        if variance == 0:
-            # The same difference each time, as totals of two deterministic methods have, says
-            # nothing of its spread; no difference at all is one method twice.
-            same = self.difference == 0
-            return PairedTest(self.difference, *((0.0, 0.0, 1.0) if same else (math.nan,) * 3))
-        freedom = variance**2 / (
-            by_repetitions**2 / (self.repetitions - 1)
-            + (by_queries**2 / (self.queries - 1) if self.queries > 1 else 0.0)
-        )
-        error = math.sqrt(variance)
-        p_value = 2 * float(stats.t.sf(abs(self.difference) / error, freedom))
-        quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
-        return PairedTest(self.difference, quantile * error, error, p_value)
+        return by_repetitions, variance - by_repetitions
+
+    def _half_width(self, by_repetitions, rest, level):
+        square = by_repetitions * stats.t.isf(level / 2, self.repetitions - 1) ** 2
+        if rest > 0:
+            square += rest * stats.t.isf(level / 2, self.queries - 1) ** 2
+        return math.sqrt(square)
 
 
 def paired_bootstrap(
@@ -172,13 +192,14 @@ def share_interval(
         (low, high), or None where ``whole`` itself is not shown to differ from 0: then any share
         would do.
     """
-    level = 1 - confidence
-    if not whole.test().p_value < level:
+    test = whole.test(confidence)
+    if not test.half_width < abs(test.difference):
         return None
     middle = part.difference / whole.difference
 
     def excess(share):
-        return (part - share * whole).test().p_value - level
+        test = (part - share * whole).test(confidence)
+        return test.half_width - abs(test.difference)
 
     ends = []
     for sign in (-1, 1):

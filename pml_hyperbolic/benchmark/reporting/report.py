@@ -99,7 +99,7 @@ def make_report(
         findings=[_control_sentences(control, reference) for control in controls]
         + _missing_controls(groups, controls, twins),
         notes=[
-            *_reading(groups, reference, why, comparisons[PRIMARY]),
+            *_reading(groups, reference, why, comparisons[PRIMARY], twins),
             *_pairing(groups, reference, comparisons[PRIMARY]),
             *reservations,
         ],
@@ -291,7 +291,7 @@ def _missing_controls(groups, controls, twins):
     ]
 
 
-def _reading(groups, baseline, why, comparisons):
+def _reading(groups, baseline, why, comparisons, twins):
     """How to read the tables."""
     sentences = [
         f"In percent, on test classes, scored once with the checkpoint selected on validation "
@@ -300,20 +300,33 @@ def _reading(groups, baseline, why, comparisons):
     if len({group.first["total_dimension"] for group in groups}) > 1:
         sentences.append("Total dimensions differ between methods.")
     if comparisons:
-        over = "seeds and queries" if _all_over_queries(comparisons) else "seeds"
-        reach = "seeds and other queries of these classes" if over != "seeds" else "seeds"
-        tests = sum(not math.isnan(c.p_corrected) for c in comparisons.values())
         sentences.append(
-            f"Difference: MAP@R in points less that of {baseline.title}, {why}, with its own "
-            f"95% interval (paired; bootstrap over {over}, {REPLICATES} replicates, tails of "
-            f"Student's t: they speak of other {reach}); p: two-sided, Holm's correction over "
-            f"{tests} comparisons; better or worse where p < {SIGNIFICANCE}."
+            f"Difference: MAP@R in points less that of {baseline.title}, {why}"
+            f"{_testing(groups, comparisons, twins)}."
         )
     sentences.append(
         "Train - test: MAP@R on training classes less that on test classes; spread: standard "
         "deviation of MAP@R over the repetitions."
     )
     return sentences
+
+
+def _testing(groups, comparisons, twins):
+    """How differences were tested, nothing where none was."""
+    tested = [groups[i].method for i, c in comparisons.items() if not math.isnan(c.p_corrected)]
+    if not tested:
+        return ""
+    over, reach = "seeds", "seeds"
+    if _all_over_queries(comparisons):
+        over, reach = "seeds and queries", "seeds and other queries of these classes"
+    flat = sum(method in twins for method in tested)
+    family = f"{len(tested) - flat} comparison{'' if len(tested) - flat == 1 else 's'}"
+    return (
+        f", with its own 95% interval (paired; bootstrap over {over}, {REPLICATES} replicates, "
+        f"tails of Student's t: they speak of other {reach}); p: two-sided, Holm's correction "
+        f"over {family}{f', of flat twins over {flat} of their own' if flat else ''}; better or "
+        f"worse where p < {SIGNIFICANCE}"
+    )
 
 
 def _repeats(groups):
@@ -363,8 +376,8 @@ def _pairing(groups, baseline, comparisons):
         notes.append(f"Compared on the runs in common only: {', '.join(fewer)}.")
     if any(math.isnan(c.p_corrected) for c in comparisons.values()):
         notes.append(
-            "Not tested where repetitions tell nothing about others: a single one, or exactly the "
-            "same difference in all."
+            "Not tested where seeds tell nothing about others: a single one, whose folds train on "
+            "overlapping classes, or exactly the same difference in all."
         )
     return notes
 

@@ -80,21 +80,30 @@ class ScoreGroup:
         return [sum(values[key] for key in keys) / len(keys) for keys in repetitions(values.keys())]
 
 
-def repetitions(keys: Iterable[Key]) -> list[list[Key]]:
-    """Runs grouped into what an interval is taken over.
+def by_seed(keys: Iterable[Key]) -> list[list[Key]]:
+    """Runs grouped into what is independent: seeds, whose folds are averaged.
 
-    A repetition is a seed: its folds are the same parts of the same classes for every seed and
-    method, and are averaged first. With one seed only, its folds are the repetitions; their
-    training classes overlap, so that they differ less than new data would.
+    The folds are the same parts of the same classes for every seed and method.
 
     Args:
         keys: (fold, seed) of each run.
     """
     keys = sorted(keys)
     seeds = sorted({seed for _, seed in keys})
-    if len(seeds) == 1:
-        return [[key] for key in keys]
     return [[key for key in keys if key[1] == seed] for seed in seeds]
+
+
+def repetitions(keys: Iterable[Key]) -> list[list[Key]]:
+    """Runs grouped into what the interval of a mean is taken over.
+
+    Seeds; with one seed only, its folds. Their training classes overlap, so that they differ less
+    than new data would: no difference is tested over them.
+
+    Args:
+        keys: (fold, seed) of each run.
+    """
+    seeds = by_seed(keys)
+    return [[key] for key in seeds[0]] if len(seeds) == 1 else seeds
 
 
 def score_groups(results: BenchmarkResults) -> list[ScoreGroup]:

@@ -87,6 +87,16 @@ class Harmful:
         return open, (str(self.mark), "w")
 
 
+@pytest.mark.parametrize(
+    "labels", [[[0, 0], [0, 1], [1, 2], [1, 2]], [[0, 0], [1, 0], [1, 1], [2, 1]]]
+)
+def test_columns_go_from_fine_to_coarse(write, labels):
+    # Columns in the wrong order, and a class of two superclasses.
+    path = write(labels=np.array(labels))
+    with pytest.raises(InputError, match=r"label [01] of column 0 .* must go from fine to coarse"):
+        FeatureData(path)
+
+
 @pytest.mark.parametrize("form", ["npz", "pt"])
 def test_code_in_a_file_is_not_run(tmp_path, form):
     path, mark = tmp_path / f"features.{form}", tmp_path / "mark"

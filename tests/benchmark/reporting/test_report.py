@@ -86,7 +86,7 @@ def test_the_notes_say_how_to_read_it(bench):
     assert "mean ± 95% t-interval over 3 seeds" in text
     assert "less that of base (euclidean), the first Euclidean method" in text
     assert "bootstrap over seeds and queries" in text
-    assert "Holm's correction over 2 comparisons" in text
+    assert "Holm's correction over 1 comparison, of flat twins over 1 of their own;" in text
     assert "less that of hyp (hyperbolic), as asked" in " ".join(
         make_report([bench], baseline="hyp").notes
     )
@@ -120,6 +120,17 @@ def test_folds_are_said(tmp_path, write_run, folds, seeds, words):
         for seed in seeds:
             write_run("a", [0.5], fold=fold, seed=seed)
     assert words in make_report([tmp_path / "bench"]).notes[0]
+
+
+def test_folds_of_one_seed_are_not_tested(tmp_path, write_run):
+    for fold, method in itertools.product(range(3), "ab"):
+        write_run(method, [0.5 + 0.1 * (method == "b")] * 9, fold=fold)
+    report = make_report([tmp_path / "bench"])
+    _, b = table_of(report, "Comparison")
+    assert (b["difference"], b["p (Holm)"], b["verdict"]) == ("+10.0", "-", "not tested")
+    notes = " ".join(report.notes)
+    assert "folds train on overlapping classes" in notes
+    assert "bootstrap" not in notes
 
 
 def test_curvature_control(bench):
