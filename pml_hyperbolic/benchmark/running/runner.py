@@ -25,7 +25,7 @@ from ..run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE
 from ..yaml_files import dump_yaml, read_mapping
 from .concatenation import add_concatenated
 from .folder_lock import FolderLock
-from .single_run import execute_run, run_folder
+from .single_run import declarations, execute_run, run_folder
 from .tidy_results import write_tidy
 from .worker_process import become_worker
 
@@ -233,7 +233,8 @@ def _plan(config, folder, tensorboard):
                 continue
             finished += 1
             try:
-                finished_with = read_json(result)[0]["method_hash"]
+                rows = read_json(result)
+                finished_with = rows[0]["method_hash"]
             except (ValueError, LookupError, TypeError):
                 raise InputError(
                     f"{result} cannot be read: remove {task.folder} to do that run anew"
@@ -244,6 +245,10 @@ def _plan(config, folder, tensorboard):
                     f"{folder / name} to run it anew, or keep the new runs elsewhere with "
                     f"name=... or --output"
                 )
+            # Tuned again to the same values, say: the numbers stand, what is declared is new.
+            declared = declarations(method)
+            if any(row != {**row, **declared} for row in rows):
+                write_json(result, [{**row, **declared} for row in rows])
     return tasks, finished
 
 

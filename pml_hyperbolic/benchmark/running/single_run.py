@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ...trainers import NonFiniteError
-from ..config import BenchmarkConfig
+from ..config import BenchmarkConfig, MethodConfig
 from ..datasets.image_subset import keep_batch
 from ..environment import describe_environment
 from ..evaluation import select_space
@@ -138,10 +138,7 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
             "protocol_hash": config.protocol.hash,
             "data": pipeline.data_fingerprint,
             "method_hash": method.hash,
-            "search_trials": method.search_trials,
-            "flat_twin_of": method.flat_twin_of,
-            "different_parameters": method.different_parameters,
-            "different_search_trials": method.different_search_trials,
+            **declarations(method),
             "saturation": hooks.saturation,
             "parameters": pipeline.parameter_counts,
             "geometry": pipeline.geometry if space == "hyperbolic" else None,
@@ -215,6 +212,16 @@ def validate_run(
             for file in (CHECKPOINT_FILE, LAST_FILE):
                 (folder / file).unlink(missing_ok=True)
     return hooks.best_scores[select_space(pipeline.sizes)]
+
+
+def declarations(method: MethodConfig) -> dict:
+    """What a method's config says about it, and a row repeats, without changing its numbers."""
+    return {
+        "search_trials": method.search_trials,
+        "flat_twin_of": method.flat_twin_of,
+        "different_parameters": method.different_parameters,
+        "different_search_trials": method.different_search_trials,
+    }
 
 
 def run_folder(benchmark: Path, method: str, fold: int, seed: int) -> Path:

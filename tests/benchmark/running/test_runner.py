@@ -129,6 +129,21 @@ def test_a_second_call_does_nothing(tiny, tmp_path, load, monkeypatch):
     assert failures == []
 
 
+def test_finished_runs_declare_what_the_config_says_now(tiny, tmp_path, load, monkeypatch):
+    folder = copied(tiny, tmp_path)
+    monkeypatch.setattr(runner, "execute_run", lambda *args, **kwargs: pytest.fail("ran again"))
+    config = load()
+    tuned = {name: m.model_copy(update={"search_trials": 7}) for name, m in config.methods.items()}
+    rows, _ = run_benchmark(
+        config.model_copy(update={"methods": tuned}),
+        tmp_path / "runs",
+        say=lambda line: None,
+        show_progress=False,
+    )
+    assert rows == [{**row, "search_trials": 7} for row in tiny.rows]
+    assert read_json(folder / "hier" / "fold0_seed0" / "result.json")[0]["search_trials"] == 7
+
+
 def test_seeds_and_methods_can_be_added(go):
     first, _, _ = go("methods=[proxy_anchor]", "protocol.seeds=[0]", jobs=1)
     second, _, _ = go("methods=[hyp, proxy_anchor]", "protocol.seeds=[0, 1]", jobs=1)
