@@ -361,7 +361,7 @@ def measure_step(options) -> Iterator[tuple[str, str, Sides, int]]:
         metric = MultiSimilarityLoss(distance=distance)
         miner = MultiSimilarityMiner(distance=distance)
         hier = HIERLoss(512, distance=distance).to(device)
-        chest = CHESTLoss(100, 256, 256).to(device)
+        chest = CHESTLoss(100, 256, 256, hierarchy_weight=1).to(device)
 
         def hierarchical(embeddings=embeddings, metric=metric, miner=miner, hier=hier):
             pairs = miner(embeddings, labels)

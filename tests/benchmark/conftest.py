@@ -34,7 +34,9 @@ METHODS = {
         "head": {"spaces": ["hyperbolic"]},
     },
     "chest": {
-        "loss": {"CHESTLoss": {"distance": {"PoincareSimilarity": HYPERBOLIC}}},
+        "loss": {
+            "CHESTLoss": {"hierarchy_weight": 1, "distance": {"PoincareSimilarity": HYPERBOLIC}}
+        },
         "loss_lr": 0.01,
         "head": {"spaces": ["euclidean", "hyperbolic"], "initial_radius": 1.15},
     },

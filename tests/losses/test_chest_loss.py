@@ -29,8 +29,8 @@ def batch(n=12, classes=CLASSES, dtype=torch.float32):
     return x.to(dtype).requires_grad_(), torch.arange(n) % classes
 
 
-def build(classes=CLASSES, **options):
-    return CHESTLoss(classes, EUCLIDEAN, HYPERBOLIC, **options)
+def build(classes=CLASSES, hierarchy_weight=1, **options):
+    return CHESTLoss(classes, EUCLIDEAN, HYPERBOLIC, hierarchy_weight=hierarchy_weight, **options)
 
 
 def nested(proxies, classes, centers):
@@ -49,7 +49,7 @@ def test_defaults_are_the_documented_choices():
         norms = part.fc.detach().norm(dim=0)  # randn / sqrt(D) * 0.9 * r
         assert float(norms.mean()) == pytest.approx(0.9 * 2.3, rel=0.05)
     weights = loss_fn.euclidean_weight, loss_fn.hyperbolic_weight, loss_fn.hierarchy_weight
-    assert weights == (1, 1, 1)
+    assert weights == (1, 1, 0)
     assert loss_fn.hierarchy.temperature == 0.05
     assert loss_fn.hierarchy.num_triplets == 2000
 
@@ -486,6 +486,8 @@ def test_memory_grows_with_batch_times_proxies_and_proxies_times_dimensions_only
         ({"margin": -0.1}, "margin"),
         ({"euclidean_weight": 0, "hyperbolic_weight": 0, "hierarchy_weight": 0}, "three zeros"),
         ({"hierarchy_regularizer": "HypHC"}, "HypHCRegularizer"),
+        ({"hierarchy_similarity": "class"}, "give a weight, such as 1"),
+        ({"hierarchy_regularizer": HypHCRegularizer()}, "give a weight, such as 1"),
         ({"hierarchy_similarity": "classes"}, '"euclidean" or "class", got \'classes\''),
         (
             {"hierarchy_similarity": "class", "hierarchy_regularizer": HypHCRegularizer()},

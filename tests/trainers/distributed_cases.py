@@ -82,7 +82,7 @@ def trainer(loss, *, trunk=None, embedder=None, data=None, miner=None, **options
 
 
 def chest():
-    return CHESTLoss(CLASSES, 2, SIZE - 2)
+    return CHESTLoss(CLASSES, 2, SIZE - 2, hierarchy_weight=1)
 
 
 def both():

@@ -60,7 +60,7 @@ def hier(kind=HIERLoss):
 
 LOSSES = {
     **PML_LOSSES,
-    "CHESTLoss": lambda: CHESTLoss(CLASSES, 2, SIZE - 2),
+    "CHESTLoss": lambda: CHESTLoss(CLASSES, 2, SIZE - 2, hierarchy_weight=1),
     "HIERLoss": hier,
     "HIERRegularizer": lambda: losses.MultiSimilarityLoss(
         embedding_regularizer=hier(HIERRegularizer)

@@ -70,7 +70,7 @@ def test_forgotten_proxies_are_named(loss, parameter):
 
 
 def test_two_forgotten_ones_are_named():
-    loss = CHESTLoss(4, 2, 2)
+    loss = CHESTLoss(4, 2, 2, hierarchy_weight=1)
     with pytest.raises(ValueError, match=r"^loss.euclidean.fc, loss.hyperbolic.fc are in no"):
         check_optimizer_coverage({"loss": loss}, {})
 

@@ -87,7 +87,7 @@ CASES = {
         ),
         None,
     ),
-    "CHEST": lambda: (CHESTLoss(CLASSES, 2, SIZE - 2), None),
+    "CHEST": lambda: (CHESTLoss(CLASSES, 2, SIZE - 2, hierarchy_weight=1), None),
     "MultiSimilarity with its miner": lambda: (
         losses.MultiSimilarityLoss(),
         miners.MultiSimilarityMiner(),

@@ -49,7 +49,7 @@ def trainer_at(step, loss, value=1.0):
 
 def test_records_are_plain_floats_under_clean_names(tmp_path):
     made = hooks(tmp_path, log_interval=2)
-    loss = CHESTLoss(3, 4, 4)
+    loss = CHESTLoss(3, 4, 4, hierarchy_weight=1)
     loss(torch.randn(6, 8), torch.arange(6) % 3)
     for step in range(4):
         made.end_of_iteration_hook(trainer_at(step, loss))
