@@ -166,13 +166,14 @@ def compare_validation(
     Returns:
         Number of the line -> comparison in the primary metric; of lines whose runs tell it.
     """
-    told = [bool(group.values(VALIDATION, PRIMARY)) for group in groups]
-    if not any(told[i] for i, group in enumerate(groups) if group is baseline):
+    if not baseline.values(VALIDATION, PRIMARY):
         return {}
     keys = {
         i: shared
         for i, group in enumerate(groups)
-        if told[i] and group is not baseline and (shared := common_keys((group, baseline)))
+        if group is not baseline
+        and group.values(VALIDATION, PRIMARY)
+        and (shared := common_keys((group, baseline)))
     }
     differences = [
         _of_totals(groups[i], baseline, PRIMARY, shared, VALIDATION) for i, shared in keys.items()
