@@ -198,8 +198,9 @@ def share_interval(
     middle = part.difference / whole.difference
 
     def excess(share):
-        test = (part - share * whole).test(confidence)
-        return test.half_width - abs(test.difference)
+        # Without the p-value of a test, which costs more than all the rest.
+        apart = part - share * whole
+        return apart._half_width(*apart._variances(), 1 - confidence) - abs(apart.difference)
 
     ends = []
     for sign in (-1, 1):

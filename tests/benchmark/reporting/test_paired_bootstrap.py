@@ -131,6 +131,14 @@ def test_without_any_variance():
     assert np.isnan(shifted.test()[1:]).all()
 
 
+@pytest.mark.parametrize(("seeds", "queries"), [(2, 1), (3, 60)])
+def test_a_mean_of_exactly_0(seeds, queries):
+    values = np.zeros((seeds, queries))
+    values[0], values[1] = 0.25, -0.25
+    (result,) = paired_bootstrap([values])
+    assert result.test().p_value == 1
+
+
 # Small worlds in which one of the three parts of variance, or none, dominates.
 WORLDS = [(1.0, 0.0, 0.0), (0.05, 0.0, 1.0), (0.02, 1.0, 0.2), (0.0, 1.0, 1.0), (0.7, 1.0, 0.3)]
 
