@@ -11,6 +11,7 @@ from hypothesis import settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PML_HYPERBOLIC_SHARED", REPOSITORY.parent / "shared"))
 GOLDEN_CASES = (0, 1, 2)
+pytest_plugins = ["tests.image_fixtures"]
 ACCURACY = pytest.StashKey[dict]()
 
 # torch gives some warnings once a process: that would make failures depend on the tests' order.

@@ -12,7 +12,7 @@ MODULES = [
     "pml_hyperbolic.heads",
     "pml_hyperbolic.utils.retrieval",
     "pml_hyperbolic.utils.accuracy_calculator",
-    "pml_hyperbolic.utils.distributed_loss",
+    "pml_hyperbolic.distributed.distributed_loss",
     "pml_hyperbolic.testers",
     "pml_hyperbolic.trainers",
 ]

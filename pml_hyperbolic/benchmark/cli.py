@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import InputError, nearest
+from ..errors import InputError, nearest
 
 # module -> what pip calls it; all of the extra `benchmark`.
 _EXTRA_MODULES = {
@@ -253,7 +253,7 @@ def _search(options):
 
 def _validate(options):
     from .config import load_benchmark
-    from .curvature_control import with_flat_twins
+    from .config.curvature_control import with_flat_twins
     from .running.runner import check_benchmark
 
     config = with_flat_twins(load_benchmark(options.config, options.overrides))
@@ -270,8 +270,8 @@ def _validate(options):
 
 
 def _curvature(options):
+    from .checking.curvature_estimate import estimate_curvature
     from .config import load_benchmark
-    from .curvature_estimate import estimate_curvature
 
     found = estimate_curvature(load_benchmark(options.config, options.overrides))
     print(

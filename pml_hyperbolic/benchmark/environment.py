@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..utils.distributed import world_size
+from ..distributed.collectives import world_size
 
 # What the extra `benchmark` installs.
 BENCHMARK_PACKAGES = (

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from .backbones import BACKBONES
+from ..backbones import BACKBONES
+from ..errors import InputError
+from .assembly.registry import REGISTRY
 from .config import METHOD_FOLDER, read_benchmark
+from .config.yaml_files import read_mapping
 from .datasets import DATASETS
-from .errors import InputError
-from .registry import REGISTRY
-from .yaml_files import read_mapping
 
 
 def list_everything(folder: Path) -> str:

@@ -9,12 +9,11 @@ from pytorch_metric_learning.distances import BaseDistance
 from ..functional.pairwise import poincare_cdist, tangent_cdist
 from ..functional.poincare import (
     at_least_float32,
-    check_clip_radius,
-    check_curvature,
     full_precision,
     poincare_distance,
     to_poincare_ball,
 )
+from ..functional.validation import check_clip_radius, check_curvature, check_finite
 
 if TYPE_CHECKING:
     import geoopt
@@ -198,22 +197,6 @@ class PoincareDistance(BaseDistance):
 
     def extra_repr(self) -> str:
         return f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
-
-
-def check_finite(name: str, embeddings: torch.Tensor) -> None:
-    """Raise ValueError, on behalf of ``name``, for NaN or infinite embeddings (N, D).
-
-    Looks at CPU tensors only: on CUDA a look would synchronise every step.
-    """
-    if embeddings.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    # A sum is finite unless an element is not (or it overflows): one pass, no mask in memory.
-    if not torch.isfinite(embeddings.detach().sum()) and not torch.isfinite(embeddings).all():
-        bad = int((~torch.isfinite(embeddings)).any(-1).sum())
-        raise ValueError(
-            f"{name} got NaN or infinite values in {bad} of {len(embeddings)} embeddings, "
-            f"expected finite ones: look for a diverged loss or too large a learning rate"
-        )
 
 
 def _refuse_base_arguments(name, kwargs):

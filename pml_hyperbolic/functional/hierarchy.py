@@ -13,12 +13,10 @@ import torch
 from .poincare import (
     at_least_float32,
     ball_scale,
-    check_broadcast,
-    check_clip_radius,
-    check_curvature,
     full_precision,
     has_float64,
 )
+from .validation import check_broadcast, check_clip_radius, check_curvature
 
 # Triplets are worked on in pieces of this many (triplet, proxy) entries: small enough for the
 # cache of a CPU core, large enough to fill a GPU.

@@ -7,11 +7,10 @@ import torch
 from .poincare import (
     at_least_float32,
     ball_scale,
-    check_clip_radius,
-    check_curvature,
     full_precision,
     has_float64,
 )
+from .validation import check_clip_radius, check_curvature
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
 # while a GPU wants few launches.

@@ -8,6 +8,8 @@ import math
 
 import torch
 
+from .validation import check_broadcast, check_clip_radius, check_curvature
+
 # How far below the boundary to_poincare_ball stops, in units of the dtype's epsilon. Wide enough
 # that the squared norm of the rounded coordinates stays below 1/c for thousands of dimensions.
 _BOUNDARY_ULPS = 32
@@ -145,34 +147,6 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
 def has_float64(device: torch.device) -> bool:
     """Whether tensors on this device can be float64 (Apple's mps cannot)."""
     return device.type != "mps"
-
-
-def check_curvature(c: float) -> None:
-    """Raise ValueError unless ``c`` is a positive finite number."""
-    is_number = isinstance(c, (int, float)) and not isinstance(c, bool)
-    if not (is_number and math.isfinite(c) and c > 0):
-        raise ValueError(f"curvature c must be a finite number > 0, got {c!r}")
-
-
-def check_clip_radius(clip_radius: float | None) -> None:
-    """Raise ValueError unless ``clip_radius`` is None or a positive finite number."""
-    if clip_radius is not None and not (
-        isinstance(clip_radius, (int, float)) and math.isfinite(clip_radius) and clip_radius > 0
-    ):
-        raise ValueError(f"clip_radius must be a finite number > 0 or None, got {clip_radius!r}")
-
-
-def check_broadcast(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Raise ValueError, on behalf of ``name``, unless x (..., D) and y (..., D) broadcast."""
-    try:
-        fits = x.shape[-1] == y.shape[-1] and bool(torch.broadcast_shapes(x.shape, y.shape))
-    except (RuntimeError, IndexError):
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"{name} takes points (..., D) of one D whose other dimensions broadcast, "
-            f"got {tuple(x.shape)} and {tuple(y.shape)}"
-        )
 
 
 def full_precision(x: torch.Tensor) -> torch.autocast:

@@ -8,10 +8,10 @@ from pytorch_metric_learning.utils import common_functions as c_f
 
 from ..distances import PoincareSimilarity
 from ..functional.poincare import at_least_float32, full_precision
+from ..functional.validation import check_count
 from ..regularizers import HypHCRegularizer
 from ..regularizers.mixins import (
     SubLossRecordsMixin,
-    check_count,
     check_embeddings,
     check_maps_tangents,
 )

@@ -6,10 +6,9 @@ import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
-from ..distances.poincare_distance import check_finite
 from ..functional.hierarchy import hyphc_loss_of_corners, hyphc_loss_of_tangents
 from ..functional.poincare import full_precision
-from .mixins import check_count
+from ..functional.validation import check_count, check_finite
 
 
 class HypHCRegularizer(BaseRegularizer):

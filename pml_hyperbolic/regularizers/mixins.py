@@ -6,9 +6,9 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance
 
 from ..distances import PoincareDistance
-from ..distances.poincare_distance import check_finite
 from ..functional.hierarchy import hierarchical_triplet_losses, reciprocal_neighbor_triplets
 from ..functional.poincare import full_precision
+from ..functional.validation import check_count, check_finite
 
 
 class SubLossRecordsMixin:
@@ -175,12 +175,6 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         if isinstance(self.distance, PoincareDistance):
             return self.distance.clip_saturation(vectors)
         return vectors.new_zeros(())
-
-
-def check_count(name: str, argument: str, value: int) -> None:
-    """Raise ValueError, on behalf of ``name``, unless a count is an integer of at least 1."""
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} needs an integer {argument} >= 1, got {value!r}")
 
 
 def check_embeddings(name: str, embeddings: torch.Tensor, embedding_size: int) -> None:

@@ -7,13 +7,13 @@ import tqdm
 from pytorch_metric_learning import trainers
 from pytorch_metric_learning.utils import common_functions as c_f
 
-from ..utils.distributed import gather_batch, rank, world_size
+from ..distributed.collectives import gather_batch, rank, world_size
+from ..distributed.joining import join_processes
+from ..distributed.rank_share import RankShare
+from ..distributed.rank_zero_batches import RankZeroBatches
+from ..utils.transfer import to_device
 from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
-from .over_processes import join_processes
-from .rank_share import RankShare
-from .rank_zero_batches import RankZeroBatches
-from .transfer import to_device
 
 
 class MetricLossOnly(trainers.MetricLossOnly):

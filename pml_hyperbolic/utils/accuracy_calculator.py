@@ -5,7 +5,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from ..distances import PoincareDistance
-from ..distances.poincare_distance import check_finite
+from ..functional.validation import check_finite
 from .recall_at_k_mixin import RecallAtKMixin
 from .retrieval import PoincareKMeans, PoincareKNN
 

@@ -2,8 +2,8 @@
 
 import torch
 
+from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
 from pml_hyperbolic.benchmark.config import BenchmarkConfig
-from pml_hyperbolic.benchmark.pipeline import Pipeline
 
 
 def weights(module):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
 from pml_hyperbolic.benchmark.datasets import DATASETS, Digits
-from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.pipeline import Pipeline
 from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.distances import PoincareDistance
+from pml_hyperbolic.errors import InputError
 
 
 class Shop(Digits):

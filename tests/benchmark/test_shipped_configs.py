@@ -12,17 +12,17 @@ import timm
 import torch
 from PIL import Image
 
+from pml_hyperbolic.benchmark.checking.fairness import check_fairness, method_facts
 from pml_hyperbolic.benchmark.config import (
     METHOD_FOLDER,
-    content_hash,
     load_benchmark,
     read_benchmark,
 )
-from pml_hyperbolic.benchmark.curvature_control import with_flat_twins
+from pml_hyperbolic.benchmark.config.curvature_control import with_flat_twins
+from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.datasets import FeatureData
-from pml_hyperbolic.benchmark.fairness import check_fairness, method_facts
-from pml_hyperbolic.benchmark.metric_names import metric_key
-from pml_hyperbolic.benchmark.yaml_files import read_mapping
+from pml_hyperbolic.benchmark.results.metric_names import metric_key
+from pml_hyperbolic.files import content_hash
 
 from . import tiny_releases
 from .steps import one_step

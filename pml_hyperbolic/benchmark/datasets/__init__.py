@@ -3,7 +3,6 @@
 from .cars196 import Cars196
 from .class_subset import ClassSubset
 from .cub200 import CUB200
-from .decoded_images import DecodedImages, decode_images
 from .digits import Digits
 from .feature_data import FeatureData
 from .feature_subset import FeatureSubset
@@ -11,7 +10,6 @@ from .grocery_store import GroceryStore
 from .image_data import ImageData
 from .image_folder import ImageFolder
 from .image_subset import ImageSubset, keep_batch
-from .image_transform import ImageTransform
 from .in_shop import InShop
 from .labelled_data import LabelledData
 from .omniglot import Omniglot
@@ -34,7 +32,6 @@ __all__ = [
     "DATASETS",
     "Cars196",
     "ClassSubset",
-    "DecodedImages",
     "Digits",
     "FeatureData",
     "FeatureSubset",
@@ -42,11 +39,9 @@ __all__ = [
     "ImageData",
     "ImageFolder",
     "ImageSubset",
-    "ImageTransform",
     "InShop",
     "LabelledData",
     "Omniglot",
     "StanfordOnlineProducts",
-    "decode_images",
     "keep_batch",
 ]

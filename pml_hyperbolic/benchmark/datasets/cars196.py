@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
-from ..errors import InputError
-from .image_archive import ImageArchive
+from ...errors import InputError
+from ...images.image_archive import ImageArchive
 from .image_files import ImageFiles
 from .release import existing_root, open_images, prefix_of
 

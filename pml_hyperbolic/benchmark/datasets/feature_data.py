@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ...errors import InputError
 from .labelled_data import LabelledData
 
 _EXPECTED = "features (N, D) of floats and labels (N,) or (N, L)"

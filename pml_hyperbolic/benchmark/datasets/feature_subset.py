@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...trainers.transfer import to_device
+from ...utils.transfer import to_device
 from .class_subset import ClassSubset
 from .image_data import ImageData
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from .image_archive import ImageArchive
+from ...errors import InputError
+from ...images.image_archive import ImageArchive
+from ...images.image_decoding import decode_image
 from .image_data import ImageData
-from .image_decoding import decode_image
 
 
 class ImageFiles(ImageData):

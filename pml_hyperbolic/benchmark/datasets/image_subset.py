@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ...images.decoded_images import DecodedImages
+from ...images.image_transform import ImageTransform
 from .class_subset import ClassSubset
-from .decoded_images import DecodedImages
 from .image_data import ImageData
-from .image_transform import ImageTransform
 
 
 class ImageSubset(ClassSubset):

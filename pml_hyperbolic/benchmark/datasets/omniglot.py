@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .image_archive import ImageArchive
+from ...images.image_archive import ImageArchive
 from .image_files import ImageFiles
 from .release import existing_root
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .image_archive import ARCHIVE_SUFFIXES, ImageArchive, stem
+from ...images.image_archive import ARCHIVE_SUFFIXES, ImageArchive, stem
 from .image_files import ImageFiles
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..run_files import BENCHMARK_FILE, RESULT_FILE
-from ..yaml_files import read_mapping
-from .finished_run import FinishedRun
+from ...errors import InputError
+from ..config.yaml_files import read_mapping
+from ..results.finished_run import FinishedRun
+from ..results.run_files import BENCHMARK_FILE, RESULT_FILE
 
 # A benchmark's folder, a method's, a single run's.
 _LEVELS = ("*/*", "*", ".")

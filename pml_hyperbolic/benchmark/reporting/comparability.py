@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ..errors import InputError
+from ...errors import InputError
 from .benchmark_results import BenchmarkResults
 
 # Of these, another version may give other numbers.

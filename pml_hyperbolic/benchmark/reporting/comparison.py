@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError, nearest
-from ..metric_names import PRIMARY
+from ...errors import InputError, nearest
+from ..results.metric_names import PRIMARY
 from .paired_bootstrap import PairedBootstrap, PairedTest, paired_bootstrap, share_interval
 from .score_group import Key, ScoreGroup, by_seed, common_keys
 from .statistics import holm, verdict

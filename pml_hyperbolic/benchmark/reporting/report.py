@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..metric_names import PRIMARY, TITLES, metric_key, metric_title, recall_keys
+from ..results.metric_names import PRIMARY, TITLES, metric_key, metric_title, recall_keys
 from .benchmark_results import BenchmarkResults
 from .comparability import check_comparable
 from .comparison import (

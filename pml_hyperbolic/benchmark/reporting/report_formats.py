@@ -5,8 +5,8 @@ import io
 import math
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import write_text
+from ...errors import InputError
+from ...files import write_text
 from .report import Report, Table
 
 _LATEX = {

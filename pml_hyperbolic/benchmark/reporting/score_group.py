@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..metric_names import PRIMARY
+from ..results.finished_run import FinishedRun
+from ..results.metric_names import PRIMARY
 from .benchmark_results import BenchmarkResults
-from .finished_run import FinishedRun
 
 Key = tuple[int, int]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from ...distances import PoincareDistance
+from ...errors import InputError
+from ...files import read_json, write_json
+from ..assembly.evaluation import make_tester
 from ..config import EvaluationConfig
-from ..errors import InputError
-from ..evaluation import make_tester
-from ..files import read_json, write_json
-from ..run_files import EMBEDDINGS_FILE, QUERIES_FILE
+from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .run_scores import concatenate, load_test, score_test
 
 _KEYS = ("concatenated", "concatenated_levels")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..errors import InputError
-from ..files import read_json, write_json
+from ...errors import InputError
+from ...files import read_json, write_json
 
 
 class FolderLock:

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from ...distributed.collectives import from_rank_zero, rank, world_size
+from ...errors import InputError
 from ...trainers import MetricLossOnly, NonFiniteError
-from ...utils.distributed import from_rank_zero, rank, world_size
+from ..assembly.pipeline import Pipeline, choose_device, seed_everything
 from ..config import MethodConfig, ProtocolConfig
-from ..errors import InputError
-from ..pipeline import Pipeline, choose_device, seed_everything
 from .training_state import restore_training
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ..run_files import RECORDS_FOLDER, TENSORBOARD_FOLDER
+from ..results.run_files import RECORDS_FOLDER, TENSORBOARD_FOLDER
 
 _DATABASE = Path(RECORDS_FOLDER, "logs.db")
 

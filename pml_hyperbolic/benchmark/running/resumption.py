@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from ..files import remove_parts
-from ..run_files import CHECKPOINT_FILE, LAST_FILE
+from ...files import remove_parts
+from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
 from .record_position import rewind_records
 from .run_hooks import install_selected
 

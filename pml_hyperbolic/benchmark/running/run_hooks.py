@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
-from ..evaluation import clip_saturation, space_metrics
-from ..files import write_atomically
-from ..run_files import CHECKPOINT_FILE, LAST_FILE
+from ...files import write_atomically
+from ..assembly.evaluation import clip_saturation, space_metrics
+from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
 from .record_position import record_position
 from .training_state import restore_training, training_state
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-from ..files import write_atomically
-from ..run_files import EMBEDDINGS_FILE, QUERIES_FILE
+from ...files import write_atomically
+from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .final_scores import Retrieval, finest_scores, level_scores
 
 

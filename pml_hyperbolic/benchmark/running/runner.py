@@ -14,19 +14,19 @@ from typing import NamedTuple
 
 import torch
 
-from ...utils.distributed import world_size
+from ...distributed.collectives import world_size
+from ...errors import InputError
+from ...files import make_output_folder, read_json, write_json, write_text
+from ..assembly.pipeline import Pipeline, choose_device, run_title
+from ..checking.fairness import check_fairness, method_facts
 from ..config import BenchmarkConfig
-from ..curvature_control import with_flat_twins
-from ..errors import InputError
-from ..fairness import check_fairness, method_facts
-from ..files import make_output_folder, read_json, write_json, write_text
-from ..pipeline import Pipeline, choose_device, run_title
-from ..run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE
-from ..yaml_files import dump_yaml, read_mapping
+from ..config.curvature_control import with_flat_twins
+from ..config.yaml_files import dump_yaml, read_mapping
+from ..results.run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE
+from ..results.tidy_results import write_tidy
 from .concatenation import add_concatenated
 from .folder_lock import FolderLock
 from .single_run import declarations, execute_run, run_folder
-from .tidy_results import write_tidy
 from .worker_process import become_worker
 
 

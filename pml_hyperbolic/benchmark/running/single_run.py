@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
+from ...files import read_json, write_json, write_text
 from ...trainers import NonFiniteError
+from ..assembly.evaluation import select_space
+from ..assembly.pipeline import Pipeline, run_title
 from ..config import BenchmarkConfig, MethodConfig
+from ..config.yaml_files import dump_yaml
 from ..datasets.image_subset import keep_batch
 from ..environment import describe_environment
-from ..evaluation import select_space
-from ..files import read_json, write_json, write_text
-from ..pipeline import Pipeline, run_title
-from ..run_files import (
+from ..results.run_files import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
@@ -23,7 +24,6 @@ from ..run_files import (
     RESULT_FILE,
     TENSORBOARD_FOLDER,
 )
-from ..yaml_files import dump_yaml
 from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory

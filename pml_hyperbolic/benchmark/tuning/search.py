@@ -15,10 +15,10 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from ...errors import InputError
+from ...files import content_hash, make_output_folder, write_text
 from ...trainers import NonFiniteError
-from ..config import BenchmarkConfig, content_hash, value_at
-from ..errors import InputError
-from ..files import make_output_folder, write_text
+from ..config import BenchmarkConfig, value_at
 from ..running.runner import check_benchmark
 from ..running.single_run import validate_run
 from ..running.worker_process import become_worker

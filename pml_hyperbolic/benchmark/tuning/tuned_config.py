@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import METHOD_FOLDER, BenchmarkConfig
-from ..yaml_files import dump_yaml
+from ..config.yaml_files import dump_yaml
 
 
 @dataclass(frozen=True)

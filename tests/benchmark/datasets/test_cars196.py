@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, Cars196
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 # Published labels count from 1.
 LABELS = {"cars_train": [1, 98, 99], "cars_test": [1, 196]}

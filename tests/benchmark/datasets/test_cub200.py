@@ -3,7 +3,7 @@
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import CUB200, DATASETS
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 SPECIES = {1: "001.Albatross", 2: "002.Auk", 100: "100.Pelican", 101: "101.Ibis", 200: "200.Wren"}
 LABELS = [1, 1, 2, 100, 101, 101, 200]

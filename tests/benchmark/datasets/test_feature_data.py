@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, FeatureData
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3)
 LABELS = np.array([[5, 1], [2, 1], [5, 1], [9, 0]])

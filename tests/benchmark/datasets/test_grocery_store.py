@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, GroceryStore
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 CLASSES = [("Gala", 0, "Apple", 0), ("Pink-Lady", 1, "Apple", 0), ("Leek", 2, "Leek", 1)]
 LISTS = {"train": [0, 0, 2], "val": [1], "test": [1, 2]}

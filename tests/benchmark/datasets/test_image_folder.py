@@ -3,7 +3,7 @@
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, ImageFolder
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 FLAT = ["cup/1.png", "cup/2.png", "fork/1.bmp"]
 DEEP = ["kitchen/cup/1.png", "kitchen/fork/1.png", "garden/fork/1.png", "garden/fork/2.png"]

@@ -6,10 +6,9 @@ import torch
 from pml_hyperbolic.benchmark.config import AugmentationConfig, ImageConfig
 from pml_hyperbolic.benchmark.datasets import (
     ImageSubset,
-    ImageTransform,
-    decode_images,
     keep_batch,
 )
+from pml_hyperbolic.images import ImageTransform, decode_images
 
 SHIFT = AugmentationConfig(random_shift=1)
 EVERYTHING = AugmentationConfig(

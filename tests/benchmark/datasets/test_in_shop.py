@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, InShop
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 ROWS = [
     ("WOMEN/Dresses/id_00000002/02_1_front.png", "id_00000002", "train"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, Omniglot
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 TREE = {
     "images_background": {"Greek": 2, "Latin": 1},

@@ -3,7 +3,7 @@
 import pytest
 
 from pml_hyperbolic.benchmark.datasets import DATASETS, StanfordOnlineProducts
-from pml_hyperbolic.benchmark.errors import InputError
+from pml_hyperbolic.errors import InputError
 
 # Class, super class, path.
 PARTS = {

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.reporting.benchmark_results import BenchmarkResults
+from pml_hyperbolic.errors import InputError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from pml_hyperbolic.benchmark.cli import main
-from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.reporting.benchmark_results import BenchmarkResults
 from pml_hyperbolic.benchmark.reporting.comparability import CHECKS, check_comparable
+from pml_hyperbolic.errors import InputError
 
 BUDGET = {"trunk": 100, "head": 21, "loss": 5}
 # Kind -> what differs in method b, and words of the refusal.

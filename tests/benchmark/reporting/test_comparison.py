@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.reporting.benchmark_results import BenchmarkResults
 from pml_hyperbolic.benchmark.reporting.comparison import (
     choose_baseline,
@@ -14,6 +13,7 @@ from pml_hyperbolic.benchmark.reporting.comparison import (
 )
 from pml_hyperbolic.benchmark.reporting.score_group import score_groups
 from pml_hyperbolic.benchmark.reporting.statistics import holm
+from pml_hyperbolic.errors import InputError
 
 METRIC = "mean_average_precision_at_r"
 QUERIES = 80

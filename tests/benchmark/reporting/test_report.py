@@ -8,8 +8,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.reporting.report import VALIDATION_TITLE, make_report
+from pml_hyperbolic.errors import InputError
 
 METRIC = "mean_average_precision_at_r"
 

@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from pml_hyperbolic.benchmark.backbones import BACKBONES
+from pml_hyperbolic.backbones import BACKBONES
 from pml_hyperbolic.benchmark.cli import main
 from tests.processes import DEPRECATED_BY_GEOOPT
 

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from pml_hyperbolic.benchmark.errors import InputError
 from pml_hyperbolic.benchmark.running.folder_lock import FolderLock
+from pml_hyperbolic.errors import InputError
 
 
 def test_the_holder_is_named(tmp_path):

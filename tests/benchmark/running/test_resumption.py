@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.files import read_json, write_json
-from pml_hyperbolic.benchmark.run_files import CHECKPOINT_FILE, LAST_FILE, RESULT_FILE
+from pml_hyperbolic.benchmark.results.run_files import CHECKPOINT_FILE, LAST_FILE, RESULT_FILE
 from pml_hyperbolic.benchmark.running.folder_lock import FolderLock
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
+from pml_hyperbolic.errors import InputError
+from pml_hyperbolic.files import read_json, write_json
 
 # Eight steps in four epochs, of which every other one is scored.
 LENGTH = ("protocol.epochs=4", "protocol.steps_per_epoch=2", "protocol.evaluation.every=2")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.evaluation import make_tester
+from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
 from pml_hyperbolic.losses import CHESTLoss

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
 from pml_hyperbolic.benchmark.config import EvaluationConfig
-from pml_hyperbolic.benchmark.evaluation import make_tester
 from pml_hyperbolic.benchmark.running.run_scores import (
     TestSet,
     concatenate,

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.datasets import LabelledData
-from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.files import read_json, write_json
 from pml_hyperbolic.benchmark.running import runner
 from pml_hyperbolic.benchmark.running.runner import default_jobs, run_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run
-from pml_hyperbolic.benchmark.yaml_files import read_mapping
+from pml_hyperbolic.errors import InputError
+from pml_hyperbolic.files import read_json, write_json
 
 SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.evaluation import space_metrics
-from pml_hyperbolic.benchmark.pipeline import Pipeline
+from pml_hyperbolic.benchmark.assembly.evaluation import space_metrics
+from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
+from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
 from pml_hyperbolic.benchmark.running.single_run import RunLog, execute_run
-from pml_hyperbolic.benchmark.yaml_files import read_mapping
 
 RUNS = [(name, seed) for name in ("proxy_anchor", "hier", "chest") for seed in (0, 1)]
 EVERY_RUN = pytest.mark.parametrize(("name", "seed"), RUNS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses, miners
 
-from pml_hyperbolic.benchmark.class_sampler import ClassSampler
+from pml_hyperbolic.benchmark.assembly.class_sampler import ClassSampler
 from pml_hyperbolic.benchmark.running.training_state import restore_training, training_state
 from pml_hyperbolic.trainers import MetricLossOnly
 

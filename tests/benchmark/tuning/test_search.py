@@ -11,14 +11,14 @@ import pytest
 
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.config import load_benchmark
-from pml_hyperbolic.benchmark.errors import InputError
-from pml_hyperbolic.benchmark.files import read_json
+from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
 from pml_hyperbolic.benchmark.running.runner import check_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run, validate_run
 from pml_hyperbolic.benchmark.tuning import search
 from pml_hyperbolic.benchmark.tuning.search import search_benchmark
-from pml_hyperbolic.benchmark.yaml_files import read_mapping
+from pml_hyperbolic.errors import InputError
+from pml_hyperbolic.files import read_json
 from pml_hyperbolic.trainers import NonFiniteError
 
 from ..conftest import METHODS, TINY

@@ -1,0 +1,1 @@
+"""From a protocol and a method to everything one run is made of."""

@@ -1,0 +1,179 @@
+"""From a method's config to its loss, its miner and the learning rates of their parameters."""
+
+import inspect
+from dataclasses import dataclass
+
+import torch
+from pytorch_metric_learning.losses import MultipleLosses
+
+from ...distances import PoincareDistance
+from ...errors import InputError
+from ..config import MethodConfig
+from .registry import REGISTRY, accepted_arguments, build, find
+
+
+@dataclass(frozen=True)
+class BuiltLoss:
+    """A method's objective.
+
+    Attributes:
+        loss: takes (embeddings, labels, indices_tuple).
+        parameter_groups: what a torch optimizer takes, empty where nothing is learned.
+        miner: a PML miner, or None.
+        distance: the one PoincareDistance that owns the method's curvature, or None.
+    """
+
+    loss: torch.nn.Module
+    parameter_groups: list[dict]
+    miner: torch.nn.Module | None
+    distance: PoincareDistance | None
+
+
+def build_loss(
+    method: MethodConfig, *, where: str, num_classes: int, sizes: dict[str, int]
+) -> BuiltLoss:
+    """Build a method's objective.
+
+    Args:
+        method: its config.
+        where: what error messages call it.
+        num_classes: training classes.
+        sizes: dimension of each space, in the order of the embedding.
+
+    Raises:
+        InputError: naming the key and how to mend it.
+    """
+    fill = {
+        "num_classes": num_classes,
+        "embedding_size": sum(sizes.values()),
+        **{f"{space}_size": size for space, size in sizes.items()},
+    }
+    _check_spaces(method, where, sizes)
+    added, objects, regularizer = _second_term(method, where, fill, sizes)
+    loss = build("loss", method.loss, where=f"{where}: loss", fill=fill, objects=objects)
+    groups = _parameter_groups(method, where, loss, regularizer)
+    if added:
+        loss = MultipleLosses([loss, regularizer], weights=[1, method.regularizer.weight])
+    miner = None
+    if method.miner is not None:
+        miner = build("miner", method.miner, where=f"{where}: miner", fill=fill)
+    return BuiltLoss(loss, groups, miner, _curvature_owner(where, loss, miner, sizes))
+
+
+def _check_spaces(method, where, sizes):
+    name = next(iter(method.loss))
+    takes = accepted_arguments(find("loss", name, f"{where}: loss"))
+    needed = [space for space in ("euclidean", "hyperbolic") if f"{space}_size" in takes]
+    if needed and set(needed) != set(sizes):
+        raise InputError(
+            f"{where}: {name} trains the spaces {' and '.join(needed)}: "
+            f"set head.spaces: [{', '.join(needed)}]"
+        )
+    if needed and list(sizes) != needed:
+        raise InputError(f"{where}: {name} wants head.spaces: [{', '.join(needed)}], in this order")
+    if not needed and len(sizes) > 1:
+        raise InputError(
+            f"{where}: {name} trains a single space, but head.spaces is {list(sizes)}: keep one"
+        )
+
+
+def _second_term(method, where, fill, sizes):
+    """(is it added as a loss of its own, arguments for the first loss, the term itself)."""
+    if method.regularizer is None:
+        return False, {}, None
+    config, place = method.regularizer, f"{where}: regularizer"
+    name = next(iter(config.use))
+    kind = "loss" if name in REGISTRY["loss"] else "regularizer"
+    takes = accepted_arguments(find(kind, name, place))
+    if len(sizes) > 1 and "embedding_size" in takes:
+        raise InputError(
+            f"{place}: {name} has one geometry, but head.spaces is {list(sizes)}: it would take "
+            f"both spaces for one"
+        )
+    if kind == "loss":
+        if config.on is not None:
+            raise InputError(
+                f"{place}: {name} is a loss and takes embeddings with labels: leave `on` out"
+            )
+        return True, {}, build("loss", config.use, where=place, fill=fill)
+    if config.on is None:
+        raise InputError(
+            f"{place}: say what {name} works on: `on: embeddings`, or `on: weights` for the "
+            f"loss's proxies"
+        )
+    first = next(iter(method.loss))
+    first_class = find("loss", first, f"{where}: loss")
+    slot = config.on.removesuffix("s")
+    if f"{slot}_regularizer" not in accepted_arguments(first_class):
+        raise InputError(f"{place}: {first} has no {config.on} to regularize")
+    centers = _centers_per_class(first_class, method.loss[first])
+    term = build("regularizer", config.use, where=place, fill={**fill, **centers})
+    return False, {f"{slot}_regularizer": term, f"{slot}_reg_weight": config.weight}, term
+
+
+def _centers_per_class(cls, arguments):
+    """A regularizer of centres must agree with its loss on their number."""
+    name = "centers_per_class"
+    default = inspect.signature(cls).parameters.get(name)
+    if default is None:
+        return {}
+    return {name: arguments.get(name, default.default)}
+
+
+def _parameter_groups(method, where, loss, regularizer):
+    theirs = [] if regularizer is None else list(regularizer.parameters())
+    known = {id(p) for p in theirs}
+    own = [p for p in loss.parameters() if id(p) not in known]
+    config = method.regularizer
+    their_lr = None if config is None else config.lr or method.loss_lr
+    if config is not None and config.lr is not None and not theirs:
+        raise InputError(f"{where}: regularizer.lr: it has no parameters of its own: leave lr out")
+    if method.loss_lr is not None and not own and (not theirs or config.lr is not None):
+        raise InputError(f"{where}: loss_lr: the loss has no parameters of its own: leave it out")
+    groups = []
+    for parameters, rate, key in (
+        (own, method.loss_lr, "loss_lr"),
+        (theirs, their_lr, "regularizer.lr"),
+    ):
+        if not parameters:
+            continue
+        if rate is None:
+            raise InputError(
+                f"{where}: {key} is required: {sum(p.numel() for p in parameters)} parameters of "
+                f"its own need a learning rate of their own"
+            )
+        groups.append({"params": parameters, "lr": rate, "weight_decay": method.loss_weight_decay})
+    if method.loss_weight_decay and not groups:
+        raise InputError(
+            f"{where}: loss_weight_decay: the loss has no parameters of its own: leave it out"
+        )
+    return groups
+
+
+def _curvature_owner(where, loss, miner, sizes):
+    found = _poincare_distances(loss)
+    everywhere = found + ([] if miner is None else _poincare_distances(miner))
+    kinds = {(m.c, m.clip_radius, m.inputs) for m in everywhere}
+    if "hyperbolic" not in sizes:
+        if everywhere:
+            raise InputError(
+                f"{where}: it trains with a {type(everywhere[0]).__name__}, but head.spaces is "
+                f"{list(sizes)}, which is ranked by cosine: set head.spaces: [hyperbolic]"
+            )
+        return None
+    if not found:
+        raise InputError(
+            f"{where}: head.spaces has hyperbolic, but no PoincareDistance in loss or "
+            f"regularizer says with which curvature to rank: use one, or drop the space"
+        )
+    if len(kinds) > 1:
+        raise InputError(
+            f"{where}: its hyperbolic distances disagree, (c, clip_radius, inputs) = "
+            f"{' and '.join(str(kind) for kind in sorted(kinds, key=str))}: a method has one "
+            f"curvature"
+        )
+    return found[0]
+
+
+def _poincare_distances(module):
+    return [m for m in module.modules() if isinstance(m, PoincareDistance)]

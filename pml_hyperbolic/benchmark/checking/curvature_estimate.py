@@ -1,0 +1,76 @@
+"""The curvature that a benchmark's training images suggest, before anything is trained."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ...errors import InputError
+from ...functional.hyperbolicity import suggested_curvature
+from ..assembly.pipeline import Pipeline
+from ..config import BenchmarkConfig
+
+# Cubic in points: a second for each sample.
+_SAMPLE_SIZE = 1000
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class CurvatureEstimate:
+    """What Gromov's delta says of some features.
+
+    Attributes:
+        c: suggested curvature magnitude, mean over samples.
+        spread: its standard deviation over samples.
+        images: of the training classes.
+        sample_size: points of one sample.
+        samples: how many.
+        dimension: of the features.
+    """
+
+    c: float
+    spread: float
+    images: int
+    sample_size: int
+    samples: int
+    dimension: int
+
+
+def estimate_curvature(config: BenchmarkConfig) -> CurvatureEstimate:
+    """Estimate the curvature from the trunk's features of the training classes.
+
+    The trunk is as runs start: with its published weights, or with the random ones of the first
+    seed. The first fold's training classes are looked at, not augmented; validation and test
+    classes are not.
+
+    Raises:
+        InputError: data or backbone cannot be had, or the features suggest no finite curvature.
+    """
+    protocol = config.protocol
+    name, method = next(iter(config.methods.items()))
+    parts = Pipeline(protocol, method, name, protocol.seeds[0], protocol.folds[0])
+    features = _features(parts, protocol.evaluation.batch_size)
+    draws = torch.Generator().manual_seed(protocol.seeds[0])
+    try:
+        c, spread = suggested_curvature(
+            features, sample_size=_SAMPLE_SIZE, num_samples=_SAMPLES, generator=draws
+        )
+    except ValueError as error:
+        raise InputError(f"{config.name}: {error}") from error
+    return CurvatureEstimate(
+        c=c,
+        spread=spread,
+        images=len(features),
+        sample_size=min(_SAMPLE_SIZE, len(features)),
+        samples=_SAMPLES,
+        dimension=features.shape[1],
+    )
+
+
+@torch.no_grad()
+def _features(parts, batch_size):
+    images, trunk = parts.subsets["scored_train"], parts.models["trunk"].eval()
+    batches = [
+        trunk(images.__getitems__(list(range(start, min(start + batch_size, len(images)))))[0])
+        for start in range(0, len(images), batch_size)
+    ]
+    return torch.cat(batches).float().cpu()

@@ -1,0 +1,178 @@
+"""ImageTransform: from decoded images to the backbone's input, a batch at a time on its device."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from ..utils.transfer import to_device
+from .resizing import resize_short_side, resized_crop
+
+if TYPE_CHECKING:
+    from ..benchmark.config import AugmentationConfig, ImageConfig
+
+# Tries of torchvision's RandomResizedCrop before it takes the centre.
+_CROP_TRIES = 10
+
+
+class Draws(NamedTuple):
+    """The random numbers of one batch, on the CPU; None where nothing is drawn.
+
+    boxes: (B, 4) int64 top, left, height and width of the crops; shifts: (2, B, 1) int64 rows and
+    columns, from 0 to twice the reach; flips: (B,) bool.
+    """
+
+    boxes: torch.Tensor | None
+    shifts: torch.Tensor | None
+    flips: torch.Tensor | None
+
+    def rows(self, part: slice) -> "Draws":
+        """Those of some images of the batch."""
+        boxes, shifts, flips = self
+        return Draws(
+            None if boxes is None else boxes[part],
+            None if shifts is None else shifts[:, part],
+            None if flips is None else flips[part],
+        )
+
+
+class ImageTransform:
+    """Crop and resize, normalise, shift and flip images.
+
+    Args:
+        mean, std: of the backbone's input (pixels scaled to [0, 1]), one number a channel or one
+            for all.
+        image: size of the input. Default: images as they are.
+        augmentation: what is drawn at random. Default: nothing.
+        device: of the backbone. Default "cpu".
+    """
+
+    def __init__(
+        self,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        *,
+        image: "ImageConfig | None" = None,
+        augmentation: "AugmentationConfig | None" = None,
+        device: torch.device | str = "cpu",
+    ):
+        self.device = torch.device(device)
+        self.mean, self.std = (
+            torch.as_tensor(value, dtype=torch.float32).reshape(-1, 1, 1).to(self.device)
+            for value in (mean, std)
+        )
+        self.image = image
+        from ..benchmark.config import AugmentationConfig
+
+        self.augmentation = augmentation or AugmentationConfig()
+
+    def draw(self, sizes: np.ndarray, generator: torch.Generator) -> Draws:
+        """The random numbers for a batch of images of these (B, 3) sizes.
+
+        How many are drawn depends on the number of images alone.
+        """
+        count, chosen = len(sizes), self.augmentation
+        boxes = shifts = flips = None
+        if chosen.random_resized_crop is not None:
+            crop = chosen.random_resized_crop
+            uniform = torch.rand(count, _CROP_TRIES, 4, generator=generator, dtype=torch.float64)
+            boxes = crop_boxes(uniform, torch.from_numpy(sizes), crop.scale, crop.ratio)
+        if chosen.random_shift:
+            shifts = torch.randint(
+                0, 2 * chosen.random_shift + 1, (2, count, 1), generator=generator
+            )
+        if chosen.horizontal_flip:
+            flips = torch.rand(count, generator=generator) < 0.5
+        return Draws(boxes, shifts, flips)
+
+    def __call__(self, images: torch.Tensor | list[torch.Tensor], draws: Draws) -> torch.Tensor:
+        """(B, C, H, W) float32 of uint8 images, one tensor or a list of (C, H, W) ones."""
+        images = self._sized(images, draws.boxes).float().div_(255)
+        images = (images - self.mean) / self.std
+        if draws.shifts is not None:
+            images = _shifted(
+                images, to_device(draws.shifts, self.device), self.augmentation.random_shift
+            )
+        if draws.flips is not None:
+            flips = to_device(draws.flips, self.device)[:, None, None, None]
+            images = torch.where(flips, images.flip(-1), images)
+        return images
+
+    def _sized(self, images, boxes):
+        image = self.image
+        if boxes is not None:
+            size = images[0].shape[-2:] if image is None else (image.size, image.size)
+            interpolation = "bilinear" if image is None else image.interpolation
+            return torch.stack(
+                [
+                    resized_crop(one, box, size, interpolation)
+                    for one, box in zip(images, boxes.tolist(), strict=True)
+                ]
+            )
+        if image is None:
+            return images
+        if torch.is_tensor(images):
+            return _centre(images, image)
+        return torch.stack([_centre(one, image) for one in images])
+
+
+def crop_boxes(
+    uniform: torch.Tensor, sizes: torch.Tensor, scale: Sequence[float], ratio: Sequence[float]
+) -> torch.Tensor:
+    """(B, 4) int64 top, left, height and width of torchvision's RandomResizedCrop.
+
+    Args:
+        uniform: (B, tries, 4) float64 draws in [0, 1): area, ratio, top, left of each try. The
+            first try whose crop fits counts; if none does, the largest centred crop of a ratio
+            within the range.
+        sizes: (B, 3) int64 channels, height and width.
+        scale: smallest and largest share of the area.
+        ratio: smallest and largest width / height.
+    """
+    height, width = sizes[:, 1:2].double(), sizes[:, 2:3].double()
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[..., 0])
+    low, high = np.log(ratio[0]), np.log(ratio[1])
+    aspect = torch.exp(low + (high - low) * uniform[..., 1])
+    high_crop, wide_crop = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+    fits = (high_crop > 0) & (high_crop <= height) & (wide_crop > 0) & (wide_crop <= width)
+    first = fits.int().argmax(1, keepdim=True)
+    high_crop, wide_crop = high_crop.gather(1, first), wide_crop.gather(1, first)
+    top = (uniform[..., 2].gather(1, first) * (height - high_crop + 1)).floor()
+    left = (uniform[..., 3].gather(1, first) * (width - wide_crop + 1)).floor()
+    boxes = torch.cat([top, left, high_crop, wide_crop], 1)
+
+    high_centre = torch.minimum(height, (width / ratio[0]).round())
+    wide_centre = torch.minimum(width, (height * ratio[1]).round())
+    centre = torch.cat(
+        [
+            ((height - high_centre) / 2).floor(),
+            ((width - wide_centre) / 2).floor(),
+            high_centre,
+            wide_centre,
+        ],
+        1,
+    )
+    return torch.where(fits.any(1, keepdim=True), boxes, centre).long()
+
+
+def _centre(images, image):
+    from torchvision.transforms.v2 import functional
+
+    images = resize_short_side(images, image.short_side, image.interpolation)
+    return functional.center_crop(images, [image.size, image.size])
+
+
+def _shifted(images, shifts, reach):
+    """Images moved by ``shifts - reach`` pixels, the border repeated."""
+    height, width = images.shape[-2:]
+    device = images.device
+    rows = (shifts[0] - reach + torch.arange(height, device=device)).clamp(0, height - 1)
+    columns = (shifts[1] - reach + torch.arange(width, device=device)).clamp(0, width - 1)
+    count, channels = images.shape[:2]
+    return images[
+        torch.arange(count, device=device)[:, None, None, None],
+        torch.arange(channels, device=device)[None, :, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]

@@ -1,0 +1,275 @@
+"""Validation of benchmark configs: every wrong key is named, with the right one beside it."""
+
+import copy
+
+import pytest
+import yaml
+
+from pml_hyperbolic.benchmark.config import (
+    BenchmarkConfig,
+    MethodConfig,
+    ProtocolConfig,
+    load_benchmark,
+)
+from pml_hyperbolic.errors import InputError
+
+from ..conftest import METHODS, PROTOCOL, TINY
+
+
+def put(content, path, value):
+    """A copy of nested mappings with one more key."""
+    content = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    section = content
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("nam", "name"),
+        ("protocl", "protocol"),
+        ("protocol.epoch", "epochs"),
+        ("protocol.Embedding_Size", "embedding_size"),
+        ("protocol.splits.tests", "test"),
+        ("protocol.sampler.batchsize", "batch_size"),
+        ("protocol.augmentation.random_shifts", "random_shift"),
+        ("protocol.optimizer.trunk_learning_rate", "trunk_lr"),
+        ("protocol.schedule.warmup", "warmup_steps"),
+        ("protocol.evaluation.select", "select_by"),
+    ],
+)
+def test_unknown_key_of_a_benchmark(tmp_path, write_config, refused, path, right):
+    config = write_config(tmp_path, put(TINY, path, 1))
+    line = refused("validate", config)
+    assert f"unknown key {path.split('.')[-1]!r}" in line
+    assert f"did you mean {right!r}?" in line
+    assert str(config) in line
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("los", "loss"),
+        ("losslr", "loss_lr"),
+        ("head.space", "spaces"),
+        ("regularizer.weigth", "weight"),
+    ],
+)
+def test_unknown_key_of_a_method(tmp_path, write_config, refused, path, right):
+    methods = {**METHODS, "hier": put(METHODS["hier"], path, 1)}
+    line = refused("run", write_config(tmp_path, methods=methods), "--output", tmp_path / "runs")
+    assert f"unknown key {path.split('.')[-1]!r}: did you mean {right!r}?" in line
+    assert "hier.yaml" in line
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "home"),
+    [
+        ("epochs", "protocol.epochs"),
+        ("backbone", "protocol.backbone"),
+        ("embedding_size", "protocol.embedding_size"),
+        ("random_shift", "protocol.augmentation.random_shift"),
+        ("batch_size", "protocol.sampler.batch_size"),
+        ("trunk_lr", "protocol.optimizer.trunk_lr"),
+        ("lr", "protocol.optimizer.trunk_lr"),
+        ("select_by", "protocol.evaluation.select_by"),
+        ("seeds", "protocol.seeds"),
+        ("folds", "protocol.splits.folds"),
+        ("validation", "protocol.splits.validation"),
+    ],
+)
+def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, key, home):
+    methods = {**METHODS, "hier": {**METHODS["hier"], key: 1}}
+    line = refused("validate", write_config(tmp_path, methods=methods))
+    assert f"{key!r} is a protocol key" in line
+    assert f"at {home} " in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["protocol.splits.test=[2, 7]"], r"classes \[2\] are in both train and test"),
+        (["protocol.splits.validation=[7, 8]"], r"classes \[7\] are in both validation and test"),
+        (["protocol.splits.test=[7]"], "at least 2 items"),
+        (["protocol.splits.test=[7, 7]"], "must differ"),
+        (["protocol.splits={test: oficial, folds: 2}"], r"splits\.test: .*'official'.*'oficial'"),
+        (["protocol.splits={test: official, folds: 1}"], r"protocol\.splits\.folds: .* 2, got 1"),
+        (["protocol.splits={test: second_half, fold: 2}"], "did you mean 'folds'"),
+        (["protocol.splits.folds=2"], "unknown key 'train'"),
+        (["protocol.run_folds=[0, 1]"], r"run_folds names \[1\], but splits has 1 folds"),
+        (["protocol.run_folds=[]"], "at least 1 item"),
+        (["protocol.seeds=[1, 1]"], "must differ"),
+        (["protocol.seeds=[]"], "at least 1 item"),
+        (["protocol.seeds=[-1]"], "greater than or equal to 0"),
+        (["protocol.epochs=0"], "greater than or equal to 1"),
+        (["protocol.epochs=two"], "valid integer, got 'two'"),
+        (["protocol.epochs=true"], "valid integer, got True"),
+        (["protocol.epochs='3'"], "valid integer, got '3'"),
+        (["protocol.epochs="], "valid integer, got None"),
+        (["protocol.optimizer.trunk_lr=0"], "greater than 0"),
+        (["protocol.optimizer.trunk_lr=.inf"], "finite"),
+        (["protocol.optimizer.name=Adamw"], "'AdamW'"),
+        (["protocol.optimizer.arguments.lr=1"], "'lr' would be ignored.*trunk_lr"),
+        (["protocol.optimizer.arguments.weight_decay=1"], "it belongs to weight_decay"),
+        (["protocol.evaluation.every=4"], r"must not exceed epochs \(3\)"),
+        (["protocol.schedule={shape: step, factor: 0.5}"], "every_epochs is required by shape"),
+        (["protocol.schedule={shape: step, every_epochs: 2}"], "factor is required by shape: step"),
+        (["protocol.schedule={factor: 0.5}"], "factor belongs to shape: step"),
+        (["protocol.schedule.trunk_frozen_epochs=3"], r"must be less than epochs \(3\)"),
+        (["protocol.max_gradient_value=0"], "greater than 0"),
+        (["protocol.sampler.batch_size=13"], "multiple of samples_per_class, got 13 and 4"),
+        (["protocol.sampler.batch_size=16"], "4 classes .* but splits.train has 3"),
+        (["protocol.backbone={small_conv: {}, other: {}}"], "expected Name or"),
+        (["name=../elsewhere"], "should match pattern"),
+        (["methods=[chest, chest]"], "must differ"),
+        (["methods=[]"], "methods must be a list"),
+        (["methods=chest"], "list of method names, got 'chest'"),
+        (["methods=[chst]"], "no method 'chst'.*did you mean 'chest'?"),
+        (["protocol.epochs"], "an override is key=value.*got 'protocol.epochs'"),
+        (["=3"], "an override is key=value"),
+        (["protocol.epochs.x=3"], "'epochs' is not a section"),
+        (["methods.chest.loss_lr=3"], "'methods' is not a section"),
+        (["protocol.seeds=[0"], "not valid YAML"),
+        (["protocol.epoch=3"], "did you mean 'epochs'?"),
+        (["protocl.epochs=3"], "did you mean 'protocol'?"),
+    ],
+)
+def test_bad_values_and_overrides(load, overrides, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path, write_config):
+    protocol = {key: value for key, value in PROTOCOL.items() if key != "backbone"}
+    with pytest.raises(InputError, match=r"protocol\.backbone: this key is required"):
+        load_benchmark(write_config(tmp_path, {**TINY, "protocol": protocol}))
+
+
+def test_radius_without_a_hyperbolic_space():
+    with pytest.raises(ValueError, match="add hyperbolic to spaces"):
+        MethodConfig(loss="ProxyAnchorLoss", head={"initial_radius": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": {"size": 224, "resize": 200}}, r"resize \(200\) must not be below size \(224\)"),
+        ({"augmentation": {"random_resized_crop": {"scale": [0.5, 0.2]}}}, "smallest, largest"),
+        ({"augmentation": {"random_resized_crop": {"scale": [0.2, 1.5]}}}, "at most 1"),
+        ({"augmentation": {"random_resized_crop": {"ratio": [0, 1]}}}, "greater than 0"),
+        ({"augmentation": {"random_resized_crop": {"ratio": [1]}}}, "at least 2 items"),
+    ],
+)
+def test_what_image_sections_refuse(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ProtocolConfig(**{**PROTOCOL, **changes})
+
+
+def test_overrides_reach_their_place(load):
+    config = load("protocol.epochs=7", "protocol.optimizer.trunk_lr=1e-4", "methods=[hyp]")
+    assert config.protocol.epochs == 7
+    assert config.protocol.optimizer.trunk_lr == 1e-4
+    assert list(config.methods) == ["hyp"]
+
+
+def test_folds():
+    folded = {**PROTOCOL, "splits": {"test": "second_half", "folds": 3}}
+    assert ProtocolConfig(**PROTOCOL).folds == [0]
+    assert ProtocolConfig(**folded).folds == [0, 1, 2]
+    some = ProtocolConfig(**folded, run_folds=[2, 0])
+    assert some.folds == [2, 0]
+    assert some.hash == ProtocolConfig(**folded).hash
+    assert some.hash != ProtocolConfig(**PROTOCOL).hash
+    # Four folds of four by default.
+    assert ProtocolConfig(**{**PROTOCOL, "splits": {"test": "official"}}).folds == [0, 1, 2, 3]
+
+
+def test_protocol_hash():
+    def hashed(**changes):
+        return ProtocolConfig(**{**PROTOCOL, **changes}).hash
+
+    assert hashed() == hashed(seeds=[5, 6, 7])
+    assert hashed() == hashed(data={"digits": None})
+    assert hashed() == ProtocolConfig(**dict(reversed(PROTOCOL.items()))).hash
+    changed = [
+        hashed(epochs=4),
+        hashed(threads=2),
+        hashed(precision="bfloat16"),
+        hashed(splits={**PROTOCOL["splits"], "test": [5, 6, 8]}),
+        hashed(evaluation={"recall_at": [1]}),
+    ]
+    assert len({hashed(), *changed}) == 6
+
+
+def test_method_hash_ignores_the_words_about_it():
+    first, second = (MethodConfig(loss="ProxyAnchorLoss", about=about) for about in "ab")
+    assert first.hash == second.hash
+    assert first.hash != MethodConfig(loss="ProxyAnchorLoss", loss_lr=0.1).hash
+
+
+def test_the_resolved_config_is_a_config(load):
+    config = load()
+    again = yaml.safe_load(yaml.safe_dump(config.model_dump()))
+    assert BenchmarkConfig.model_validate(again) == config
+
+
+PUBLISHED = {"method": "hier", "metric": "R@1", "value": 85.7, "source": "HIER, Table 1"}
+
+
+def test_published_numbers_and_the_baseline_are_no_part_of_the_protocol(tmp_path, write_config):
+    plain = load_benchmark(write_config(tmp_path))
+    told = load_benchmark(
+        write_config(tmp_path, {**TINY, "baseline": "hier", "published": [PUBLISHED]})
+    )
+    assert told.published[0].value == 85.7
+    assert told.baseline == "hier"
+    assert told.protocol.hash == plain.protocol.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric": "Recall"}, "unknown metric 'Recall': expected R@1"),
+        ({"value": 101}, "less than or equal to 100"),
+        ({"source": ""}, "at least 1 character"),
+        ({"from": "x"}, "unknown key 'from'"),
+    ],
+)
+def test_wrong_published_numbers(tmp_path, write_config, refused, changes, message):
+    content = {**TINY, "published": [{**PUBLISHED, **changes}]}
+    assert message in refused("validate", write_config(tmp_path, content))
+
+
+def test_a_baseline_that_is_no_method(tmp_path, write_config, refused):
+    line = refused("validate", write_config(tmp_path, {**TINY, "baseline": "heir"}))
+    assert "baseline 'heir' is none of the methods: did you mean 'hier'?" in line
+
+
+def test_different_parameters_are_a_declaration_not_a_setting():
+    plain = MethodConfig.model_validate(METHODS["hyp"])
+    declared = MethodConfig.model_validate({**METHODS["hyp"], "different_parameters": True})
+    assert declared.different_parameters
+    assert declared.hash == plain.hash
+
+
+def test_the_protocol_hash_does_not_depend_on_where_files_lie():
+    def protocol(data, backbone):
+        changed = {"data": {"sop": data}, "backbone": {"timm": {"model": "test_vit", **backbone}}}
+        return ProtocolConfig.model_validate({**PROTOCOL, **changed}).hash
+
+    here = protocol({"root": "a/sop"}, {"weights": "a/vit.pt"})
+    assert protocol({"root": "b/sop", "unpacked": "c"}, {"weights": "b/vit.pt"}) == here
+    assert protocol({"root": "a/sop", "verify": False}, {"weights": "a/vit.pt"}) != here
+    assert protocol({"root": "a/sop"}, {"weights": "a/other.pt"}) != here
+
+
+@pytest.mark.parametrize("name", ["../methods/hyp", "a/b", ".hidden", ""])
+def test_method_names_are_no_paths(load, name):
+    with pytest.raises(InputError, match="a method's name consists of letters"):
+        load(f"methods=['{name}']")

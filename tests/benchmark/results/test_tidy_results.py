@@ -1,0 +1,75 @@
+"""results.csv: every number of results.json once, in a long table."""
+
+import csv
+
+from pml_hyperbolic.benchmark.results.tidy_results import TIDY_COLUMNS, write_tidy
+
+
+def row(**changes):
+    return {
+        "protocol_hash": "abc",
+        "method": "a",
+        "fold": 1,
+        "seed": 2,
+        "space": "euclidean",
+        "levels": ["leaf", "tree"],
+        "train": {"precision_at_1": 0.75},
+        "validation": {"precision_at_1": 0.5},
+        "test": {"precision_at_1": 0.1 + 0.2, "recall_at_4": 1.0},
+        "test_levels": {"tree": {"precision_at_1": 0.875}},
+        **changes,
+    }
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_long_table(tmp_path):
+    file = tmp_path / "results.csv"
+    write_tidy(file, "bench", [row(), row(method="b, or c", seed=3)])
+    lines = read(file)
+    assert tuple(lines[0]) == TIDY_COLUMNS
+    assert len(lines) == 10
+    assert [tuple(line.values())[6:] for line in lines[:5]] == [
+        ("train", "leaf", "precision_at_1", "0.75"),
+        ("validation", "leaf", "precision_at_1", "0.5"),
+        ("test", "leaf", "precision_at_1", "0.30000000000000004"),
+        ("test", "leaf", "recall_at_4", "1.0"),
+        ("test", "tree", "precision_at_1", "0.875"),
+    ]
+    assert {line["method"] for line in lines} == {"a", "b, or c"}
+    first = {name: lines[0][name] for name in TIDY_COLUMNS[:6]}
+    assert first == {
+        "benchmark": "bench",
+        "protocol_hash": "abc",
+        "method": "a",
+        "fold": "1",
+        "seed": "2",
+        "space": "euclidean",
+    }
+
+
+def test_concatenated_results_come_along(tmp_path):
+    file = tmp_path / "results.csv"
+    together = {"precision_at_1": 0.25}
+    write_tidy(file, "x", [row(concatenated=together, concatenated_levels={"tree": together})])
+    found = [(r["level"], r["value"]) for r in read(file) if r["split"] == "concatenated"]
+    assert found == [("leaf", "0.25"), ("tree", "0.25")]
+
+
+def test_of_a_real_benchmark(tiny):
+    lines = read(tiny.folder / "results.csv")
+    for result in tiny.rows:
+        mine = [
+            line
+            for line in lines
+            if (line["method"], line["space"], line["seed"])
+            == (result["method"], result["space"], str(result["seed"]))
+        ]
+        for split in ("train", "validation", "test"):
+            found = {
+                line["metric"]: float(line["value"]) for line in mine if line["split"] == split
+            }
+            assert found == result[split]

@@ -1,0 +1,205 @@
+"""Files of folders, zips and tars: read in place or unpacked once, never outside."""
+
+import io
+import multiprocessing
+import os
+import pickle
+import tarfile
+import threading
+import zipfile
+
+import pytest
+
+from pml_hyperbolic.errors import InputError
+from pml_hyperbolic.images.image_archive import ImageArchive, unpack_tar
+
+FILES = {"photos/a/1.jpg": b"one", "photos/b/2.jpg": b"two", "photos/list.txt": b"1 x y\n\n2 z\n"}
+HIDDEN = {"photos/.DS_Store": b"", "__MACOSX/photos/a/._1.jpg": b"", "photos/a/._1.jpg": b""}
+
+
+def fill_folder(folder):
+    for name, content in {**FILES, **HIDDEN}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def fill_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photos/", "")
+        for name, content in {**FILES, **HIDDEN}.items():
+            archive.writestr(name, content)
+    return path
+
+
+def fill_tar(path, *members):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in {**FILES, **HIDDEN}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for member in members:
+            archive.addfile(member)
+    return path
+
+
+FORMS = {
+    "folder": lambda folder: fill_folder(folder / "tree"),
+    "zip": lambda folder: fill_zip(folder / "tree.zip"),
+    "tar": lambda folder: fill_tar(folder / "tree.tar.gz"),
+}
+
+
+@pytest.fixture(params=FORMS)
+def archive(request, tmp_path):
+    """The same files in each form."""
+    return ImageArchive(FORMS[request.param](tmp_path))
+
+
+def test_names_and_content(archive):
+    assert archive.names() == sorted(FILES)
+    assert {name: archive.read(name) for name in FILES} == FILES
+    with pytest.raises(InputError, match=r"none.jpg cannot be read .* download .*tree.* again"):
+        archive.read("photos/none.jpg")
+
+
+def test_tables(archive):
+    assert archive.table("photos/list.txt", (int, str)) == [[1, "x y"], [2, "z"]]
+    assert archive.table("photos/list.txt", (int, str), header=1) == [[2, "z"]]
+    with pytest.raises(InputError, match=r"list.txt, line 3: expected 3 columns \(int, str, str\)"):
+        archive.table("photos/list.txt", (int, str, str))
+    with pytest.raises(InputError, match=r"line 1: expected 2 columns \(int, int\), got '1 x y'"):
+        archive.table("photos/list.txt", (int, int))
+
+
+def read_into(queue, archive):
+    queue.put(archive.read("photos/b/2.jpg"))
+
+
+# Newer versions of Python warn of forks beside threads.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_reads_too(archive):
+    archive.read("photos/a/1.jpg")
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=read_into, args=(queue, archive))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert queue.get() == b"two"
+
+
+def test_a_spawned_process_receives_it(archive):
+    archive.read("photos/a/1.jpg")
+    assert pickle.loads(pickle.dumps(archive)).read("photos/b/2.jpg") == b"two"
+
+
+def test_a_forked_process_opens_a_zip_by_itself(tmp_path, monkeypatch):
+    archive = ImageArchive(fill_zip(tmp_path / "tree.zip"))
+    archive.read("photos/a/1.jpg")
+    inherited = archive._zip()
+    assert archive._zip() is inherited
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert archive._zip() is not inherited
+    assert archive.read("photos/a/1.jpg") == b"one"
+
+
+def test_relative_paths_start_at_the_current_directory(tmp_path, monkeypatch):
+    fill_folder(tmp_path / "tree")
+    monkeypatch.chdir(tmp_path)
+    archive = ImageArchive("tree")
+    monkeypatch.chdir("/")
+    assert archive.read("photos/a/1.jpg") == b"one"
+
+
+def test_a_tar_is_unpacked_once(tmp_path):
+    path = fill_tar(tmp_path / "tree.tgz")
+    ImageArchive(path)
+    assert (tmp_path / "tree.unpacked/photos/a/1.jpg").read_bytes() == b"one"
+    (tmp_path / "tree.unpacked/photos/a/1.jpg").write_bytes(b"changed")
+    assert ImageArchive(path).read("photos/a/1.jpg") == b"changed"
+    elsewhere = tmp_path / "new" / "scratch"
+    assert ImageArchive(path, elsewhere).read("photos/a/1.jpg") == b"one"
+    assert (elsewhere / "tree.unpacked").is_dir()
+
+
+def test_what_a_killed_process_left_is_not_taken_for_whole(tmp_path):
+    path = fill_tar(tmp_path / "tree.tgz")
+    abandoned = tmp_path / ".tree.unpacked.part"
+    abandoned.mkdir()
+    (abandoned / "half.jpg").write_bytes(b"ha")
+    assert ImageArchive(path).names() == sorted(FILES)
+    assert not abandoned.exists()
+
+
+def test_a_damaged_tar_leaves_nothing(tmp_path):
+    path = fill_tar(tmp_path / "tree.tgz")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"tree.tgz cannot be unpacked .* download it again"):
+        ImageArchive(path)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == ["tree.tgz"]
+
+
+def test_runs_that_start_together_unpack_once(tmp_path):
+    path = fill_tar(tmp_path / "tree.tgz")
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(ImageArchive(path).names())) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [sorted(FILES)] * 4
+
+
+def link(name, target, kind):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        tarfile.TarInfo("../outside.jpg"),
+        tarfile.TarInfo("photos/../../outside.jpg"),
+        tarfile.TarInfo("/tmp/outside.jpg"),
+        link("photos/link", "/etc", tarfile.SYMTYPE),
+        link("photos/hard.jpg", "photos/a/1.jpg", tarfile.LNKTYPE),
+        link("photos/pipe", "", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: member.name,
+)
+def test_members_that_escape_are_refused(tmp_path, member):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = fill_tar(folder / "tree.tgz", member)
+    with pytest.raises(InputError, match="which is a link, a device or outside"):
+        unpack_tar(path, folder / "tree.unpacked")
+    assert [p.name for p in folder.iterdir() if not p.name.endswith(".lock")] == ["tree.tgz"]
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_is_not_an_archive_is_refused(tmp_path):
+    (tmp_path / "tree.zip").write_bytes(b"<html>not found</html>")
+    with pytest.raises(InputError, match=r"neither a folder nor a whole archive .* again"):
+        ImageArchive(tmp_path / "tree.zip")
+    whole = fill_zip(tmp_path / "tree.zip").read_bytes()
+    # The end of a zip says what it holds.
+    (tmp_path / "tree.zip").write_bytes(whole[-200:])
+    with pytest.raises(InputError, match=r"neither a folder nor a whole archive .* again"):
+        ImageArchive(tmp_path / "tree.zip")
+    with pytest.raises(InputError, match=r"nowhere.zip is missing"):
+        ImageArchive(tmp_path / "nowhere.zip")
+
+
+def test_damaged_members_of_a_zip_are_named(tmp_path):
+    path = fill_zip(tmp_path / "tree.zip")
+    content = path.read_bytes()
+    assert content.count(b"two") == 1
+    path.write_bytes(content.replace(b"two", b"owt"))
+    archive = ImageArchive(path)
+    assert archive.read("photos/a/1.jpg") == b"one"
+    with pytest.raises(InputError, match=r"photos/b/2.jpg cannot be read .*CRC.* download"):
+        archive.read("photos/b/2.jpg")
