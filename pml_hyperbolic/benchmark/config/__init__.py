@@ -1,35 +1,27 @@
-"""Benchmark configs: one protocol, N methods, validated before anything runs."""
+"""Benchmark configs: one protocol and any number of methods, validated before anything runs."""
 
-from .schema import (
+from .benchmark import BenchmarkConfig, PublishedConfig
+from .dotted_paths import value_at
+from .image import AugmentationConfig, ImageConfig, RandomResizedCropConfig
+from .loading import (
     METHOD_FOLDER,
-    SPACES,
-    AugmentationConfig,
-    BenchmarkConfig,
-    EvaluationConfig,
-    FoldedSplits,
-    HeadConfig,
-    ImageConfig,
-    ListedSplits,
-    MethodConfig,
-    OptimizerConfig,
-    ProtocolConfig,
-    PublishedConfig,
-    RandomResizedCropConfig,
-    RegularizerConfig,
-    SamplerConfig,
-    ScheduleConfig,
-    SearchRange,
-    Splits,
-    StrictModel,
-    TunedConfig,
+    TUNED_FOLDER,
     load_benchmark,
+    load_benchmarks,
     read_benchmark,
-    value_at,
+    read_method,
 )
+from .method import SPACES, HeadConfig, MethodConfig, RegularizerConfig, TunedConfig
+from .optimization import OptimizerConfig, ScheduleConfig
+from .protocol import EvaluationConfig, ProtocolConfig, SamplerConfig
+from .search_range import SearchRange
+from .splits import FoldedSplits, ListedSplits, Splits
+from .strict_model import StrictModel
 
 __all__ = [
     "METHOD_FOLDER",
     "SPACES",
+    "TUNED_FOLDER",
     "AugmentationConfig",
     "BenchmarkConfig",
     "EvaluationConfig",
@@ -50,6 +42,8 @@ __all__ = [
     "StrictModel",
     "TunedConfig",
     "load_benchmark",
+    "load_benchmarks",
     "read_benchmark",
+    "read_method",
     "value_at",
 ]

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError
-from . import BenchmarkConfig, MethodConfig
+from .benchmark import BenchmarkConfig
+from .method import MethodConfig
 
 # sqrt(c) r = 0.02 at the usual clip radius of 2.3: flat to float precision, d = 2|x - y|.
 FLAT_CURVATURE = 1e-4
@@ -13,15 +14,15 @@ _HYPERBOLIC_DISTANCES = ("PoincareDistance", "PoincareSimilarity")
 
 
 def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
-    """A benchmark with, if its config asks for it, the flat twin of each hyperbolic method.
+    """Add the flat twin of each hyperbolic method to a benchmark with ``curvature_control: true``.
 
-    A twin is the same method, its tuned values included, with c = 1e-4 in each of its distances:
-    what it gains too is not due to curvature. Given a benchmark that has its twins, nothing
-    changes.
+    A twin is the same method, tuned values included, with c = 1e-4 in each of its distances: a
+    gain that the twin shares is not due to curvature. A benchmark that has its twins is returned
+    as it is.
 
     Raises:
-        InputError: a hyperbolic method leaves c to a default, or has the name of a twin; a method
-            says to be the twin of another and is not.
+        InputError: a hyperbolic method leaves c to a default, or its twin's name is taken; a
+            method claims to be the twin of another and is not.
     """
     for name, method in config.methods.items():
         original = config.methods.get(method.flat_twin_of)
@@ -31,7 +32,7 @@ def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
             raise InputError(
                 f"{name}: flat_twin_of {method.flat_twin_of!r} must name a method of this "
                 f"benchmark that differs from it in c = {FLAT_CURVATURE:g} only; "
-                f"curvature_control: true makes twins by itself"
+                f"curvature_control: true adds such twins by itself"
             )
     if not config.curvature_control:
         return config
@@ -45,7 +46,7 @@ def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
         twin = name + TWIN_SUFFIX
         if twin in config.methods:
             raise InputError(
-                f"curvature_control adds {twin!r}, but a method of that name is there: rename it "
+                f"curvature_control adds {twin!r}, but there is a method of that name: rename it "
                 f"or leave curvature_control out"
             )
         methods[twin] = flat_twin(name, method)
@@ -53,17 +54,17 @@ def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
 
 
 def flat_twin(name: str, method: MethodConfig) -> MethodConfig:
-    """The same method at c = 1e-4.
+    """A copy of a method with c = 1e-4 in each of its distances.
 
     Raises:
-        InputError: none of its distances says its c.
+        InputError: none of its distances states its c.
     """
     content = method.model_dump()
     flat = {key: _flattened(content[key]) for key in ("loss", "regularizer", "miner")}
     if flat == {key: content[key] for key in flat}:
         raise InputError(
-            f"{name}: curvature_control needs the c that it changes: write the method's distance "
-            f"out, such as distance: {{PoincareDistance: {{c: 0.1, clip_radius: 2.3}}}}"
+            f"{name}: curvature_control needs a stated c to change, and this method leaves c to a "
+            f"default: write distance: {{PoincareDistance: {{c: 0.1, clip_radius: 2.3}}}}"
         )
     about = f"{method.about}; flat twin, c = {FLAT_CURVATURE:g}"
     return MethodConfig.model_validate({**content, **flat, "about": about, "flat_twin_of": name})

@@ -1,70 +1,94 @@
-"""A benchmark config that states only how it differs from another one: ``extends: FILE``."""
+"""``extends: FILE``: a config that states only how it differs from another one.
 
-from collections.abc import Callable, Mapping
+Benchmarks and methods extend alike. Mappings are merged key by key; lists, single values and null
+replace what the parent says, as does a section that makes another choice than the parent's (see
+``Replaces``).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import InputError
 from .yaml_files import read_mapping
 
 EXTENDS = "extends"
-# (dotted path, parent's value, child's value) -> whether the child's value takes the whole place.
-Replaces = Callable[[str, Any, Any], bool]
+# A reader opens three files at most to know all of a config.
+MOST_PARENTS = 2
+# (dotted path, parent's mapping, child's mapping) -> whether the child's replaces the parent's.
+Replaces = Callable[[str, Mapping, Mapping], bool]
 
 
-def read_extended(path: Path, replaces: Replaces) -> tuple[dict, list[Path]]:
-    """The mapping of a config merged into that of the file it extends, and so on upwards.
+class Part(NamedTuple):
+    """What one file contributes to a config, without ``extends``."""
 
-    Mappings are merged key by key; lists, scalars and null replace what the parent says.
+    file: Path
+    content: dict[str, Any]
+
+
+def read_chain(path: Path, content: dict | None = None, *, named: bool = False) -> list[Part]:
+    """Read a config and the files that it extends.
 
     Args:
-        path: YAML file; ``extends`` in it is relative to its folder.
-        replaces: tells of two mappings at one place whether the child's replaces the parent's.
+        path: the config. ``extends`` is relative to the folder of the file that states it.
+        content: used in place of what the file holds, for a method inside a benchmark. Default:
+            the file is read.
+        named: whether a config that extends another needs a ``name`` of its own. Default False.
 
     Returns:
-        The mapping, without ``extends``, and the files it came from, the given one first.
+        The parts, that of the config first.
 
     Raises:
-        InputError: a file cannot be read, extends itself, or has no name of its own.
+        InputError: a file cannot be read, extends itself, extends a chain of more than
+            ``MOST_PARENTS`` files, or lacks a name.
     """
-    contents, files = [], []
-    while path is not None:
-        if path.resolve() in [file.resolve() for file in files]:
-            chain = " extends ".join(map(str, [*files, path]))
-            raise InputError(f"{chain}: a config cannot extend itself, take one `extends` out")
-        content = _read(path, files)
-        files.append(path)
-        contents.append(content)
-        path = _parent(content.pop(EXTENDS, None), path)
-    *children, merged = contents
-    for child in reversed(children):
+    parts: list[Part] = []
+    while True:
+        if content is None:
+            content = _read(path, parts)
+        extends = content.get(EXTENDS)
+        parts.append(Part(path, {key: content[key] for key in content if key != EXTENDS}))
+        if EXTENDS in content and named and not isinstance(content.get("name"), str):
+            raise InputError(
+                f"{path}: name is required: a config that extends another needs one of its own, "
+                f"or its runs would go into the other's folder"
+            )
+        if extends is None:
+            return parts
+        if not isinstance(extends, str) or not extends:
+            raise InputError(
+                f"{path}: {EXTENDS} must be one file, relative to this one, got {extends!r}"
+            )
+        path, content = path.parent / extends, None
+        _check_length(path, [part.file for part in parts])
+
+
+def merge_chain(parts: Sequence[Part], replaces: Replaces) -> dict[str, Any]:
+    """The content of a config, given its parts, its own first."""
+    *children, (_, merged) = parts
+    for _, child in reversed(children):
         merged = _merged(merged, child, replaces)
-    return merged, files
+    return merged
+
+
+def _check_length(path, files):
+    chain = " extends ".join(map(str, [*files, path]))
+    if path.resolve() in [file.resolve() for file in files]:
+        raise InputError(f"{chain}: a config cannot extend itself, take one `extends` out")
+    if len(files) > MOST_PARENTS:
+        raise InputError(
+            f"{chain}: a config may extend a file that extends one more, which must extend none: "
+            f"let one of them state what it takes from its parent"
+        )
 
 
 def _read(path, children):
     try:
-        content = read_mapping(path)
+        return read_mapping(path)
     except InputError as error:
         if not children:
             raise
-        raise InputError(f"{children[-1]}: {EXTENDS}: {error}") from None
-    if EXTENDS in content and not isinstance(content.get("name"), str):
-        raise InputError(
-            f"{path}: name is required: a config that extends another needs one of its own, or its "
-            f"runs would go into the other's folder"
-        )
-    return content
-
-
-def _parent(extends, path):
-    if extends is None:
-        return None
-    if not isinstance(extends, str) or not extends:
-        raise InputError(
-            f"{path}: {EXTENDS} must be one file, relative to this one, got {extends!r}"
-        )
-    return path.parent / extends
+        raise InputError(f"{children[-1].file}: {EXTENDS}: {error}") from None
 
 
 def _merged(parent, child, replaces, prefix=""):

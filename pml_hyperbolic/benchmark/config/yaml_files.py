@@ -1,4 +1,4 @@
-"""YAML in and out: repeated keys are refused, 1e-3 is a number and `on` is a word."""
+"""Reading and writing YAML: repeated keys are refused, 1e-3 is a number and `on` is a word."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,12 @@ from ...errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without three of its traps."""
+    """SafeLoader without three traps: repeated keys, `on` as True, and 1e-3 as text."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            # `<<` merges another mapping in; only what is written out can occur twice.
+            # `<<` merges another mapping in, whose keys may well occur again.
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
@@ -46,14 +46,14 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, source: str) -> object:
-    """The value that ``text`` holds.
+    """Parse one YAML document.
 
     Args:
-        text: YAML.
-        source: what error messages call it.
+        text: the document.
+        source: its name in error messages.
 
     Raises:
-        InputError: not YAML, or a key occurs twice in one mapping.
+        InputError: the text is not YAML, or a key occurs twice in one mapping.
     """
     loader = _Loader(text)
     loader.name = source
@@ -74,10 +74,10 @@ def parse_yaml(text: str, source: str) -> object:
 
 
 def read_mapping(path: Path) -> dict:
-    """The mapping that a YAML file holds.
+    """Read a YAML file that holds a mapping.
 
     Raises:
-        InputError: no such file, not YAML, or something else than a mapping.
+        InputError: there is no such file, it is not YAML, or it does not hold a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -91,6 +91,12 @@ def read_mapping(path: Path) -> dict:
     return content
 
 
-def dump_yaml(content: object) -> str:
-    """YAML text of plain data, keys in their order."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+def dump_yaml(content: object, *, compact: bool = False) -> str:
+    """Write plain data as YAML, keys in their order.
+
+    Args:
+        content: mappings, lists, strings, numbers, booleans and None.
+        compact: write innermost lists and mappings on one line. Default False.
+    """
+    style = None if compact else False
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=style)

@@ -25,7 +25,7 @@ def test_nothing_is_added_unasked(load):
 def test_a_distance_by_default_is_refused(load):
     config = load("curvature_control=true", "methods=[chest]")
     bare = config.methods["chest"].model_copy(update={"loss": {"CHESTLoss": {}}})
-    with pytest.raises(InputError, match=r"chest: curvature_control needs the c .* write"):
+    with pytest.raises(InputError, match=r"chest: curvature_control needs a stated c .* write"):
         with_flat_twins(config.model_copy(update={"methods": {"chest": bare}}))
 
 

@@ -1,0 +1,277 @@
+"""From files to validated benchmarks: inheritance, overrides, sweeps, and methods by name."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ...errors import InputError, nearest
+from .benchmark import BenchmarkConfig
+from .dotted_paths import put_at
+from .extending import Part, merge_chain, read_chain
+from .method import MethodConfig
+from .splits import SPLITS_TAGS, kind_of_splits
+from .strict_model import NAME_PATTERN, StrictModel
+from .sweep import SWEEP, check_override, check_sweep, select, variants
+from .yaml_files import parse_yaml
+
+METHOD_FOLDER = "methods"
+TUNED_FOLDER = "tuned"
+# What a method file says of its own settings only: one that extends it has other settings.
+NOT_INHERITED = ("tuned", "search_trials", "flat_twin_of")
+_NO_METHODS = (
+    f"there are none: copy {METHOD_FOLDER}/ of a shipped config beside this one, or extend that"
+)
+_Model = TypeVar("_Model", bound=StrictModel)
+
+
+def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkConfig:
+    """Read and validate one benchmark and the methods that it names.
+
+    Args:
+        path: as for ``load_benchmarks``.
+        overrides: as for ``load_benchmarks``.
+
+    Raises:
+        InputError: as ``load_benchmarks``, or the config sweeps over several benchmarks.
+    """
+    configs = load_benchmarks(path, overrides)
+    if len(configs) > 1:
+        names = ", ".join(config.name for config in configs)
+        raise InputError(
+            f"{path} sweeps over {len(configs)} benchmarks ({names}): select one by an override "
+            f"of the swept key"
+        )
+    return configs[0]
+
+
+def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[BenchmarkConfig]:
+    """Read and validate the benchmarks of a config: one, or as many as its ``sweep`` has values.
+
+    Methods are looked up by name, beside the config first and then beside each file it extends:
+    in ``tuned/<config>_<value>/`` of a sweep, in ``tuned/<config>/``, among the methods written
+    in the config itself, and in ``methods/``.
+
+    Args:
+        path: YAML file with ``name``, ``protocol`` and ``methods``, or with ``extends: FILE`` and
+            the keys that differ from that file's.
+        overrides: ``key=value`` with a dotted key of that file and a value in YAML. An override
+            of a swept key selects that value.
+
+    Raises:
+        InputError: naming the file, the key and how to fix it.
+    """
+    path = Path(path)
+    parts = _read_parts(path)
+    content = copy.deepcopy(_content(parts))
+    for override in overrides or []:
+        _apply_override(content, override)
+    names = _method_names(path, content)
+    configs = []
+    for suffix, values in variants(content.pop(SWEEP, None), path):
+        one = copy.deepcopy(content)
+        for key, value in values.items():
+            try:
+                put_at(one, key, value)
+            except KeyError as error:
+                section = error.args[0]
+                raise InputError(
+                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config"
+                ) from None
+        if suffix and isinstance(one.get("name"), str):
+            one["name"] += suffix
+        one["methods"] = {name: _load_method(path, parts, suffix, name) for name in names}
+        config = _validated(BenchmarkConfig, one, path)
+        published = [item for item in config.published if item.matches(config.protocol)]
+        configs.append(config.model_copy(update={"published": published}))
+    return configs
+
+
+def read_benchmark(path: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The content of a benchmark config merged with those it extends, not validated.
+
+    Returns:
+        The mapping, whose ``methods`` are names, and the files it came from, the given one first.
+
+    Raises:
+        InputError: a file cannot be read, or its ``extends`` or ``sweep`` cannot be followed.
+    """
+    parts = _read_parts(path)
+    return _content(parts), [part.file for part in parts]
+
+
+def read_method(path: Path, content: dict | None = None) -> dict[str, Any]:
+    """The content of a method merged with those it extends, not validated.
+
+    ``loss``, ``miner``, ``regularizer`` and any distance within them are merged with the parent's
+    where both have one name, and replace it otherwise; a bare name replaces it too. ``search``
+    replaces the parent's. ``tuned``, ``search_trials`` and ``flat_twin_of`` are not inherited.
+
+    Args:
+        path: YAML file of a method.
+        content: used in place of what the file holds. Default: the file is read.
+    """
+    own, *parents = read_chain(path, content)
+    inherited = [
+        Part(file, {key: said[key] for key in said if key not in NOT_INHERITED})
+        for file, said in parents
+    ]
+    return merge_chain([own, *inherited], _method_section_replaces)
+
+
+def _read_parts(path):
+    parts = read_chain(path, named=True)
+    check_sweep(parts)
+    return parts
+
+
+def _content(parts):
+    content = merge_chain(parts, _benchmark_section_replaces)
+    methods = content.get("methods")
+    if isinstance(methods, list):
+        content["methods"] = [next(iter(m)) if _is_definition(m) else m for m in methods]
+    return content
+
+
+def _is_definition(entry):
+    """Whether an entry of ``methods`` is {name: {...}}, a method written in the benchmark."""
+    return isinstance(entry, Mapping) and len(entry) == 1 and isinstance(*entry.values(), Mapping)
+
+
+def _defined(part):
+    """The methods that a benchmark config itself holds, by name."""
+    methods = part.content.get("methods")
+    entries = methods if isinstance(methods, list) else []
+    return {name: said for e in entries if _is_definition(e) for name, said in e.items()}
+
+
+def _method_names(path, content):
+    names = content.get("methods")
+    if names is None and "loss" in content:
+        raise InputError(
+            f"{path} is a method: give the benchmark that names it, such as "
+            f"benchmark_configs/digits.yaml"
+        )
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: methods must differ from each other, got {names}")
+    for name in names:
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise InputError(
+                f"{path}: a method's name consists of letters, digits and . _ -, got {name!r}: "
+                f"methods are looked up in the folder {METHOD_FOLDER} beside the config"
+            )
+    return names
+
+
+def _load_method(path, parts, suffix, name):
+    found = next(_candidates(parts, suffix, name), None)
+    if found is None:
+        known = {n for part in parts for n in _known_methods(part, suffix)}
+        expected = path.parent / METHOD_FOLDER / f"{name}.yaml"
+        raise InputError(
+            f"{path}: no method {name!r} ({expected}): "
+            + (nearest(name, known) if known else _NO_METHODS)
+        )
+    source, file, content = found
+    return _validated(MethodConfig, read_method(file, content), source)
+
+
+def _candidates(parts, suffix, name):
+    """All (source for messages, file, content unless it is the file's) of a method's name."""
+    for part in parts:
+        *tuned, methods = _places(part.file, suffix)
+        yield from ((f, f, None) for place in tuned if (f := place / f"{name}.yaml").is_file())
+        if name in (defined := _defined(part)):
+            yield f"{part.file}: methods: {name}", part.file, defined[name]
+        if (file := methods / f"{name}.yaml").is_file():
+            yield file, file, None
+
+
+def _known_methods(part, suffix):
+    yield from _defined(part)
+    for place in _places(part.file, suffix):
+        yield from (file.stem for file in place.glob("*.yaml"))
+
+
+def _places(file, suffix) -> Iterator[Path]:
+    """The folders that may hold the methods of a benchmark config, nearest first."""
+    if suffix:
+        yield file.parent / TUNED_FOLDER / f"{file.stem}{suffix}"
+    yield file.parent / TUNED_FOLDER / file.stem
+    # Where tuned values lay before.
+    yield file.parent / METHOD_FOLDER / file.stem
+    yield file.parent / METHOD_FOLDER
+
+
+def _benchmark_section_replaces(path, parent, child):
+    """Whether a child's section is another choice than its parent's, not a change to it."""
+    if path in ("protocol.data", "protocol.backbone"):
+        return set(parent) != set(child)
+    if path == "protocol.splits":
+        return kind_of_splits(parent) != kind_of_splits(child)
+    return path == SWEEP
+
+
+def _method_section_replaces(path, parent, child):
+    """Whether a child's section is another choice than its parent's, not a change to it."""
+    if path == "search":
+        return True
+    if path == "regularizer" and {"use"} <= parent.keys() & child.keys():
+        return _name_of(parent["use"]) != _name_of(child["use"])
+    names = _name_of(parent), _name_of(child)
+    if path in ("loss", "miner"):
+        return names[0] != names[1]
+    # A distance, or another object within the arguments: classes begin with a capital letter.
+    return all(isinstance(n, str) and n[:1].isupper() for n in names) and names[0] != names[1]
+
+
+def _name_of(spec):
+    """The name of ``Name`` or ``{Name: {...}}``, None for anything else."""
+    if isinstance(spec, Mapping):
+        return next(iter(spec)) if len(spec) == 1 else None
+    return spec
+
+
+def _apply_override(content, override):
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(
+            f"an override is key=value, for example protocol.epochs=3: got {override!r}"
+        )
+    value = parse_yaml(text, f"the override {override}")
+    sweep = content.get(SWEEP)
+    if isinstance(sweep, dict) and key in sweep:
+        sweep[key] = select(sweep[key], value)
+        return
+    check_override(key, sweep, override)
+    try:
+        put_at(content, key, value)
+    except KeyError as error:
+        section = error.args[0]
+        raise InputError(
+            f"the override {override}: {section!r} is not a section of the config"
+        ) from None
+
+
+def _validated(model: type[_Model], content, source) -> _Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in SPLITS_TAGS)
+        cause = first.get("ctx", {}).get("error")
+        problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        at = f"{source}: {where}: " if where else f"{source}: "
+        raise InputError(f"{at}{problem}{more}") from None
+
+
+def _plain(error):
+    if error["type"] == "missing":
+        return "this key is required"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"

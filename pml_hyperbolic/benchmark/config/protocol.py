@@ -1,0 +1,146 @@
+"""ProtocolConfig: everything that all methods of a benchmark share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ...errors import nearest
+from ...files import content_hash
+from ..results.metric_names import PRIMARY, TITLES
+from .image import AugmentationConfig, ImageConfig
+from .optimization import OptimizerConfig, ScheduleConfig
+from .splits import ListedSplits, Splits
+from .strict_model import Count, Distinct, Positive, Spec, StrictModel
+
+
+class SamplerConfig(StrictModel):
+    """PML's MPerClassSampler."""
+
+    batch_size: Count
+    samples_per_class: Count
+
+    @model_validator(mode="after")
+    def _whole_classes(self):
+        if self.batch_size % self.samples_per_class:
+            raise ValueError(
+                f"batch_size must be a multiple of samples_per_class, got {self.batch_size} and "
+                f"{self.samples_per_class}"
+            )
+        return self
+
+
+def _selecting_metric(name: str) -> str:
+    if name not in TITLES:
+        raise ValueError(f"{name!r} cannot select a checkpoint: {nearest(name, TITLES)}")
+    return name
+
+
+class EvaluationConfig(StrictModel):
+    """When and how a run is scored."""
+
+    every: Count = 1
+    batch_size: Count = 512
+    # The validation metric that selects the checkpoint.
+    select_by: Annotated[str, AfterValidator(_selecting_metric)] = PRIMARY
+    recall_at: Annotated[list[Count], Distinct] = Field(default_factory=list)
+
+
+class ProtocolConfig(StrictModel):
+    """Everything that must be the same for all methods of a benchmark."""
+
+    data: Spec
+    splits: Splits
+    backbone: Spec
+    embedding_size: Count
+    # True: the spaces of a method share embedding_size; False: each space gets all of it.
+    equal_total_dimension: bool = True
+    sampler: SamplerConfig
+    image: ImageConfig | None = None
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    max_gradient_norm: Positive | None = None
+    max_gradient_value: Positive | None = None
+    epochs: Count
+    steps_per_epoch: Count
+    evaluation: EvaluationConfig = EvaluationConfig()
+    # NumPy takes seeds below 2**32.
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Distinct]
+    # Some of the splits' folds, for a quick look. By default all of them are run.
+    run_folds: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct] | None
+    ) = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # The order of summation, and so the result, depends on the number of threads.
+    threads: Count = 1
+
+    @model_validator(mode="after")
+    def _scored_at_least_once(self):
+        if self.evaluation.every > self.epochs:
+            raise ValueError(
+                f"evaluation.every ({self.evaluation.every}) must not exceed epochs "
+                f"({self.epochs}): no checkpoint would ever be selected"
+            )
+        if self.schedule.trunk_frozen_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.trunk_frozen_epochs ({self.schedule.trunk_frozen_epochs}) must be less "
+                f"than epochs ({self.epochs}): the trunk would never train"
+            )
+        if isinstance(self.splits, ListedSplits):
+            self.check_batch(len(self.splits.train))
+        return self
+
+    @model_validator(mode="after")
+    def _folds_exist(self):
+        missing = [fold for fold in self.run_folds or [] if fold >= self.number_of_folds]
+        if missing:
+            raise ValueError(
+                f"run_folds names {missing}, but splits has {self.number_of_folds} folds, "
+                f"numbered from 0"
+            )
+        return self
+
+    def check_batch(self, classes: int) -> None:
+        """Refuse a batch of more classes than there are to train on.
+
+        Args:
+            classes: the number of training classes.
+
+        Raises:
+            ValueError: the batch has more classes; the message gives both numbers.
+        """
+        batch_classes = self.sampler.batch_size // self.sampler.samples_per_class
+        if batch_classes > classes:
+            raise ValueError(
+                f"a batch would hold {batch_classes} classes (sampler.batch_size / "
+                f"samples_per_class), but splits.train has {classes}"
+            )
+
+    @property
+    def number_of_folds(self) -> int:
+        """The number of folds of the splits, whether they are run or not."""
+        return 1 if isinstance(self.splits, ListedSplits) else self.splits.folds
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds to run."""
+        return list(range(self.number_of_folds)) if self.run_folds is None else self.run_folds
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits that identify this protocol, apart from its seeds and its choice of folds.
+
+        A run's numbers do not depend on which other seeds and folds are run, so more of them can
+        be added later under the same hash. Nor do they depend on where files lie: the fingerprint
+        in a run's rows tells whether the data are the same.
+        """
+        content = self.model_dump(exclude={"seeds", "run_folds"})
+        for arguments in content["data"].values():
+            for place in ("root", "unpacked"):
+                arguments.pop(place, None)
+        for arguments in content["backbone"].values():
+            if isinstance(arguments.get("weights"), str):
+                arguments["weights"] = Path(arguments["weights"]).name
+        return content_hash(content)

@@ -1,0 +1,44 @@
+"""SearchRange: the values that a search may try for one setting."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from .strict_model import Number, StrictModel
+
+
+class SearchRange(StrictModel):
+    """The values that ``search`` may try: a range, an increasing grid, or unordered choices.
+
+    A range between two integers holds integers only. ``log`` searches a range on a logarithmic
+    scale.
+    """
+
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    grid: Annotated[list[Number], Field(min_length=2)] | None = None
+    choices: Annotated[list[str | bool | Number], Field(min_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        has_range = self.low is not None and self.high is not None
+        if has_range + (self.grid is not None) + (self.choices is not None) != 1 or (
+            (self.low is None) != (self.high is None)
+        ):
+            raise ValueError("expected either low with high, or grid, or choices")
+        if has_range and not self.low < self.high:
+            raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
+        if self.log and (not has_range or self.low <= 0):
+            raise ValueError("log needs low and high, both greater than 0")
+        if self.grid is not None and sorted(set(self.grid)) != self.grid:
+            raise ValueError(f"grid must increase, got {self.grid}")
+        # 1 == True, but they are different choices.
+        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError(f"choices must differ from each other, got {self.choices}")
+        return self
+
+    @property
+    def extremes(self) -> list:
+        """All values of a grid or of choices, the two ends of a range."""
+        return self.grid or self.choices or [self.low, self.high]
