@@ -1,14 +1,18 @@
-"""The command ``pml-hyperbolic``: 0 done, 1 the work failed, 2 the user's input is wrong."""
+"""The command ``pml-hyperbolic``. Exit status: 0 done, 1 the work failed, 2 the input is wrong."""
 
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, nearest
 
-# module -> what pip calls it; all of the extra `benchmark`.
+if TYPE_CHECKING:
+    from .config import BenchmarkConfig
+
+# Module -> name of its distribution. All of them are in the extra `benchmark`.
 _EXTRA_MODULES = {
     "filelock": "filelock",
     "matplotlib": "matplotlib",
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """Errors in one line, as all others of this command."""
+    """An argument parser whose errors take one line, like all errors of this command."""
 
     def error(self, message):
         raise InputError(f"{message} (see {self.prog} --help)")
@@ -51,7 +55,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _parse(arguments):
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    # argparse takes positional arguments from one place only; overrides may follow options.
+    # argparse takes positional arguments from one place only, but overrides may follow options.
     overrides = [word for word in rest if hasattr(options, "overrides") and word[:1] != "-"]
     unknown = [word for word in rest if word not in overrides]
     if unknown:
@@ -62,7 +66,7 @@ def _parse(arguments):
 
 
 def _explain(error):
-    """(one line for stderr, exit status)."""
+    """One line for stderr, and the exit status."""
     if isinstance(error, InputError):
         return str(error), 2
     if isinstance(error, ModuleNotFoundError):
@@ -73,14 +77,14 @@ def _explain(error):
                 f"pip install 'pml_hyperbolic[benchmark]'"
             ), 2
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted: what is done is kept, run again to do the rest", 1
-    return f"{type(error).__name__}: {error} (--debug shows where)", 1
+        return "interrupted: finished work is kept; run again to do the rest", 1
+    return f"{type(error).__name__}: {error} (pass --debug for the traceback)", 1
 
 
 def _parser():
-    parser = _OneLineParser(prog="pml-hyperbolic", description=__doc__)
+    parser = _OneLineParser(prog="pml-hyperbolic", description=__doc__.replace("``", ""))
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show a traceback when it fails")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def add(name, command, text):
@@ -88,7 +92,7 @@ def _parser():
         sub.set_defaults(command=command)
         return sub
 
-    run = add("run", _run, "do all runs of a benchmark that are not done yet, then show the table")
+    run = add("run", _run, "do all unfinished runs of a benchmark, then show the table")
     check = add("validate", _validate, "check a benchmark config and all its methods")
     search = add(
         "search", _search, "tune all methods equally on validation classes; write a new config"
@@ -102,13 +106,15 @@ def _parser():
             "overrides",
             nargs="*",
             metavar="key=value",
-            help="replace a value of the config, e.g. protocol.epochs=3",
+            help="override a value of the config, e.g. protocol.epochs=3; an override of a swept "
+            "key selects that value",
         )
     run.add_argument(
         "--jobs",
         type=_count,
         metavar="N",
-        help="runs at a time; results do not depend on it (default: by the cores)",
+        help="number of runs at a time; results do not depend on it (default: as many as there are "
+        "cores for)",
     )
     for sub in (run, search):
         sub.add_argument(
@@ -116,17 +122,17 @@ def _parser():
             type=Path,
             default=Path("runs"),
             metavar="DIR",
-            help="folder of all benchmarks (default: runs)",
+            help="folder that holds a folder for each benchmark (default: runs)",
         )
     search.add_argument(
-        "--trials", type=_count, required=True, metavar="N", help="trials of each method"
+        "--trials", type=_count, required=True, metavar="N", help="number of trials of each method"
     )
     search.add_argument(
         "--seeds",
         type=_count,
         default=1,
         metavar="N",
-        help="how many of the protocol's seeds each trial trains with (default: 1)",
+        help="number of the protocol's seeds that each trial trains with (default: 1)",
     )
     search.add_argument(
         "--storage",
@@ -139,8 +145,8 @@ def _parser():
         type=_count,
         default=1,
         metavar="N",
-        help="worker processes; with more than one, what is proposed depends on timing "
-        "(default: 1)",
+        help="number of worker processes; with more than one, the proposed settings depend on "
+        "timing (default: 1)",
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
     report = add("report", _report, "compare all finished runs of one or several benchmarks")
@@ -155,8 +161,8 @@ def _parser():
     report.add_argument(
         "--baseline",
         metavar="NAME",
-        help="method, or method/space, that others are compared with (default: the config's, else "
-        "the first Euclidean one)",
+        help="method, or method/space, to compare the others with (default: the config's, else the "
+        "first Euclidean one)",
     )
     report.add_argument(
         "--write", type=Path, metavar="DIR", help="write report.md, report.csv and report.tex too"
@@ -167,8 +173,8 @@ def _parser():
         action="extend",
         default=[],
         metavar="KIND",
-        help="report in spite of different protocols, data, versions, parameters, seeds or trials; "
-        "the notes record it",
+        help="report despite different protocols, data, versions, parameters, seeds or trials; the "
+        "notes say so",
     )
     listing = add("list", _list, "list data sets, backbones, methods, losses and configs")
     listing.add_argument(
@@ -179,7 +185,7 @@ def _parser():
         metavar="DIR",
         help="folder of configs (default: benchmark_configs)",
     )
-    add("doctor", _doctor, "say what is installed, what clashes and what is missing")
+    add("doctor", _doctor, "report what is installed, what conflicts and what is missing")
     return parser
 
 
@@ -190,11 +196,22 @@ def _count(text):
 
 
 def _run(options):
-    from .config import load_benchmark
+    from .config import load_benchmarks
     from .running.process_group import over_processes
 
-    config = load_benchmark(options.config, options.overrides)
-    return over_processes(config.protocol.device, lambda: _lead(config, options))
+    configs = load_benchmarks(options.config, options.overrides)
+    return over_processes(
+        configs[0].protocol.device,
+        lambda: max(_lead(config, options) for config in _announced(configs)),
+    )
+
+
+def _announced(configs: "Sequence[BenchmarkConfig]") -> "Iterator[BenchmarkConfig]":
+    """The benchmarks of a config one by one, each announced by its name within a sweep."""
+    for config in configs:
+        if len(configs) > 1:
+            print(f"== {config.name}")
+        yield config
 
 
 def _lead(config, options):
@@ -207,7 +224,7 @@ def _lead(config, options):
         config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
     )
     if rows:
-        # What was run is shown in any case; the notes tell what a report would refuse.
+        # What was run is always shown; the notes say what a report would refuse.
         print(to_text(make_report([options.output / config.name], allowed=CHECKS)))
     print(f"results: {options.output / config.name / 'results.json'}")
     for outcome in failures:
@@ -222,11 +239,16 @@ def _lead(config, options):
 
 
 def _search(options):
-    from .config import load_benchmark
+    from .config import load_benchmarks
+
+    configs = load_benchmarks(options.config, options.overrides)
+    return max(_search_one(config, options) for config in _announced(configs))
+
+
+def _search_one(config, options):
     from .tuning.search import search_benchmark
     from .tuning.tuned_config import found_table
 
-    config = load_benchmark(options.config, options.overrides)
     found, errors = search_benchmark(
         config,
         options.output,
@@ -252,32 +274,35 @@ def _search(options):
 
 
 def _validate(options):
-    from .config import load_benchmark
+    from .config import load_benchmarks
     from .config.curvature_control import with_flat_twins
     from .running.runner import check_benchmark
 
-    config = with_flat_twins(load_benchmark(options.config, options.overrides))
-    for note in check_benchmark(config).notes:
-        print(f"note: {note}")
-    counts = {
-        "method": len(config.methods),
-        "fold": len(config.protocol.folds),
-        "seed": len(config.protocol.seeds),
-    }
-    runs = " x ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items())
-    print(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
+    for loaded in _announced(load_benchmarks(options.config, options.overrides)):
+        config = with_flat_twins(loaded)
+        for note in check_benchmark(config).notes:
+            print(f"note: {note}")
+        counts = {
+            "method": len(config.methods),
+            "fold": len(config.protocol.folds),
+            "seed": len(config.protocol.seeds),
+        }
+        runs = " x ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items())
+        print(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
     return 0
 
 
 def _curvature(options):
     from .checking.curvature_estimate import estimate_curvature
-    from .config import load_benchmark
+    from .config import load_benchmarks
 
-    found = estimate_curvature(load_benchmark(options.config, options.overrides))
-    print(
-        f"c = {found.c:.4g}, standard deviation {found.spread:.2g} over {found.samples} samples of "
-        f"{found.sample_size} of {found.images} training images ({found.dimension} features)"
-    )
+    for config in _announced(load_benchmarks(options.config, options.overrides)):
+        found = estimate_curvature(config)
+        print(
+            f"c = {found.c:.4g}, standard deviation {found.spread:.2g} over {found.samples} "
+            f"samples of {found.sample_size} of {found.images} training images "
+            f"({found.dimension} features)"
+        )
     return 0
 
 

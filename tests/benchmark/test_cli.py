@@ -103,8 +103,8 @@ def test_debug_shows_the_traceback_and_keeps_the_status(capsys):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
-        (KeyboardInterrupt(), 1, "interrupted: what is done is kept"),
-        (OSError("disk\nfull"), 1, "OSError: disk full (--debug shows where)"),
+        (KeyboardInterrupt(), 1, "interrupted: finished work is kept"),
+        (OSError("disk\nfull"), 1, "OSError: disk full (pass --debug for the traceback)"),
         (ModuleNotFoundError("no foo", name="foo"), 1, "ModuleNotFoundError: no foo"),
         (ModuleNotFoundError("no skl", name="sklearn.x"), 2, "scikit-learn is missing"),
     ],

@@ -65,7 +65,8 @@ def read_chain(path: Path, content: dict | None = None, *, named: bool = False) 
 
 def merge_chain(parts: Sequence[Part], replaces: Replaces) -> dict[str, Any]:
     """The content of a config, given its parts, its own first."""
-    *children, (_, merged) = parts
+    *children, root = parts
+    merged = dict(root.content)
     for _, child in reversed(children):
         merged = _merged(merged, child, replaces)
     return merged

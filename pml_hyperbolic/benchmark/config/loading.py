@@ -1,6 +1,7 @@
 """From files to validated benchmarks: inheritance, overrides, sweeps, and methods by name."""
 
 import copy
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,9 +52,9 @@ def load_benchmark(path: Path, overrides: list[str] | None = None) -> BenchmarkC
 def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[BenchmarkConfig]:
     """Read and validate the benchmarks of a config: one, or as many as its ``sweep`` has values.
 
-    Methods are looked up by name, beside the config first and then beside each file it extends:
-    in ``tuned/<config>_<value>/`` of a sweep, in ``tuned/<config>/``, among the methods written
-    in the config itself, and in ``methods/``.
+    Methods are looked up by name, in the folder of the config first and then in those of the files
+    it extends. In each folder come first, for each of the files in turn, ``tuned/<file>_<value>/``
+    of a sweep, ``tuned/<file>/``, and the methods written in the file itself; then ``methods/``.
 
     Args:
         path: YAML file with ``name``, ``protocol`` and ``methods``, or with ``extends: FILE`` and
@@ -171,7 +172,7 @@ def _method_names(path, content):
 def _load_method(path, parts, suffix, name):
     found = next(_candidates(parts, suffix, name), None)
     if found is None:
-        known = {n for part in parts for n in _known_methods(part, suffix)}
+        known = set(_known_methods(parts, suffix))
         expected = path.parent / METHOD_FOLDER / f"{name}.yaml"
         raise InputError(
             f"{path}: no method {name!r} ({expected}): "
@@ -182,30 +183,39 @@ def _load_method(path, parts, suffix, name):
 
 
 def _candidates(parts, suffix, name):
-    """All (source for messages, file, content unless it is the file's) of a method's name."""
-    for part in parts:
-        *tuned, methods = _places(part.file, suffix)
-        yield from ((f, f, None) for place in tuned if (f := place / f"{name}.yaml").is_file())
-        if name in (defined := _defined(part)):
-            yield f"{part.file}: methods: {name}", part.file, defined[name]
-        if (file := methods / f"{name}.yaml").is_file():
+    """All (source for messages, file, content if it is not the file's) of a method's name."""
+    for place in _places(parts, suffix):
+        if isinstance(place, Part):
+            if name in (defined := _defined(place)):
+                yield f"{place.file}: methods: {name}", place.file, defined[name]
+        elif (file := place / f"{name}.yaml").is_file():
             yield file, file, None
 
 
-def _known_methods(part, suffix):
-    yield from _defined(part)
-    for place in _places(part.file, suffix):
-        yield from (file.stem for file in place.glob("*.yaml"))
+def _known_methods(parts, suffix):
+    for place in _places(parts, suffix):
+        if isinstance(place, Part):
+            yield from _defined(place)
+        else:
+            yield from (file.stem for file in place.glob("*.yaml"))
 
 
-def _places(file, suffix) -> Iterator[Path]:
-    """The folders that may hold the methods of a benchmark config, nearest first."""
-    if suffix:
-        yield file.parent / TUNED_FOLDER / f"{file.stem}{suffix}"
-    yield file.parent / TUNED_FOLDER / file.stem
-    # Where tuned values lay before.
-    yield file.parent / METHOD_FOLDER / file.stem
-    yield file.parent / METHOD_FOLDER
+def _places(parts, suffix) -> Iterator[Path | Part]:
+    """Where methods are looked up: folders, and the configs themselves.
+
+    ``methods/`` comes after all that the files of one folder say: a config that extends another
+    in its folder and changes nothing has the same methods.
+    """
+    for folder, group in itertools.groupby(parts, lambda part: part.file.parent):
+        for part in group:
+            stem = part.file.stem
+            if suffix:
+                yield folder / TUNED_FOLDER / f"{stem}{suffix}"
+            yield folder / TUNED_FOLDER / stem
+            # Where tuned values used to lie.
+            yield folder / METHOD_FOLDER / stem
+            yield part
+        yield folder / METHOD_FOLDER
 
 
 def _benchmark_section_replaces(path, parent, child):

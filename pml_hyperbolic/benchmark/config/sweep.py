@@ -58,9 +58,14 @@ def variants(sweep: Any, source: object) -> list[Variant]:
 
 
 def select(values: Any, value: Any) -> Any:
-    """The values of a swept key that are left when it is overridden with one value."""
+    """The values of a swept key that are left when it is overridden.
+
+    Args:
+        values: all of them.
+        value: one of them, the label of one, or another value.
+    """
     if isinstance(values, Mapping):
-        chosen = {label: one for label, one in values.items() if one == value}
+        chosen = {label: one for label, one in values.items() if value in (label, one)}
         if chosen:
             return chosen
     return [value]

@@ -1,1 +1,1 @@
-"""Tuning: every method searched equally."""
+"""Tuning: an equal hyperparameter search for all methods."""

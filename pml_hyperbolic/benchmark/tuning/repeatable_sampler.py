@@ -1,4 +1,4 @@
-"""RepeatableSampler: Optuna's TPE with random numbers that depend on the trial alone."""
+"""RepeatableSampler: Optuna's TPE with random numbers that depend on the trial only."""
 
 import numpy as np
 from optuna.samplers import BaseSampler, TPESampler
@@ -6,18 +6,18 @@ from optuna.trial import TrialState
 
 
 class RepeatableSampler(BaseSampler):
-    """TPE that is seeded anew for each trial, by how many trials came before it.
+    """TPE that is seeded anew for each trial, from the number of trials before it.
 
-    One sampler for a whole search would start its random numbers again when the search is resumed,
-    and two workers that started alike would propose alike. Failed trials count for nothing, so a
-    trial that replaces one proposes as that did.
+    A sampler seeded once would repeat its random numbers when a search is resumed, and workers with
+    the same seed would propose the same settings. Failed trials are not counted, so a trial that
+    replaces a failed one proposes the same settings.
 
     TPE is chosen because it takes ordered, unordered and continuous settings in one space, adapts
-    to what was seen (random search and Sobol points do not), and begins as random search, so
-    few trials lose nothing by it.
+    to finished trials (random search and Sobol points do not), and begins as random search, so it
+    costs nothing where there are few trials.
 
     Args:
-        seed: of the search.
+        seed: the seed of the search. Default 0.
     """
 
     def __init__(self, seed: int = 0):

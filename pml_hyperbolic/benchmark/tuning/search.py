@@ -26,28 +26,28 @@ from .repeatable_sampler import RepeatableSampler, trials_before
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
 from .tuned_config import Found, tuned_files
 
-# A killed worker's trial is given to another one when it has been silent for so long.
+# The trial of a worker that has sent no heartbeat for this long is given to another worker.
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 30
 POLL_SECONDS = 1.0
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 Studies = dict[str, optuna.Study]
-# Every metric that can select is a share: nothing is worse.
+# Every metric that can select a checkpoint is a share, so 0 is the worst value.
 _WORST = 0.0
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched and where; all that a worker process is sent.
+    """A search, as it is sent to worker processes.
 
     Attributes:
         config: the benchmark.
-        data: fingerprint of its data.
-        trials: of each method.
-        fold: that all trials train and validate on.
-        seeds: that each trial trains with; its value is their mean.
-        storage: URL of the database that all workers share.
-        folder: for logs and what is found.
+        data: the fingerprint of its data.
+        trials: the number of trials of each method.
+        fold: the fold on which all trials train and validate.
+        seeds: the seeds that each trial trains with; its score is the mean over them.
+        storage: the URL of the database that all workers share.
+        folder: the folder for logs and results.
     """
 
     config: BenchmarkConfig
@@ -59,14 +59,14 @@ class Search:
     folder: Path
 
     def study_name(self, method: str) -> str:
-        """The study of a method: other settings, runs, spaces or protocols differ."""
+        """The name of a method's study, which differs for other settings, runs, spaces or protocols."""
         searched = self.config.methods[method]
         space = {path: allowed.model_dump() for path, allowed in searched.search.items()}
         about = content_hash([searched.hash, space, self.fold, self.seeds])
         return f"{self.study_prefix(method)}{about}"
 
     def study_prefix(self, method: str) -> str:
-        """What all studies of a method under this protocol and on these data begin with."""
+        """The common start of the names of a method's studies on this protocol and data."""
         return f"{self.config.name}/{method}/{self.config.protocol.hash}-{self.data}/"
 
 
@@ -81,30 +81,32 @@ def search_benchmark(
     say: Callable[[str], None] = print,
     show_progress: bool = True,
 ) -> tuple[list[Found], dict[str, str]]:
-    """Give each method ``trials`` trials over its own space, and write the best as a new config.
+    """Search each method's own space with ``trials`` trials, and write the best as a new config.
 
-    The first trial has the file's own settings, moved into the space where they lie outside. A
-    space with no more points than trials is tried whole. A trial that diverges counts, with the
-    worst score; settings that were tried before are not trained again. Finished trials are kept:
-    the same call resumes, and any number of processes and machines may share a storage. Trials
-    train on the first of the folds to run. With one worker, all proposals are repeatable.
+    The first trial has the settings of the method's file, moved to the nearest point of the space
+    if they lie outside. A space with no more points than trials is searched completely. A trial
+    that diverges counts with the worst score, and settings that were tried before are not trained
+    again. Finished trials are kept: the same call resumes the search, and any number of processes
+    and machines may share a storage. Trials train on the first of the folds to run. With one
+    worker all proposals are repeatable.
 
     Args:
         config: the benchmark.
-        output: folder of all benchmarks; ``<name>-search`` in it gets the new config.
-        trials: of each method, >= 1.
-        seeds: how many of the protocol's seeds each trial trains with. Default 1.
-        storage: URL of a database. Default: a file in the search's folder.
-        jobs: worker processes. Default 1.
-        say: takes what is to be said, line by line.
-        show_progress: a progress bar on stderr. Default True.
+        output: the folder that holds a folder for each benchmark; the new config goes into
+            ``<name>-search`` in it.
+        trials: the number of trials of each method, >= 1.
+        seeds: the number of the protocol's seeds that each trial trains with. Default 1.
+        storage: the URL of a database. Default: a file in the search's folder.
+        jobs: the number of worker processes. Default 1.
+        say: called with each line of output. Default: print.
+        show_progress: show a progress bar on stderr. Default True.
 
     Returns:
-        What was found, method by method, and the error of each method whose search failed.
+        The outcome for each method, and the error of each method whose search failed.
 
     Raises:
-        InputError: a method declares no space or cannot be built, there are fewer seeds, or the
-            storage cannot be opened.
+        InputError: a method declares no space or cannot be built, the protocol has fewer seeds, or
+            the storage cannot be opened.
     """
     _check(config, seeds)
     checked = check_benchmark(config)
@@ -138,7 +140,7 @@ def search_benchmark(
                 )
     if not errors:
         for path, text in tuned_files(config, chosen, found, folder).items():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
     return found, errors
 
@@ -148,18 +150,18 @@ def _check(config, seeds):
         if not method.search:
             raise InputError(
                 f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
-                f"high: 10, log: true}}}} to its file, or leave it out of methods: all are tuned "
-                f"equally or not at all"
+                f"high: 10, log: true}}}} to its file, or leave it out of methods: either all are "
+                f"tuned equally or none is"
             )
     if seeds > len(config.protocol.seeds):
         raise InputError(
-            f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} to take from"
+            f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} seeds"
         )
 
 
 @contextlib.contextmanager
 def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studies]]:
-    """The storage and the studies of all methods; Optuna says nothing meanwhile."""
+    """The storage and the studies of all methods, with Optuna's messages silenced."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     options = {"connect_args": {"timeout": 60}} if search.storage.startswith("sqlite") else {}
@@ -174,7 +176,7 @@ def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studie
                 grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
-        # SQLAlchemy and the drivers fail in their own ways.
+        # SQLAlchemy and the database drivers raise exceptions of many types.
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
@@ -204,7 +206,7 @@ def _without_password(text):
 
 
 def _plan(search, name):
-    """The first points of a method, as Optuna's parameters."""
+    """The points that a method tries first, as Optuna's parameters."""
     method = search.config.methods[name]
     own = _own_parameters(method)
     rest = points(method.search) if size(method.search) <= search.trials else []
@@ -220,7 +222,7 @@ def _own_parameters(method):
 
 
 def _enqueue(search, name, study):
-    """Let the planned points wait that no trial has; a failed trial is none."""
+    """Enqueue the planned points that no trial has yet; failed trials are not counted."""
     taken = [
         trial.system_attrs.get("fixed_params", trial.params)
         for trial in study.get_trials(deepcopy=False)
@@ -232,7 +234,7 @@ def _enqueue(search, name, study):
 
 
 def _counted(study, trials) -> list[FrozenTrial]:
-    """The finished trials that count: should two workers have begun one too many, the first."""
+    """The finished trials that count: the first ones, if two workers began one too many."""
     return study.get_trials(deepcopy=False, states=_FINISHED)[:trials]
 
 
@@ -245,12 +247,12 @@ def _running(study):
 
 
 class _Surplus(Exception):
-    """Another worker has begun the last trial at the same time."""
+    """Another worker began the last trial at the same time."""
 
 
 @contextlib.contextmanager
 def _progress(search, studies, show):
-    """A function to call now and then: it puts the finished trials on a bar."""
+    """A function that updates a progress bar of finished trials, to be called now and then."""
     from tqdm import tqdm
 
     total = search.trials * len(studies)
@@ -293,14 +295,15 @@ def _work_in_processes(search, studies, jobs, show):
                 errors.update(answers.get())
             show()
     finally:
-        # Interrupted: nobody waits for trials that will be redone.
+        # After an interruption the unfinished trials will be redone, so nobody waits for them.
         for worker in workers:
             worker.terminate()
             worker.join()
     for name, study in studies.items():
         if name not in errors and len(_counted(study, search.trials)) < search.trials:
             errors[name] = (
-                "the worker processes died, killed or out of memory: search again with fewer --jobs"
+                "the worker processes were killed or ran out of memory: search again with fewer "
+                "--jobs"
             )
     return errors
 
@@ -312,7 +315,7 @@ def _worker(search, first, answers):
 
 
 def _work(search, storage, studies, first, show) -> dict[str, str]:
-    """Do trials until every method has its number: the errors of those that have not."""
+    """Do trials until every method has enough; the errors of methods that fail."""
     names = list(studies)
     # Workers begin with different methods, so that most studies have one worker.
     names = names[first % len(names) :] + names[: first % len(names)]
@@ -335,14 +338,14 @@ def _work(search, storage, studies, first, show) -> dict[str, str]:
                         n_trials=1,
                         catch=(_Surplus,),
                     )
-                # Whatever went wrong with one method, the others go on.
+                # Whatever goes wrong with one method, the others go on.
                 except Exception as error:
                     reason = " ".join(str(error).split()) or "no message"
                     errors[name] = f"{type(error).__name__}: {reason}"
                 show()
                 break
         else:
-            # The last trials are other workers'; should one have died, its trial comes back.
+            # Other workers do the last trials. If one of them dies, its trial comes back.
             time.sleep(POLL_SECONDS)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -392,13 +395,13 @@ def _suggest(trial, path, kind):
 
 def _diverged(trial, reason):
     trial.set_user_attr("diverged", reason)
-    # Optuna's value of a pruned trial is the last one that it reported.
+    # The value of a pruned trial is the last one that it reported to Optuna.
     trial.report(_WORST, step=0)
     raise optuna.TrialPruned(reason)
 
 
 def _known(search, storage, name, key):
-    """A finished trial with the same settings, of this search or of one over another space."""
+    """A finished trial with the same settings, in this search or in one over another space."""
     for study_name in optuna.get_all_study_names(storage):
         if study_name.startswith(search.study_prefix(name)):
             study = optuna.load_study(study_name=study_name, storage=storage)

@@ -1,4 +1,4 @@
-"""What a search may try: between a method's settings and Optuna's parameters."""
+"""Search spaces: conversion between a method's settings and Optuna's parameters."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ from optuna.distributions import (
 from ..config import SearchRange
 
 Space = Mapping[str, SearchRange]
-# A best value within this share of a range's end lies at its edge.
+# A value within this share of a range from its end counts as lying at the edge.
 _EDGE = 0.02
 
 
 def distribution(allowed: SearchRange) -> BaseDistribution:
-    """Optuna's form of what a setting may be; a grid is searched by index, as it is ordered."""
+    """Optuna's distribution for a setting. A grid is searched by index, as it is ordered."""
     if allowed.grid is not None:
         return IntDistribution(0, len(allowed.grid) - 1)
     if allowed.choices is not None:
@@ -30,18 +30,18 @@ def distribution(allowed: SearchRange) -> BaseDistribution:
 
 
 def to_value(allowed: SearchRange, parameter: Any) -> Any:
-    """The setting that Optuna's parameter stands for."""
+    """The value of a setting for Optuna's parameter."""
     return parameter if allowed.grid is None else allowed.grid[parameter]
 
 
 def to_parameter(allowed: SearchRange, value: Any) -> Any:
-    """Optuna's parameter for a setting, or for the nearest one that is allowed."""
+    """Optuna's parameter for a value, or for the nearest allowed value."""
     if allowed.choices is not None:
         same = [c for c in allowed.choices if repr(c) == repr(value)]
         equal = [c for c in allowed.choices if c == value]
         return (same + equal + allowed.choices)[0]
     if allowed.grid is not None:
-        # Learning rates differ by ratios.
+        # Learning rates are compared by their ratio.
         scale = math.log if min(allowed.grid[0], value) > 0 else float
         gaps = [abs(scale(point) - scale(value)) for point in allowed.grid]
         return gaps.index(min(gaps))
@@ -50,7 +50,7 @@ def to_parameter(allowed: SearchRange, value: Any) -> Any:
 
 
 def size(space: Space) -> float:
-    """Number of different settings in a space, infinite where a range is continuous."""
+    """The number of points in a space, infinite if a range is continuous."""
     return math.prod(_count(allowed) for allowed in space.values())
 
 
@@ -65,7 +65,7 @@ def points(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def at_edge(allowed: SearchRange, value: Any) -> bool:
-    """Whether a better value may lie beyond what was allowed; choices have no edge."""
+    """Whether a value lies at the edge of its range or grid. Choices have no edge."""
     if allowed.choices is not None:
         return False
     if allowed.grid is not None:

@@ -1,12 +1,16 @@
-"""What a search found, as a benchmark config that ``run`` takes."""
+"""What a search found, as a benchmark config that ``run`` takes.
+
+The layout is that of benchmark_configs: the benchmark, and ``tuned/<benchmark>/`` beside it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import METHOD_FOLDER, BenchmarkConfig
+from ..config import TUNED_FOLDER, BenchmarkConfig
 from ..config.yaml_files import dump_yaml
+from ..results.metric_names import metric_title
 
 
 @dataclass(frozen=True)
@@ -14,13 +18,14 @@ class Found:
     """The outcome of one method's search.
 
     Attributes:
-        method: its name.
+        method: the method's name.
         values: path -> chosen value.
-        value: validation score of the best trial.
-        own_value: that of the file's own settings, None where they diverged or lay outside.
-        trials: that counted, which is the same for all methods.
-        diverged: of these, those that became NaN or infinite.
-        at_edge: paths whose chosen value lies at the edge of what was allowed.
+        value: the validation score of the best trial.
+        own_value: the score of the settings in the method's file, None if they diverged or lie
+            outside the searched space.
+        trials: the number of trials that count, the same for all methods.
+        diverged: the number of these that became NaN or infinite.
+        at_edge: the paths whose chosen value lies at the edge of its range.
     """
 
     method: str
@@ -33,32 +38,39 @@ class Found:
 
     @property
     def advice(self) -> str | None:
-        """What to do about values at an edge."""
+        """A warning about values at the edge of their ranges, None if there are none."""
         if not self.at_edge:
             return None
         edges = " and ".join(f"{path} = {self.values[path]:g}" for path in self.at_edge)
         return (
-            f"{self.method}: {edges} at the edge of what was allowed: extend it there and search "
-            f"again"
+            f"{self.method}: {edges} at the edge of the searched range: extend the range there and "
+            f"search again"
         )
 
 
 def tuned_files(
     config: BenchmarkConfig, seeds: Sequence[int], found: Sequence[Found], folder: Path
 ) -> dict[Path, str]:
-    """Path -> text of the new benchmark and its methods, each with how it was found.
+    """The new benchmark and its methods, each with how it was found, as path -> text.
+
+    A method's file is complete: unlike one that extends another, it means the same wherever it is
+    copied.
 
     Args:
-        config: what was searched.
-        seeds: that each trial trained with.
-        found: of every method.
-        folder: where the config goes; its methods go beside it.
+        config: the benchmark that was searched.
+        seeds: the seeds that each trial trained with.
+        found: the outcome for every method.
+        folder: the folder for the new benchmark.
     """
     content = config.model_dump(exclude_unset=True)
     name = f"{config.name}-tuned"
     benchmark = {**content, "name": name, "methods": [one.method for one in found]}
     trials = found[0].trials
-    head = f"Written by `pml-hyperbolic search`: {trials} trials for each method."
+    tuned = folder / TUNED_FOLDER / config.name
+    head = (
+        f"Written by `pml-hyperbolic search`: {trials} trials for each method, whose values are in "
+        f"{TUNED_FOLDER}/{config.name}/."
+    )
     files = {folder / f"{config.name}.yaml": _commented([head], benchmark)}
     for one in found:
         metric = config.protocol.evaluation.select_by
@@ -72,19 +84,22 @@ def tuned_files(
             "diverged": one.diverged,
             "at_edge": one.at_edge,
         }
-        own = "diverged or lay outside" if one.own_value is None else f"{one.own_value:.4f}"
+        own = "no score" if one.own_value is None else f"{100 * one.own_value:.1f}%"
+        title = metric_title(metric)
         lines = [
-            f"Best of {one.trials} trials by `pml-hyperbolic search`: validation {metric} "
-            f"{one.value:.4f}",
-            f"(settings it started from: {own}; {one.diverged} trials diverged).",
+            f"Best of {one.trials} trials of `pml-hyperbolic search` by validation {title}: "
+            f"{100 * one.value:.1f}% ({own} at the start)."
         ]
-        lines += [] if one.advice is None else [one.advice]
-        files[folder / METHOD_FOLDER / f"{one.method}.yaml"] = _commented(lines, method)
+        lines += [
+            f"{path} lies at the edge of its range: a search over a wider range may find better."
+            for path in one.at_edge
+        ]
+        files[tuned / f"{one.method}.yaml"] = _commented(lines, method)
     return files
 
 
 def found_table(found: Sequence[Found]) -> str:
-    """One line for each method: trials, scores in percent and chosen values."""
+    """A table of one line a method: trials, scores in percent and chosen values."""
     header = ["method", "trials", "diverged", "own", "best", "chosen"]
     body = [
         [
@@ -110,4 +125,4 @@ def _short(value):
 
 
 def _commented(lines, content):
-    return "".join(f"# {line}\n" for line in lines) + dump_yaml(content)
+    return "".join(f"# {line}\n" for line in lines) + dump_yaml(content, compact=True)

@@ -124,6 +124,7 @@ def test_the_same_number_of_trials_for_all_and_a_config_that_runs(load, tmp_path
         assert tuned.methods[name].loss_lr == best.user_attrs["values"]["loss_lr"]
         assert tuned.methods[name].tuned.value == best.value
     assert not list(folder.rglob("*.pt"))
+    assert {file.stem for file in folder.glob("tuned/tiny/*.yaml")} == set(done)
     command = ["run", str(folder / "tiny.yaml"), "--jobs", "1", "protocol.seeds=[0]"]
     assert main([*command, "--output", str(tmp_path / "runs")]) == 0
     rows = read_json(tmp_path / "runs" / "tiny-tuned" / "results.json")
@@ -175,7 +176,9 @@ def test_diverged_trials_count_with_the_worst_value(go, fake, tmp_path):
     bad = [t for t in done["proxy_anchor"] if t.state == optuna.trial.TrialState.PRUNED]
     assert [t.value for t in bad] == [0.0, 0.0]
     assert all("became NaN" in t.user_attrs["diverged"] for t in bad)
-    written = read_mapping(tmp_path / "runs" / "tiny-search" / "methods" / "proxy_anchor.yaml")
+    written = read_mapping(
+        tmp_path / "runs" / "tiny-search" / "tuned" / "tiny" / "proxy_anchor.yaml"
+    )
     assert written["tuned"]["diverged"] == 2
 
 
@@ -195,8 +198,8 @@ def test_a_best_value_at_the_edge_is_said(go, fake, tmp_path):
     assert edge.at_edge == ["loss_lr"]
     assert "loss_lr = 0.01 at the edge" in edge.advice
     assert (inside.at_edge, inside.advice) == ([], None)
-    folder = tmp_path / "runs" / "tiny-search" / "methods"
-    assert "extend it" in (folder / "proxy_anchor.yaml").read_text()
+    folder = tmp_path / "runs" / "tiny-search" / "tuned" / "tiny"
+    assert "loss_lr lies at the edge of its range" in (folder / "proxy_anchor.yaml").read_text()
     assert read_mapping(folder / "proxy_anchor.yaml")["tuned"]["at_edge"] == ["loss_lr"]
     assert read_mapping(folder / "chest.yaml")["tuned"]["at_edge"] == []
 
