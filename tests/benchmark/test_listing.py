@@ -1,5 +1,7 @@
 """What `pml-hyperbolic list` names."""
 
+import yaml
+
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.listing import list_everything
 
@@ -40,10 +42,15 @@ def test_a_broken_file_hides_no_other(config_file):
 
 def test_sub_folders_are_listed_with_what_they_inherit(config_file, write_config):
     folder = config_file.parent
+    write_config(folder, methods={"hyp": {**METHODS["hyp"], "about": "Above."}})
     write_config(folder / "paper", methods={"hyp": {**METHODS["hyp"], "about": "As published."}})
     (folder / "paper/tiny.yaml").write_text("{name: child, extends: ../tiny.yaml}")
-    (folder / "methods/tiny").mkdir()
-    (folder / "methods/hyp.yaml").rename(folder / "methods/tiny/hyp.yaml")
+    for tuned in ("methods/tiny", "tuned/tiny"):
+        (folder / tuned).mkdir(parents=True)
+    method = {"extends": "../../methods/hyp.yaml"}
+    (folder / "tuned/tiny/hyp.yaml").write_text(yaml.safe_dump(method))
+    (folder / "methods/tiny/hier.yaml").write_text(yaml.safe_dump(METHODS["hier"]))
+    (folder / "methods/tiny.txt").write_text("no folder")
     text = list_everything(folder)
     methods = "proxy_anchor, hier, chest"
     assert section(text, f"benchmarks in {folder}") == [
@@ -52,8 +59,18 @@ def test_sub_folders_are_listed_with_what_they_inherit(config_file, write_config
     ]
     title = f"methods in {folder / 'paper/methods'}"
     assert section(text, title) == ["hyp: As published."]
-    tuned = folder / "methods/tiny"
-    assert section(text, f"methods tuned for tiny in {tuned}") == ["hyp"]
+    assert section(text, f"methods tuned for tiny in {folder / 'tuned/tiny'}") == ["hyp: Above."]
+    # Their former place.
+    assert section(text, f"methods tuned for tiny in {folder / 'methods/tiny'}") == ["hier"]
+    assert "tiny.txt" not in text
+
+
+def test_a_sweep_is_listed_with_its_benchmarks(config_file):
+    swept = {"name": "widths", "extends": "tiny.yaml", "sweep": {"protocol.embedding_size": [4, 8]}}
+    (config_file.parent / "widths.yaml").write_text(yaml.safe_dump(swept))
+    lines = section(list_everything(config_file.parent), f"benchmarks in {config_file.parent}")
+    methods = "proxy_anchor, hier, chest"
+    assert lines == [f"tiny: {methods}", f"widths: {methods} (sweep: widths_4, widths_8)"]
 
 
 def test_only_what_a_method_can_use_is_listed(config_file):

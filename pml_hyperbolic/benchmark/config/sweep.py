@@ -85,7 +85,7 @@ def check_sweep(parts: Sequence[Part]) -> None:
         if SWEEP in content:
             sweep, home = content[SWEEP], file
         for key in sweep if isinstance(sweep, Mapping) else []:
-            if value_at(content, str(key)) is not None:
+            if str(key).startswith("protocol.") and value_at(content, key) is not None:
                 raise InputError(
                     f"{file}: {key} is set here and swept in {home}: keep one of them "
                     f"({SWEEP}: null ends an inherited sweep)"

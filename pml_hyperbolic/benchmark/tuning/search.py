@@ -59,7 +59,7 @@ class Search:
     folder: Path
 
     def study_name(self, method: str) -> str:
-        """The name of a method's study, which differs for other settings, runs, spaces or protocols."""
+        """A method's study, which is another one for other settings, runs, spaces or protocols."""
         searched = self.config.methods[method]
         space = {path: allowed.model_dump() for path, allowed in searched.search.items()}
         about = content_hash([searched.hash, space, self.fold, self.seeds])

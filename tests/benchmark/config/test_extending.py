@@ -1,9 +1,11 @@
 """`extends: FILE`: what a child says wins, what it does not say is its parent's."""
 
+import copy
+
 import pytest
 import yaml
 
-from pml_hyperbolic.benchmark.config import load_benchmark
+from pml_hyperbolic.benchmark.config import MethodConfig, load_benchmark, read_method
 from pml_hyperbolic.errors import InputError
 
 from ..conftest import METHODS, PROTOCOL
@@ -97,7 +99,7 @@ def test_methods_are_looked_up_from_the_child_upwards(child, config_file):
 
     path = child({"methods": ["one", "two", "three", "hyp"]})
     below, above = path.parent / "methods", config_file.parent / "methods"
-    places = [below / "child", below, above / "tiny", above]
+    places = [path.parent / "tuned/child", below, above.parent / "tuned/tiny", above]
     for i, name in enumerate(["one", "two", "three", "hyp"]):
         for folder in places[i:]:
             method(folder, name, str(folder))
@@ -132,6 +134,173 @@ def test_a_parent_that_is_not_yaml_is_named(child):
     (path.parent / "broken.yaml").write_text("a: [1")
     with pytest.raises(InputError, match=r"child.yaml: extends: \S+broken.yaml.* is not valid"):
         load_benchmark(path)
+
+
+def test_a_chain_is_two_files_long_at_most(child):
+    child({}, "one")
+    child({}, "two", extends="one.yaml")
+    assert load_benchmark(child({}, "one")).name == "one"
+    assert load_benchmark(child({}, "two", extends="one.yaml")).name == "two"
+    with pytest.raises(InputError) as caught:
+        load_benchmark(child({}, "three", extends="two.yaml"))
+    line = str(caught.value)
+    for part in ("three.yaml extends", "two.yaml extends", "one.yaml extends", "which must extend"):
+        assert part in line
+    assert "\n" not in line
+
+
+def test_a_child_in_its_parents_folder_has_its_methods(config_file):
+    folder = config_file.parent
+    (folder / "tuned/tiny").mkdir(parents=True)
+    tuned = {**METHODS["hier"], "about": "tuned"}
+    (folder / "tuned/tiny/hier.yaml").write_text(yaml.safe_dump(tuned))
+    parent = yaml.safe_load(config_file.read_text())
+    parent["methods"][2] = {"chest": {"extends": "methods/chest.yaml", "about": "written here"}}
+    config_file.write_text(yaml.safe_dump(parent))
+    child = folder / "child.yaml"
+    child.write_text(yaml.safe_dump({"extends": "tiny.yaml", "name": "child"}))
+    methods = load_benchmark(child).methods
+    assert methods == load_benchmark(config_file).methods
+    assert [method.about for method in methods.values()] == ["", "tuned", "written here"]
+
+
+def test_the_former_place_of_tuned_values_is_read(config_file):
+    folder = config_file.parent / "methods/tiny"
+    folder.mkdir()
+    (folder / "hier.yaml").write_text(yaml.safe_dump({**METHODS["hier"], "about": "tuned"}))
+    assert load_benchmark(config_file).methods["hier"].about == "tuned"
+
+
+def test_methods_written_in_a_benchmark(config_file, child):
+    own = {"about": "own", "loss": "MultiSimilarityLoss"}
+    low = {"extends": "../methods/hier.yaml", "regularizer": {"weight": 0.1}}
+    path = child({"methods": ["proxy_anchor", {"own": own}, {"low": low}]})
+    methods = load_benchmark(path).methods
+    assert list(methods) == ["proxy_anchor", "own", "low"]
+    assert methods["own"] == MethodConfig.model_validate(own)
+    assert methods["low"].regularizer.weight == 0.1
+    assert methods["low"].regularizer.lr == 0.01
+    # Overrides choose among them by name.
+    assert list(load_benchmark(path, ["methods=[low]"]).methods) == ["low"]
+    # Tuned values come before what the config says.
+    tuned = path.parent / "tuned/child"
+    tuned.mkdir(parents=True)
+    (tuned / "own.yaml").write_text(yaml.safe_dump({**own, "about": "tuned"}))
+    assert load_benchmark(path).methods["own"].about == "tuned"
+    # A grandchild in another folder finds them, too, and their parents.
+    folder = path.parent / "further"
+    folder.mkdir()
+    grandchild = folder / "grandchild.yaml"
+    grandchild.write_text(yaml.safe_dump({"extends": "../child.yaml", "name": "grandchild"}))
+    assert load_benchmark(grandchild).methods["low"] == methods["low"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ([{"own": {"los": "x"}}], r"child.yaml: methods: own: unknown key 'los'"),
+        ([{"own": {}}], r"child.yaml: methods: own: loss: this key is required"),
+        ([{"own": {"extends": "no.yaml"}}], r"child.yaml: extends: cannot read \S+no.yaml"),
+        ([{"own": {"extends": "child.yaml"}}], "child.yaml: a config cannot extend itself"),
+        ([{"own": "hier"}], "methods must be a list of method names"),
+        ([{"hier": {"loss": "TripletMarginLoss"}}, "hier"], "must differ from each other"),
+        ([{"../x": {"loss": "TripletMarginLoss"}}], "a method's name consists of letters"),
+    ],
+)
+def test_methods_in_a_benchmark_that_are_refused(child, methods, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_benchmark(child({"methods": methods}))
+    assert "\n" not in str(caught.value)
+
+
+PARENT = {
+    "about": "the parent",
+    "loss": {"SoftTripleLoss": {"la": 20, "margin": 0.01, "distance": {"PoincareSimilarity": {}}}},
+    "regularizer": {"use": {"HIERLoss": {"num_proxies": 8}}, "weight": 0.5, "lr": 0.01},
+    "miner": {"MultiSimilarityMiner": {"epsilon": 0.1}},
+    "loss_lr": 0.01,
+    "head": {"spaces": ["hyperbolic"], "initial_radius": 1.15},
+    "search": {"loss_lr": {"low": 1e-4, "high": 1}, "regularizer.lr": {"grid": [0.1, 1]}},
+    "search_trials": 5,
+    "tuned": {"metric": "r_precision", "value": 0.5, "seeds": [0], "protocol": "x"},
+    "flat_twin_of": "another",
+}
+
+
+def changed(**changes):
+    """The parent without what is not inherited, with changes at dotted paths (a__b)."""
+    content = copy.deepcopy(PARENT)
+    for key in ("tuned", "search_trials", "flat_twin_of"):
+        del content[key]
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [
+        ({}, changed()),
+        # The same name merges, another name or a bare name replaces.
+        ({"loss": {"SoftTripleLoss": {"la": 5}}}, changed(loss__SoftTripleLoss__la=5)),
+        ({"loss": {"ProxyAnchorLoss": {}}}, changed(loss={"ProxyAnchorLoss": {}})),
+        ({"loss": "SoftTripleLoss"}, changed(loss="SoftTripleLoss")),
+        ({"miner": {"TripletMarginMiner": {}}}, changed(miner={"TripletMarginMiner": {}})),
+        ({"miner": None}, changed(miner=None)),
+        # So do objects within the arguments.
+        (
+            {"loss": {"SoftTripleLoss": {"distance": {"PoincareSimilarity": {"c": 1.0}}}}},
+            changed(loss__SoftTripleLoss__distance={"PoincareSimilarity": {"c": 1.0}}),
+        ),
+        (
+            {"loss": {"SoftTripleLoss": {"distance": {"CosineSimilarity": {}}}}},
+            changed(loss__SoftTripleLoss__distance={"CosineSimilarity": {}}),
+        ),
+        # Weight and rate of a regularizer belong to it.
+        ({"regularizer": {"weight": 0.1}}, changed(regularizer__weight=0.1)),
+        (
+            {"regularizer": {"use": {"HIERLoss": {"num_proxies": 4}}}},
+            changed(regularizer__use__HIERLoss__num_proxies=4),
+        ),
+        ({"regularizer": {"use": "HypHC"}}, changed(regularizer={"use": "HypHC"})),
+        # Lists replace, and so does a search.
+        ({"head": {"spaces": ["euclidean"]}}, changed(head__spaces=["euclidean"])),
+        ({"head": {"initial_radius": None}}, changed(head__initial_radius=None)),
+        ({"search": {"loss_lr": {"grid": [1, 2]}}}, changed(search={"loss_lr": {"grid": [1, 2]}})),
+        ({"search_trials": 7}, {**changed(), "search_trials": 7}),
+    ],
+)
+def test_a_method_extends_a_method(tmp_path, child, expected):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "parent.yaml").write_text(yaml.safe_dump(PARENT))
+    path = tmp_path / "below/child.yaml"
+    path.write_text(yaml.safe_dump({"extends": "../parent.yaml", **child}))
+    assert read_method(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"extends": "hier.yaml"}, r"hier.yaml extends \S+hier.yaml: a config cannot extend it"),
+        ({"extends": "no.yaml"}, r"hier.yaml: extends: cannot read \S+no.yaml: No such file"),
+        ({"extends": 3}, "extends must be one file, relative to this one, got 3"),
+        ({"extends": "two.yaml"}, r"hier.yaml extends \S+two\S+ extends \S+one\S+ extends \S+hyp"),
+        ({"extends": "hyp.yaml", "epochs": 1}, "hier.yaml: 'epochs' is a protocol key"),
+        ({"extends": "../tiny.yaml"}, "hier.yaml: unknown key"),
+    ],
+)
+def test_methods_that_cannot_extend(config_file, content, message):
+    folder = config_file.parent / "methods"
+    (folder / "one.yaml").write_text("extends: hyp.yaml")
+    (folder / "two.yaml").write_text("extends: one.yaml")
+    (folder / "hier.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=message) as caught:
+        load_benchmark(config_file)
+    assert "\n" not in str(caught.value)
 
 
 def test_overrides_of_extends_are_refused(child):
