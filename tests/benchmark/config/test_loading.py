@@ -110,7 +110,7 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.optimizer.name=Adamw"], "'AdamW'"),
         (["protocol.optimizer.arguments.lr=1"], "'lr' would be ignored.*trunk_lr"),
         (["protocol.optimizer.arguments.weight_decay=1"], "it belongs to weight_decay"),
-        (["protocol.evaluation.select_by=r_precison"], "did you mean 'r_precision'"),
+        (["protocol.evaluation.select_by=r_precison"], "select_by: .*'r_precision'"),
         (["protocol.evaluation.every=4"], r"must not exceed epochs \(3\)"),
         (["protocol.schedule={shape: step, factor: 0.5}"], "every_epochs is required by shape"),
         (["protocol.schedule={shape: step, every_epochs: 2}"], "factor is required by shape: step"),
