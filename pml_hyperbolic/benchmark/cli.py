@@ -8,26 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, nearest
+from .packages import package_of_module
 
 if TYPE_CHECKING:
     from .config import BenchmarkConfig
-
-# Module -> name of its distribution. All of them are in the extra `benchmark`.
-_EXTRA_MODULES = {
-    "filelock": "filelock",
-    "matplotlib": "matplotlib",
-    "optuna": "optuna",
-    "pydantic": "pydantic",
-    "record_keeper": "record-keeper",
-    # scikit-learn brings it.
-    "scipy": "scikit-learn",
-    "sklearn": "scikit-learn",
-    "tensorboard": "tensorboard",
-    "timm": "timm",
-    "torchvision": "torchvision",
-    "tqdm": "tqdm",
-    "yaml": "pyyaml",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +54,7 @@ def _explain(error):
     if isinstance(error, InputError):
         return str(error), 2
     if isinstance(error, ModuleNotFoundError):
-        package = _EXTRA_MODULES.get((error.name or "").split(".")[0])
+        package = package_of_module(error.name or "")
         if package is not None:
             return (
                 f"{package} is missing: install the extra `benchmark` with "

@@ -1,55 +1,50 @@
-"""What is installed, what clashes, what is missing: the text of ``pml-hyperbolic doctor``."""
+"""What is installed, what conflicts and what is missing: ``pml-hyperbolic doctor``."""
 
 import sys
 
 import torch
 
-from .environment import BENCHMARK_PACKAGES, PACKAGES, package_versions
+from .packages import BENCHMARK_PACKAGES, FAISS_PACKAGES, PACKAGES, package_versions
 
 
 def diagnose() -> tuple[list[str], bool]:
-    """Lines to print, and whether nothing needs mending."""
+    """Return the lines to print, and whether nothing needs fixing."""
     versions = package_versions()
-    healthy = True
     lines = [f"python {sys.version.split()[0]}"]
     lines += [f"{name} {versions.get(name, '-')}" for name in PACKAGES]
     if torch.cuda.is_available():
         lines.append(f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name()}")
     else:
         lines.append("CUDA: no device; everything runs on the CPU")
-    faiss = [name for name in ("faiss-cpu", "faiss-gpu") if name in versions]
-    if len(faiss) == 2:
-        healthy = False
+    faiss = [name for name in FAISS_PACKAGES if name in versions]
+    if not faiss:
         lines.append(
-            "faiss-cpu and faiss-gpu are both installed, and both own the module faiss, which "
-            "breaks: pip uninstall -y faiss-cpu faiss-gpu, then install one "
-            "(faiss-gpu works without a GPU too)"
+            "faiss is not installed: searches use torch, which is exact but slower; for faiss, "
+            "pip install 'pml_hyperbolic[cpu]' or 'pml_hyperbolic[gpu]'"
         )
-    elif not faiss:
-        lines.append(
-            "no faiss: the exact torch search serves; pip install 'pml_hyperbolic[cpu]' or "
-            "'pml_hyperbolic[gpu]' is faster"
-        )
-    else:
-        problem = _import_problem("faiss")
-        if problem:
-            healthy = False
-            lines.append(
-                f"{faiss[0]} does not import ({problem}): pip install --force-reinstall {faiss[0]}"
-            )
+    problems = _faiss_problems(faiss)
     missing = [name for name in BENCHMARK_PACKAGES if name not in versions]
     if missing:
-        healthy = False
-        lines.append(
-            f"extra `benchmark` lacks {', '.join(missing)}: pip install 'pml_hyperbolic[benchmark]'"
+        problems.append(
+            f"the extra `benchmark` lacks {', '.join(missing)}: "
+            f"pip install 'pml_hyperbolic[benchmark]'"
         )
-    lines.append("all is well" if healthy else "something needs mending, see above")
-    return lines, healthy
+    lines += problems
+    lines.append("something needs fixing, see above" if problems else "everything is in order")
+    return lines, not problems
 
 
-def _import_problem(module):
-    try:
-        __import__(module)
-    except ImportError as error:
-        return " ".join(str(error).split())
-    return None
+def _faiss_problems(installed):
+    if len(installed) == 2:
+        return [
+            "faiss-cpu and faiss-gpu are both installed and overwrite each other's module faiss: "
+            "pip uninstall -y faiss-cpu faiss-gpu, then install one of them "
+            "(faiss-gpu works without a GPU too)"
+        ]
+    for name in installed:
+        try:
+            import faiss  # noqa: F401
+        except ImportError as error:
+            reason = " ".join(str(error).split())
+            return [f"{name} cannot be imported ({reason}): pip install --force-reinstall {name}"]
+    return []

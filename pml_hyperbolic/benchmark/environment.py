@@ -1,56 +1,24 @@
-"""What a run ran on: versions, hardware, commit."""
+"""The environment of a run: versions, hardware and commit."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..distributed.collectives import world_size
-
-# What the extra `benchmark` installs.
-BENCHMARK_PACKAGES = (
-    "timm",
-    "torchvision",
-    "record-keeper",
-    "tensorboard",
-    "pyyaml",
-    "pydantic",
-    "tqdm",
-    "filelock",
-    "scikit-learn",
-    "pillow",
-    "matplotlib",
-    "optuna",
-)
-PACKAGES = (
-    "pml_hyperbolic",
-    "torch",
-    "numpy",
-    "pytorch-metric-learning",
-    "geoopt",
-    "faiss-cpu",
-    "faiss-gpu",
-    *BENCHMARK_PACKAGES,
-)
+from .packages import package_versions
 
 
-def package_versions() -> dict[str, str]:
-    """Installed version of each package that this project uses, absent ones left out."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return versions, hardware and commit as plain data for ``environment.json``.
 
-
-def describe_environment(device: torch.device) -> dict:
-    """Versions, hardware and commit, as plain data for ``environment.json``."""
+    Args:
+        device: that the run trains on.
+    """
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -67,7 +35,7 @@ def describe_environment(device: torch.device) -> dict:
 
 
 def git_commit() -> str | None:
-    """The commit that this code is checked out at, or None outside a repository."""
+    """Return the commit that this code is checked out at, None outside a repository."""
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],

@@ -1,6 +1,5 @@
-"""What is said about the machine and its software."""
+"""The environment of a run is described as plain data."""
 
-import importlib.metadata
 import json
 import shutil
 
@@ -8,17 +7,6 @@ import pytest
 import torch
 
 from pml_hyperbolic.benchmark import environment
-
-
-def test_versions_are_those_installed():
-    versions = environment.package_versions()
-    assert versions["numpy"] == importlib.metadata.version("numpy")
-    assert set(versions) <= set(environment.PACKAGES)
-
-
-def test_absent_packages_are_left_out(monkeypatch):
-    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no-such-package-here"))
-    assert list(environment.package_versions()) == ["numpy"]
 
 
 def test_description_is_plain_data():
@@ -35,7 +23,7 @@ def test_commit_outside_a_repository(monkeypatch, tmp_path):
     assert environment.git_commit() is None
 
 
-def test_commit_without_git(monkeypatch):
+def test_commit_where_git_is_not_installed(monkeypatch):
     def absent(*args, **kwargs):
         raise FileNotFoundError("git")
 
