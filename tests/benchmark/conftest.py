@@ -157,7 +157,8 @@ def write_run(tmp_path):
         folder = tmp_path / benchmark / method / f"fold{fold}_seed{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         scores = np.asarray(scores, np.float32)
-        mean = float(scores.mean(dtype=np.float64))
+        # Queries without a match have no score and are not counted.
+        mean = float(np.nanmean(scores, dtype=np.float64))
         row = {
             "method": method,
             "space": space,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pml_hyperbolic.benchmark.cli import main
-from pml_hyperbolic.benchmark.running import runner
+from pml_hyperbolic.benchmark.running import parallel, runner
 
 SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.seeds=[0]")
 
@@ -49,7 +49,7 @@ def test_report_writes_what_it_shows(write_run, tmp_path, capsys):
     arguments = ["report", str(folder), "--baseline", "b", "--write", str(tmp_path / "out")]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "less that of b (euclidean), as asked" in out
+    assert "minus that of b (euclidean), as requested" in out
     assert f"written: {tmp_path / 'out' / 'report.md'}" in out
     assert main(["report", str(folder), "--baseline", "b", "--markdown"]) == 0
     assert capsys.readouterr().out == (tmp_path / "out" / "report.md").read_text()
@@ -125,7 +125,7 @@ def test_what_goes_wrong_is_said_in_one_line(
 def test_an_interrupted_benchmark_keeps_what_is_finished(
     config_file, tmp_path, monkeypatch, capsys
 ):
-    execute = runner.execute_run
+    execute = parallel.execute_run
 
     def interrupted(config, method, *arguments, **kwargs):
         if method == "hier":
@@ -134,7 +134,7 @@ def test_an_interrupted_benchmark_keeps_what_is_finished(
 
     arguments = ["run", str(config_file), *SHORT, "--output", str(tmp_path), "--jobs", "1"]
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "execute_run", interrupted)
+        patched.setattr(parallel, "execute_run", interrupted)
         assert main(arguments) == 1
     assert "Traceback" not in capsys.readouterr().err
     assert main(arguments) == 0

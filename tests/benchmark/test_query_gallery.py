@@ -54,21 +54,21 @@ def test_queries_are_searched_in_the_gallery_on_every_level(shop, load, tmp_path
     of_test = np.flatnonzero(np.isin(data.labels[:, 0], data.test_classes))
     embeddings = {}
     for row in rows:
-        folder = tmp_path / "tiny" / row["method"] / f"fold{row['fold']}_seed0"
+        folder = tmp_path / "tiny" / row.method / f"fold{row.fold}_seed0"
         every = torch.from_numpy(np.load(folder / "test_embeddings.npy"))
         assert len(every) == len(of_test)
         with np.load(folder / "queries.npz") as queries:
             assert np.array_equal(queries["test_indices"], asked)
-            values = queries[f"{row['space']}/precision_at_1"]
-        assert values.mean(dtype=float) == pytest.approx(row["test"]["precision_at_1"], abs=1e-6)
-        if row["space"] == "hyperbolic":
-            part = every[:, -row["dimension"] :]
-            embeddings.setdefault(row["method"], {})[row["fold"]] = part
+            values = queries[f"{row.space}/precision_at_1"]
+        assert values.mean(dtype=float) == pytest.approx(row.test["precision_at_1"], abs=1e-6)
+        if row.space == "hyperbolic":
+            part = every[:, -row.dimension :]
+            embeddings.setdefault(row.method, {})[row.fold] = part
             hits = nearest(part, of_test, asked, answers, data.labels, PoincareDistance(c=0.1))
             assert np.array_equal(hits[0], values)
-            assert row["test_levels"]["size"]["precision_at_1"] == pytest.approx(hits[1].mean())
-        assert row["levels"] == ["digit", "size"]
-        assert set(row["test_levels"]) == {"size"}
+            assert row.test_levels["size"]["precision_at_1"] == pytest.approx(hits[1].mean())
+        assert row.levels == ["digit", "size"]
+        assert set(row.test_levels) == {"size"}
     # The models of both folds together, each tangent vector within the clip radius.
     for name, parts in embeddings.items():
         clipped = [
@@ -78,9 +78,9 @@ def test_queries_are_searched_in_the_gallery_on_every_level(shop, load, tmp_path
         both = torch.cat(clipped, dim=1)
         hits = nearest(both, of_test, asked, answers, data.labels, PoincareDistance(c=0.1))
         for row in rows:
-            if (row["method"], row["space"]) == (name, "hyperbolic"):
-                assert row["concatenated"]["precision_at_1"] == pytest.approx(hits[0].mean())
-                together = row["concatenated_levels"]["size"]
+            if (row.method, row.space) == (name, "hyperbolic"):
+                assert row.concatenated["precision_at_1"] == pytest.approx(hits[0].mean())
+                together = row.concatenated_levels["size"]
                 assert together["precision_at_1"] == pytest.approx(hits[1].mean())
     with (tmp_path / "tiny" / "results.csv").open(newline="") as file:
         splits = {(line["split"], line["level"]) for line in csv.DictReader(file)}

@@ -12,8 +12,7 @@ from ...utils import (
     HyperbolicAccuracyCalculator,
 )
 from ..config import EvaluationConfig
-
-METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+from ..results.metric_names import METRICS, recall_key
 
 
 def make_tester(
@@ -35,7 +34,7 @@ def make_tester(
         hooks: as PML's testers take them.
     """
     chosen = {
-        "include": (*METRICS, *(f"recall_at_{k}" for k in evaluation.recall_at)),
+        "include": (*METRICS, *map(recall_key, evaluation.recall_at)),
         "recall_at": evaluation.recall_at,
         "device": device,
     }

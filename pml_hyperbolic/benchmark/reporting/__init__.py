@@ -1,1 +1,1 @@
-"""Reports: finished runs read, compared and shown. Knows nothing of torch."""
+"""Reports: finished runs are read, compared and shown. Nothing here uses torch."""

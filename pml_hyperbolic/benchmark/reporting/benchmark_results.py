@@ -10,28 +10,28 @@ from ..config.yaml_files import read_mapping
 from ..results.finished_run import FinishedRun
 from ..results.run_files import BENCHMARK_FILE, RESULT_FILE
 
-# A benchmark's folder, a method's, a single run's.
+# Where results lie in the folder of a benchmark, of a method and of a single run.
 _LEVELS = ("*/*", "*", ".")
 
 
 @dataclass(frozen=True)
 class BenchmarkResults:
-    """Runs that a report puts side by side.
+    """Runs that a report compares.
 
     Args:
         runs: methods in the order of their configs, then by fold and seed.
-        configs: what their benchmark.yaml files hold, of folders that have one.
+        configs: contents of the benchmark.yaml files, of folders that have one.
     """
 
     runs: list[FinishedRun]
-    configs: list[dict]
+    configs: list[dict[str, Any]]
 
     @classmethod
     def read(cls, folders: Iterable[Path]) -> "BenchmarkResults":
-        """All finished runs in these folders.
+        """Read all finished runs in these folders.
 
         Raises:
-            InputError: a folder without finished runs, an unreadable file, or one run twice.
+            InputError: a folder has no finished runs, a file is malformed, or a run is given twice.
         """
         runs: list[FinishedRun] = []
         configs = []
@@ -47,24 +47,58 @@ class BenchmarkResults:
                 fold, seed = run.key
                 raise InputError(
                     f"{run.method}, fold {fold}, seed {seed} is given twice, in {first.folder} and "
-                    f"{run.folder}: a report has one line a method, leave one out"
+                    f"{run.folder}: a report has one line for each method, so leave one out"
                 )
         return cls(runs, configs)
 
     @property
     def methods(self) -> list[str]:
-        """Names in their order."""
+        """Names of the methods in their order."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
+    @property
+    def baseline(self) -> str | None:
+        """The baseline that a config names, if any does."""
+        return next((c["baseline"] for c in self.configs if c.get("baseline")), None)
+
+    @property
+    def twins(self) -> dict[str, str]:
+        """Name of a flat twin -> name of its method."""
+        found = {method: self.setting(method, "flat_twin_of") for method in self.methods}
+        return {twin: method for twin, method in found.items() if method}
+
     def of_method(self, name: str) -> list[FinishedRun]:
-        """The runs of one method."""
+        """Return the runs of one method."""
         return [run for run in self.runs if run.method == name]
 
+    def published(self, method: str | None = None, space: str | None = None) -> list[dict]:
+        """Return the published numbers that the configs quote.
+
+        Args:
+            method: return those of this method only. Default: of all methods.
+            space: together with ``method``: return those of this space, or of no space in
+                particular.
+        """
+        items = [item for config in self.configs for item in config.get("published") or []]
+        if method is None:
+            return items
+        return [
+            item
+            for item in items
+            if item["method"] == method and item.get("space") in (None, space)
+        ]
+
     def setting(self, method: str, key: str) -> Any:
-        """A setting of a method: as its rows tell it, else its config; None where neither does."""
+        """Return what a method declares: in its rows, else in its config, else None.
+
+        Args:
+            method: its name.
+            key: such as "flat_twin_of", a field of ``Row``.
+        """
         for run in self.of_method(method):
-            if run.rows[0].get(key) is not None:
-                return run.rows[0][key]
+            value = getattr(run.first, key)
+            if value is not None:
+                return value
         for config in self.configs:
             settings = (config.get("methods") or {}).get(method) or {}
             if settings.get(key) is not None:
@@ -73,7 +107,7 @@ class BenchmarkResults:
 
 
 def _read_folder(folder):
-    """(runs of a folder, content of its benchmark.yaml or {})."""
+    """Return (runs of a folder, content of its benchmark.yaml or {})."""
     files = next(
         (found for level in _LEVELS if (found := list(folder.glob(f"{level}/{RESULT_FILE}")))), []
     )

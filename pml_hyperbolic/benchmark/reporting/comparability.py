@@ -1,11 +1,11 @@
-"""What makes runs incomparable: refused, unless allowed, and what is allowed is written down."""
+"""Checks that runs can be compared. A report records every check that is overridden."""
 
 from collections.abc import Collection
 
 from ...errors import InputError
 from .benchmark_results import BenchmarkResults
 
-# Of these, another version may give other numbers.
+# Packages of which another version may give other numbers.
 COMPARED_PACKAGES = (
     "torch",
     "pytorch-metric-learning",
@@ -20,19 +20,19 @@ COMPARED_PACKAGES = (
 
 
 def check_comparable(results: BenchmarkResults, allowed: Collection[str] = ()) -> list[str]:
-    """Refuse runs whose numbers should not stand in one table.
+    """Refuse runs whose numbers do not belong in one table.
 
     Args:
         results: the runs.
         allowed: keys of ``CHECKS`` whose findings are noted instead of refused. Default none.
 
     Returns:
-        Sentences for the report's notes: every override that was needed, every declared exception
-        and what could not be checked.
+        Notes for the report: every override that was needed, every declared exception, and what
+        could not be checked.
 
     Raises:
-        InputError: the first finding that is not allowed, with its override; or runs of one method
-            under different settings, which nothing allows.
+        InputError: a check that is not allowed fails, or the runs of a method have different
+            settings, which cannot be allowed.
     """
     _check_settings(results)
     notes = []
@@ -41,7 +41,7 @@ def check_comparable(results: BenchmarkResults, allowed: Collection[str] = ()) -
         if problem is None:
             continue
         if kind not in allowed:
-            raise InputError(f"{problem}: {advice}, or put up with it by --allow {kind}")
+            raise InputError(f"{problem}: {advice}, or pass --allow {kind}")
         notes.append(f"Check overridden ({kind}): {problem}.")
     return notes + _declared(results) + _unchecked(results)
 
@@ -50,11 +50,11 @@ def _check_settings(results):
     for method in results.methods:
         found: dict = {}
         for run in results.of_method(method):
-            found.setdefault(run.rows[0].get("method_hash"), run.folder)
+            found.setdefault(run.first.method_hash, run.folder)
         if len(found) > 1:
             raise InputError(
-                f"runs of {method} have different settings, {_with_places(found)}: a mean over "
-                f"them means nothing, leave one out"
+                f"runs of {method} have different settings, {_with_places(found)}: their mean is "
+                f"meaningless, so leave one of them out"
             )
 
 
@@ -62,7 +62,7 @@ def _protocols(results):
     found: dict = {}
     for run in results.runs:
         for row in run.rows:
-            found.setdefault(row["protocol_hash"], run.folder)
+            found.setdefault(row.protocol_hash, run.folder)
     if len(found) > 1:
         return f"these runs followed different protocols, {_with_places(found)}"
     return None
@@ -72,10 +72,10 @@ def _data(results):
     found: dict = {}
     for run in results.runs:
         for row in run.rows:
-            if "data" in row:
-                found.setdefault(row["data"], run.folder)
+            if row.data is not None:
+                found.setdefault(row.data, run.folder)
     if len(found) > 1:
-        return f"these runs saw different data, {_with_places(found)}"
+        return f"these runs used different data, {_with_places(found)}"
     return None
 
 
@@ -83,8 +83,8 @@ def _versions(results):
     versions: dict[str, dict] = {name: {} for name in COMPARED_PACKAGES}
     for run in results.runs:
         environment = run.environment
-        # A run that was resumed may have begun with others.
-        for packages in (environment.get("packages"), environment.get("begun_with")):
+        # A resumed run may have begun with other packages.
+        for packages in (environment.packages, environment.begun_with):
             if packages is None:
                 continue
             for name in COMPARED_PACKAGES:
@@ -134,27 +134,29 @@ def _trials(results):
     return f"methods were tuned with different numbers of search trials, {_pairs(trials)}"
 
 
-# Kind of finding -> what looks for it, and how to mend it.
+# Kind of finding -> (its check, advice on how to fix it).
 CHECKS = {
-    "protocols": (_protocols, "their numbers cannot be compared, report them one by one"),
-    "data": (_data, "run them all on the same files"),
-    "versions": (_versions, "run them all with one set of packages"),
+    "protocols": (_protocols, "their numbers cannot be compared, so report them separately"),
+    "data": (_data, "run all of them on the same files"),
+    "versions": (_versions, "run all of them with the same packages"),
     "parameters": (
         _parameters,
-        "give them equal heads, or say different_parameters: true in a method's config",
+        "give them equal heads, or set different_parameters: true in a method's config",
     ),
-    "seeds": (_seeds, "let `pml-hyperbolic run` finish them"),
-    "trials": (_trials, "tune all with the same number by `pml-hyperbolic search`"),
+    "seeds": (_seeds, "finish them with `pml-hyperbolic run`"),
+    "trials": (
+        _trials,
+        "tune all methods by `pml-hyperbolic search` with the same number of trials",
+    ),
 }
 
 
 def _budgets(results):
-    """Parameters of trunk and head of each method that tells them."""
+    """Return the numbers of parameters in trunk and head of the methods that recorded them."""
     budgets = {}
     for run in results.runs:
-        parameters = run.rows[0].get("parameters")
-        if parameters:
-            budgets.setdefault(run.method, parameters["trunk"] + parameters["head"])
+        if run.first.parameters is not None:
+            budgets.setdefault(run.method, run.first.parameters.budget)
     return budgets
 
 
@@ -175,13 +177,13 @@ def _declared(results):
 def _unchecked(results):
     notes = []
     environments = [run.environment for run in results.runs]
-    unknown = sum("packages" not in environment for environment in environments)
+    unknown = sum(environment.packages is None for environment in environments)
     if unknown:
-        notes.append(f"Package versions of {unknown} of {len(environments)} runs are not known.")
-    commits = {e["git_commit"] for e in environments if e.get("git_commit")}
+        notes.append(f"The package versions of {unknown} of {len(environments)} runs are unknown.")
+    commits = {e.git_commit for e in environments if e.git_commit}
     if len(commits) > 1:
         notes.append(f"The runs were made at {len(commits)} different commits.")
-    machines = {_machine(e) for e in environments if "device" in e}
+    machines = {e.machine for e in environments if e.machine is not None}
     if len(machines) > 1:
         notes.append(
             f"The runs were made on different machines ({'; '.join(sorted(machines))}): their "
@@ -190,14 +192,8 @@ def _unchecked(results):
     silent = [m for m in results.methods if m not in _budgets(results)]
     if silent:
         which = "all" if silent == results.methods else ", ".join(silent)
-        notes.append(f"Numbers of parameters are not known of: {which}.")
+        notes.append(f"The numbers of parameters are unknown for: {which}.")
     return notes
-
-
-def _machine(environment):
-    device = environment.get("device_name") or environment["device"]
-    processes = environment.get("processes", 1)
-    return device if processes == 1 else f"{device} in {processes} processes"
 
 
 def _with_places(found):

@@ -1,4 +1,4 @@
-"""Every method against a baseline, and against its flat twin."""
+"""Comparisons of every method with a baseline, and of hyperbolic ones with their flat twins."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError, nearest
-from ..results.metric_names import PRIMARY
+from ..results.metric_names import PRECISION_AT_1, PRIMARY
 from .paired_bootstrap import PairedBootstrap, PairedTest, paired_bootstrap, share_interval
-from .score_group import Key, ScoreGroup, by_seed, common_keys
+from .score_group import Key, ScoreGroup, Split, by_seed, common_keys
 from .statistics import holm, verdict
 
-# The first decides; the other is shown beside it.
-COMPARED_METRICS = (PRIMARY, "precision_at_1")
-VALIDATION = "validation"
+# The report shows the comparison in the first; report.csv has both.
+COMPARED_METRICS = (PRIMARY, PRECISION_AT_1)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One line of a report against the baseline, in one metric.
+    """One line of a report compared with the baseline, in one metric.
 
     Args:
-        replicates: of the difference.
-        test: of it.
-        p_corrected: Holm's, over all lines in this metric; NaN where nothing could be tested.
+        replicates: bootstrap replicates of the difference.
+        test: of the difference.
+        p_corrected: with Holm's correction over all lines; NaN if nothing could be tested.
         keys: (fold, seed) of the runs that were paired.
-        over_queries: whether queries were resampled too, not seeds alone.
+        over_queries: whether queries were resampled as well as seeds.
     """
 
     replicates: PairedBootstrap
@@ -36,22 +35,22 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Better, worse or no difference shown."""
+        """What the comparison has shown, in words."""
         return verdict(self.test.difference, self.p_corrected)
 
 
 @dataclass(frozen=True)
 class CurvatureControl:
-    """A hyperbolic method beside its flat twin: whose gain is it?
+    """A hyperbolic method beside its flat twin: is its gain due to curvature?
 
     Args:
         group: the method.
-        twin: the same with almost no curvature.
-        gain: of the method over the baseline; None where either is the baseline.
-        twin_gain: of the twin.
-        share: of the gain that the twin has too, with its interval; None where no gain is shown.
-        against_twin: the method less its twin.
-        p_corrected: of that, Holm's over all controls.
+        twin: the same method with almost no curvature.
+        gain: of the method over the baseline; None if one of the two is the baseline.
+        twin_gain: of the twin over the baseline, likewise.
+        share: the twin's share of the gain, with its interval; None if no gain is shown.
+        against_twin: the method minus its twin.
+        p_corrected: of the method minus its twin, with Holm's correction over all controls.
     """
 
     group: ScoreGroup
@@ -64,23 +63,23 @@ class CurvatureControl:
 
     @property
     def verdict(self) -> str:
-        """Whether curvature itself made the method better."""
+        """Whether curvature itself improved the method, in words."""
         return verdict(self.against_twin.difference, self.p_corrected)
 
 
 def choose_baseline(
     groups: Sequence[ScoreGroup], name: str | None, configured: str | None = None
 ) -> tuple[ScoreGroup, str]:
-    """The line that others are compared with, and why it is this one.
+    """Return the line that others are compared with, and the reason for the choice.
 
     Args:
         groups: all lines.
         name: a method, or ``method/space``; None leaves the choice to the config.
-        configured: the config's ``baseline``; None or a method that was not run leaves it to the
-            order: the first method with a Euclidean space only, else the first of all.
+        configured: the ``baseline`` of the config. Default, or if it was not run: the first method
+            that has a Euclidean space only, else the first line.
 
     Raises:
-        InputError: no such method or space.
+        InputError: there is no such method or space.
     """
     methods = list(dict.fromkeys(group.method for group in groups))
     if name is not None:
@@ -92,30 +91,31 @@ def choose_baseline(
             raise InputError(
                 f"--baseline: {method} has no space {space!r}: {nearest(space, spaces)}"
             )
-        return _line(groups, method, space), "as asked"
+        return _line(groups, method, space), "as requested"
     if configured in methods:
         return _line(groups, configured), "the config's baseline"
     for method in methods:
         if {group.space for group in groups if group.method == method} == {"euclidean"}:
             return _line(groups, method), "the first Euclidean method"
-    return groups[0], "the first line, as no method is Euclidean only"
+    return groups[0], "the first line, because no method is Euclidean only"
 
 
 def compare(
     groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str] = ()
 ) -> dict[str, dict[int, Comparison]]:
-    """Differences of all lines to the baseline, paired by fold, seed and query.
+    """Compare all lines with the baseline, paired by fold, seed and query.
 
-    One seed tells nothing about others, however many folds it has: nothing is tested.
+    With a single seed nothing is tested, however many folds it has, because one seed says nothing
+    about others.
 
     Args:
         groups: all lines.
-        baseline: one of them.
-        twins: methods that are flat twins of others. A control is no contender: twins have a
-            Holm correction of their own. Default none.
+        baseline: one of the lines.
+        twins: methods that are flat twins of others. They are controls and not contenders, so
+            they are corrected separately. Default none.
 
     Returns:
-        For each of ``COMPARED_METRICS``: number of the line -> comparison; without the baseline
+        For each of ``COMPARED_METRICS``: number of a line -> its comparison, without the baseline
         and without lines that share no run with it.
     """
     keys = {
@@ -156,27 +156,27 @@ def compare(
 def compare_validation(
     groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str] = ()
 ) -> dict[int, Comparison]:
-    """As :func:`compare`, of the validation scores that selection saw: by seeds alone.
+    """Compare the validation scores of all lines with those of the baseline, over seeds only.
 
     Args:
         groups: all lines.
-        baseline: one of them.
-        twins: as :func:`compare`.
+        baseline: one of the lines.
+        twins: as in :func:`compare`.
 
     Returns:
-        Number of the line -> comparison in the primary metric; of lines whose runs tell it.
+        Number of a line -> its comparison in the primary metric, without lines that lack it.
     """
-    if not baseline.values(VALIDATION, PRIMARY):
+    if not baseline.values("validation", PRIMARY):
         return {}
     keys = {
         i: shared
         for i, group in enumerate(groups)
         if group is not baseline
-        and group.values(VALIDATION, PRIMARY)
+        and group.values("validation", PRIMARY)
         and (shared := common_keys((group, baseline)))
     }
     differences = [
-        _of_totals(groups[i], baseline, PRIMARY, shared, VALIDATION) for i, shared in keys.items()
+        _of_totals(groups[i], baseline, PRIMARY, shared, "validation") for i, shared in keys.items()
     ]
     replicates = dict(zip(keys, paired_bootstrap(differences), strict=True))
     return _tested(groups, replicates, keys, twins)
@@ -188,16 +188,16 @@ def curvature_controls(
     comparisons: dict[int, Comparison],
     twins: dict[str, str],
 ) -> list[CurvatureControl]:
-    """Every method that has a flat twin, beside it, in the primary metric.
+    """Compare every method that has a flat twin with it, in the primary metric.
 
     Args:
         groups: all lines.
-        baseline: one of them.
-        comparisons: of :func:`compare`, in the primary metric.
+        baseline: one of the lines.
+        comparisons: from :func:`compare`, in the primary metric.
         twins: name of a flat twin -> name of its method.
 
     Returns:
-        One for each twin and hyperbolic space; none where the runs of the two do not pair.
+        One control for each twin; none for twins whose runs cannot be paired with the method's.
     """
     replicates = {i: c.replicates for i, c in comparisons.items()}
     found = []
@@ -211,7 +211,7 @@ def curvature_controls(
                 gain, twin_gain = replicates[i], replicates[j]
                 shown = comparisons[i].verdict == "better"
                 found.append((group, twin, gain, twin_gain, gain - twin_gain, shown))
-            # One of the two is the baseline itself: there is no gain to share.
+            # One of the two is the baseline, so there is no gain of which to take a share.
             elif i in comparisons:
                 found.append((group, twin, None, None, replicates[i], False))
             elif j in comparisons:
@@ -235,14 +235,14 @@ def curvature_controls(
 
 
 def _line(groups, method, space=""):
-    """A method's line: of this space, else its Euclidean one, else its first."""
+    """Return a method's line in this space, else its Euclidean line, else its first line."""
     lines = [group for group in groups if group.method == method]
     wanted = space or "euclidean"
     return next((group for group in lines if group.space == wanted), lines[0])
 
 
 def _same_queries(group, baseline, keys):
-    """Whether all these runs kept scores of the same queries."""
+    """Return whether all these runs stored the scores of the same queries."""
     reference = next(iter(baseline.runs.values())).query_indices()
     if reference is None:
         return False
@@ -255,7 +255,7 @@ def _same_queries(group, baseline, keys):
 
 
 def _of_queries(group, metric, keys, baseline_scores):
-    """(S, Q) differences, each the mean over the folds of a seed; None where a run kept none."""
+    """Return (S, Q) differences, averaged over folds; None if a run stored no query scores."""
     result = []
     for repetition in by_seed(keys):
         total = None
@@ -270,7 +270,7 @@ def _of_queries(group, metric, keys, baseline_scores):
 
 
 def _tested(groups, replicates, keys, twins, over_queries=frozenset()):
-    """Tests of all replicates, corrected among contenders and among twins."""
+    """Test all replicates; p-values are corrected among contenders and among twins."""
     tests = {i: replicates[i].test() for i in keys}
     corrected = {}
     for family in (
@@ -285,24 +285,18 @@ def _tested(groups, replicates, keys, twins, over_queries=frozenset()):
     }
 
 
-def _of_totals(group, baseline, metric, keys, section="test"):
-    """(S, 1) differences of the rows' scores."""
-    return np.array(
-        [
-            [
-                sum(
-                    group.rows[key][section][metric] - baseline.rows[key][section][metric]
-                    for key in repetition
-                )
-                / len(repetition)
-            ]
-            for repetition in by_seed(keys)
-        ]
-    )
+def _of_totals(group, baseline, metric, keys, split: Split = "test"):
+    """Return (S, 1) differences of the scores in the rows, averaged over folds."""
+
+    def difference(key):
+        scores, reference = (getattr(line.rows[key], split) for line in (group, baseline))
+        return scores[metric] - reference[metric]
+
+    return np.array([[sum(map(difference, seed)) / len(seed)] for seed in by_seed(keys)])
 
 
 def _finite(differences):
-    """Without the queries that some run has no score of: none of their class to be found."""
+    """Leave out the queries that have no match, and therefore no score, in some run."""
     if not differences:
         return []
     known = np.logical_and.reduce([np.isfinite(d).all(axis=0) for d in differences.values()])
@@ -310,13 +304,13 @@ def _finite(differences):
 
 
 def _paired_alike(comparisons, *numbers):
-    """Whether the comparisons among these lines are replicates of the same runs and queries."""
+    """Return whether these lines were compared with the baseline on the same runs and queries."""
     keys = [(comparisons[i].keys, comparisons[i].over_queries) for i in numbers if i in comparisons]
     return all(key == keys[0] for key in keys)
 
 
 def _share(twin_gain, gain):
-    """(share, low, high) of a gain, None where its interval has no bounds."""
+    """Return (share, low, high) of a gain, None if its interval is unbounded."""
     interval = share_interval(twin_gain, gain)
     if interval is None:
         return None

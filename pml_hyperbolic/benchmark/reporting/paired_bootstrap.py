@@ -1,4 +1,4 @@
-"""Is a difference between two methods real? A bootstrap over repetitions and over queries."""
+"""The paired bootstrap: is a difference between two methods real?"""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ import numpy as np
 from scipy import optimize, stats
 
 REPLICATES = 4000
-# Counts of one block of replicates and queries: 16 MiB in float32.
+# Replicates times queries in a block, whose counts take 16 MiB in float32.
 _BLOCK = 4_000_000
-# Logarithm of the least p-value told apart from 0.
+# Logarithm of the smallest p-value that is distinguished from 0.
 _LOWEST = -230.0
 
 
 class PairedTest(NamedTuple):
-    """A mean difference, half of its interval's width, its standard error and p-value.
+    """A mean difference, the half-width of its interval, its standard error and its p-value.
 
-    All but the difference are NaN where the repetitions tell nothing about others: a single one,
-    or several that differ by exactly the same.
+    All but the difference are NaN if the repetitions say nothing about others: there is only one,
+    or the difference is exactly the same in all of them.
     """
 
     difference: float
@@ -30,17 +30,17 @@ class PairedTest(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedBootstrap:
-    """Replicates of a mean difference: of repetitions, of queries and of both.
+    """Bootstrap replicates of a mean difference, over repetitions, over queries and over both.
 
-    Differences of two such objects, and multiples, are again replicates, of the difference of the
-    means, as long as both came from one call of :func:`paired_bootstrap`.
+    The difference of two such objects from one call of :func:`paired_bootstrap`, and a multiple of
+    one, are again replicates: of the difference of the means, and of its multiple.
 
     Args:
         difference: the mean difference itself.
-        repetitions: how many seeds it is a mean of.
-        queries: how many queries it is a mean of; 1 where only totals are known.
-        deviations: (3, B) replicates less the difference: with repetitions resampled, with queries
-            resampled, with both.
+        repetitions: number of seeds that it is averaged over.
+        queries: number of queries that it is averaged over; 1 if only totals are known.
+        deviations: (3, B) replicates minus the difference, with repetitions resampled, with
+            queries resampled, and with both resampled.
     """
 
     difference: float
@@ -51,8 +51,8 @@ class PairedBootstrap:
     def __sub__(self, other: "PairedBootstrap") -> "PairedBootstrap":
         if (self.repetitions, self.queries) != (other.repetitions, other.queries):
             raise ValueError(
-                f"replicates of {self.repetitions} x {self.queries} repetitions and queries and of "
-                f"{other.repetitions} x {other.queries} are not paired"
+                f"replicates of {self.repetitions} x {self.queries} repetitions and queries are "
+                f"not paired with those of {other.repetitions} x {other.queries}"
             )
         return PairedBootstrap(
             self.difference - other.difference,
@@ -67,18 +67,20 @@ class PairedBootstrap:
         )
 
     def test(self, confidence: float = 0.95) -> PairedTest:
-        """Two-sided test of no difference, and the interval of what it would not reject.
+        """Test the difference against 0, two-sided, and return the interval of the same test.
 
-        With three to five seeds the usual ways are not valid: the percentiles of a bootstrap are
-        too narrow by their missing degrees of freedom (with 3 seeds they reject a quarter of all
-        true nulls, with 5 a seventh), Satterthwaite's degrees of freedom trust a seeds' variance
-        that came out small by chance, and an exact test by signs cannot get below 2 / 2^5 = 0.06
-        with five seeds. So the bootstrap supplies the variance, that of the repetitions plus that
-        of the queries less what both count (their interaction), never below the larger of the two;
-        and the half-widths of an interval over repetitions and of one over queries, each with
-        Student's t of its own, are added in quadrature (Zou and Donner 2008). The p-value is the
-        level at which that interval ends at 0. Rejects at most what it says where means of seeds
-        are about normal, fewer where queries dominate.
+        With three to five seeds the usual methods are not valid. Bootstrap percentiles ignore the
+        missing degrees of freedom and are too narrow: they reject a quarter of all true null
+        hypotheses with 3 seeds and a seventh with 5. Satterthwaite's degrees of freedom trust a
+        variance over seeds that is small by chance. An exact sign test cannot reach a p-value
+        below 2 / 2^5 = 0.06 with five seeds.
+
+        So the bootstrap supplies the variance only: that over repetitions plus that over queries
+        minus their interaction, which both contain, but at least the larger of the two. The
+        half-width of the interval over repetitions and that over queries, each from Student's t
+        with its own degrees of freedom, are added in quadrature (Zou and Donner, 2008). The
+        p-value is the level at which the interval ends at 0. The test keeps its level if the means
+        of seeds are approximately normal, and is conservative if queries dominate the variance.
 
         Args:
             confidence: of the interval, between 0 and 1. Default 0.95.
@@ -88,8 +90,8 @@ class PairedBootstrap:
         by_repetitions, rest = self._variances()
         error = math.sqrt(by_repetitions + rest)
         if error == 0:
-            # The same difference each time, as totals of two deterministic methods have, says
-            # nothing of its spread; no difference at all is one method twice.
+            # The same difference each time, as between the totals of two deterministic methods,
+            # says nothing about its spread. A difference of 0 is one method compared with itself.
             same = self.difference == 0
             return PairedTest(self.difference, *((0.0, 0.0, 1.0) if same else (math.nan,) * 3))
         half_width = self._half_width(by_repetitions, rest, 1 - confidence)
@@ -105,7 +107,7 @@ class PairedBootstrap:
         return PairedTest(self.difference, half_width, error, p_value)
 
     def _variances(self):
-        """Of the mean over repetitions, and what queries add to it."""
+        """Return the variance over repetitions, and what queries add to it."""
         of_repetitions, of_queries, of_both = self.deviations
         interaction = of_both - of_repetitions - of_queries
         by_repetitions, by_queries, common = (
@@ -124,22 +126,22 @@ class PairedBootstrap:
 def paired_bootstrap(
     differences: Sequence[np.ndarray], *, replicates: int = REPLICATES, seed: int = 0
 ) -> list[PairedBootstrap]:
-    """Resample repetitions and queries of several comparisons at once.
+    """Resample the repetitions and the queries of several comparisons at once.
 
-    Seeds and queries are crossed: each replicate draws as many of the queries as there are, the
-    same for all seeds, and one seed fewer than there are, which makes the seeds' variance right
-    for small numbers of them (Rao and Wu 1988). All comparisons see the same draws, so that their
-    replicates may be subtracted from each other. Queries are drawn one by one: the result speaks of
-    other queries of these test classes.
+    Seeds and queries are crossed. Each replicate draws Q of the Q queries with replacement, the
+    same for all seeds, and S - 1 of the S seeds, which makes the variance over seeds unbiased
+    however few they are (Rao and Wu, 1988). All comparisons use the same draws, so that their
+    replicates can be subtracted from each other. Because queries are drawn individually, the
+    result generalises to other queries of these test classes.
 
     Args:
-        differences: of each comparison, (S, Q) scores less the baseline's, paired by seed and
+        differences: for each comparison, (S, Q) scores minus the baseline's, paired by seed and
             query; S may differ between comparisons, Q may not.
-        replicates: B. Default 4000: standard errors are right to about 1%.
+        replicates: their number B. Default 4000, which gives standard errors to about 1%.
         seed: of the draws. Default 0.
 
     Raises:
-        ValueError: numbers of queries differ, or there is nothing to resample.
+        ValueError: the numbers of queries differ, or there is nothing to resample.
     """
     if not differences:
         return []
@@ -179,18 +181,18 @@ def paired_bootstrap(
 def share_interval(
     part: PairedBootstrap, whole: PairedBootstrap, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Interval of the quotient of two differences: the shares that a test does not reject.
+    """Return the confidence interval of the quotient of two differences (Fieller).
 
-    A share ``s`` is inside where ``part - s * whole`` is not shown to differ from 0 (Fieller).
+    It consists of the shares ``s`` for which ``part - s * whole`` is not shown to differ from 0.
 
     Args:
-        part: the difference to be expressed as a share.
-        whole: of which; from the same call of :func:`paired_bootstrap`.
+        part: the numerator.
+        whole: the denominator, from the same call of :func:`paired_bootstrap`.
         confidence: between 0 and 1. Default 0.95.
 
     Returns:
-        (low, high), or None where ``whole`` itself is not shown to differ from 0: then any share
-        would do.
+        (low, high), or None if the interval is unbounded because ``whole`` is not shown to differ
+        from 0.
     """
     test = whole.test(confidence)
     if not test.half_width < abs(test.difference):
@@ -198,7 +200,7 @@ def share_interval(
     middle = part.difference / whole.difference
 
     def excess(share):
-        # Without the p-value of a test, which costs more than all the rest.
+        # This leaves out the p-value of a test, which costs more than everything else.
         apart = part - share * whole
         return apart._half_width(*apart._variances(), 1 - confidence) - abs(apart.difference)
 
@@ -214,7 +216,7 @@ def share_interval(
 
 
 def _query_means(centred, replicates, generator):
-    """(B, R) means of R rows under B draws of their Q columns, in blocks of replicates."""
+    """Return (B, R) means of R rows under B draws of their Q columns, in blocks of replicates."""
     queries = centred.shape[1]
     columns = np.ascontiguousarray(centred.T)
     means = np.empty((replicates, len(centred)))
@@ -229,7 +231,7 @@ def _query_means(centred, replicates, generator):
 
 
 def _repetition_weights(repetitions, replicates, seed):
-    """(B, S) weights of the drawn seeds, the same for all comparisons of S seeds."""
+    """Return (B, S) weights of the drawn seeds, the same for all comparisons of S seeds."""
     draws = max(repetitions - 1, 1)
     generator = np.random.default_rng([seed, repetitions])
     uniform = np.full(repetitions, 1 / repetitions)

@@ -1,4 +1,4 @@
-"""A report as text, Markdown, CSV and LaTeX."""
+"""A report as text, Markdown, CSV or LaTeX."""
 
 import csv
 import io
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...files import write_text
-from .report import Report, Table
+from .report import Report
+from .tables import Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -29,14 +30,14 @@ _ESCAPE_MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
 
 
 def to_text(report: Report) -> str:
-    """Aligned columns for a terminal."""
+    """Return aligned columns for a terminal."""
     blocks = [_aligned(table, title=i > 0) for i, table in enumerate(report.tables)]
     blocks += ["\n".join(lines) for lines in (report.findings, report.notes) if lines]
     return "\n\n".join(blocks)
 
 
 def to_markdown(report: Report) -> str:
-    """Tables and paragraphs of Markdown."""
+    """Return tables and paragraphs of Markdown."""
     blocks = []
     for i, table in enumerate(report.tables):
         if i:
@@ -51,7 +52,7 @@ def to_markdown(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """One line a method and space, every number unrounded; unknown ones are empty."""
+    """Return a line for each method and space, numbers unrounded and unknown ones empty."""
     columns = list(dict.fromkeys(name for record in report.records for name in record))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -62,7 +63,7 @@ def to_csv(report: Report) -> str:
 
 
 def to_latex(report: Report) -> str:
-    r"""Tables for ``\input``; the preamble needs booktabs and graphicx."""
+    r"""Return tables for ``\input``; the preamble needs booktabs and graphicx."""
     parts = [r"% needs \usepackage{booktabs,graphicx}"]
     for i, table in enumerate(report.tables):
         columns = "l" * len(table.header)
@@ -71,7 +72,7 @@ def to_latex(report: Report) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_latex(table.title)}}}",
-            # However many columns there are, the table is as wide as the text.
+            # The table is as wide as the text, however many columns it has.
             rf"\resizebox{{\linewidth}}{{!}}{{\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             _latex_row(table.header),
@@ -86,10 +87,10 @@ def to_latex(report: Report) -> str:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.md, report.csv and report.tex into a folder, made where it is absent.
+    """Write report.md, report.csv and report.tex into a folder, which is created if necessary.
 
     Returns:
-        The three files.
+        The paths of the three files.
 
     Raises:
         InputError: the folder cannot be written.

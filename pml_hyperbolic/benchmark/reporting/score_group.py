@@ -1,14 +1,18 @@
-"""ScoreGroup: one line of a report, the runs of one method scored in one space."""
+"""ScoreGroup: one line of a report, which is the runs of one method scored in one space."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from ..results.finished_run import FinishedRun
 from ..results.metric_names import PRIMARY
+from ..results.row import Row
 from .benchmark_results import BenchmarkResults
 
 Key = tuple[int, int]
+# A split of the classes, whose scores a row holds under this name.
+Split = Literal["test", "validation", "train"]
 
 
 @dataclass(frozen=True)
@@ -16,72 +20,69 @@ class ScoreGroup:
     """All repetitions of one method in one space.
 
     Args:
-        method: its name.
-        space: of its embedding.
-        runs: by (fold, seed).
-        rows: of this space, by (fold, seed).
+        method: name of the method.
+        space: "euclidean" or "hyperbolic".
+        runs: (fold, seed) -> run.
+        rows: (fold, seed) -> row of this space.
     """
 
     method: str
     space: str
     runs: dict[Key, FinishedRun]
-    rows: dict[Key, dict]
+    rows: dict[Key, Row]
 
     @property
     def title(self) -> str:
-        """How sentences call it."""
+        """Display name."""
         return f"{self.method} ({self.space})"
 
     @cached_property
-    def first(self) -> dict:
-        """A row, for what all of them share."""
+    def first(self) -> Row:
+        """A row, for what all rows share."""
         return next(iter(self.rows.values()))
 
-    def values(self, section: str, metric: str) -> list[float]:
-        """A metric of each repetition: the mean over the folds of a seed.
+    def values(self, split: Split, metric: str) -> list[float]:
+        """Return a metric for each repetition, which is the mean over the folds of a seed.
 
         Args:
-            section: "test", "validation" or "train".
-            metric: its key there.
+            split: whose scores to take.
+            metric: key of the metric.
 
         Returns:
-            Empty where not every run has it.
+            One value for each repetition; none if a run lacks the metric.
         """
-        return self._means({key: row.get(section) for key, row in self.rows.items()}, metric)
+        return self._means({key: getattr(row, split) for key, row in self.rows.items()}, metric)
 
     def level_values(self, level: str, metric: str) -> list[float]:
-        """As :meth:`values`, of the test scores on coarser labels."""
-        sections = {
-            key: (row.get("test_levels") or {}).get(level) for key, row in self.rows.items()
-        }
-        return self._means(sections, metric)
+        """Return the same as :meth:`values` for the test scores on a coarser level of labels."""
+        scores = {key: row.test_levels.get(level, {}) for key, row in self.rows.items()}
+        return self._means(scores, metric)
 
     def concatenated_values(self, metric: str) -> list[float]:
-        """A metric of each seed's embeddings of all folds side by side; empty where none has it."""
-        by_seed: dict[int, float] = {}
-        for (_, seed), row in sorted(self.rows.items()):
-            value = (row.get("concatenated") or {}).get(metric)
-            # Every fold's row may tell it: it is one number all the same.
-            if value is not None:
-                by_seed.setdefault(seed, value)
-        return list(by_seed.values())
+        """Return a metric of all folds' embeddings side by side, for each seed that has it."""
+        of_seed: dict[int, float] = {}
+        for (_, seed), row in sorted(self.rows.items(), key=lambda item: item[0]):
+            # Every fold of a seed repeats the same number.
+            if metric in (row.concatenated or {}):
+                of_seed.setdefault(seed, row.concatenated[metric])
+        return list(of_seed.values())
 
     @property
     def gap(self) -> list[float]:
-        """MAP@R on training classes less that on test classes, of each repetition."""
+        """MAP@R on the training classes minus that on the test classes, for each repetition."""
         train, test = self.values("train", PRIMARY), self.values("test", PRIMARY)
         return [a - b for a, b in zip(train, test, strict=True)] if train else []
 
-    def _means(self, sections, metric):
-        """A metric of one section of each run, averaged within repetitions."""
-        values = {key: (section or {}).get(metric) for key, section in sections.items()}
+    def _means(self, scores, metric):
+        """Return a metric of each repetition, given (fold, seed) -> metric -> value."""
+        values = {key: metrics.get(metric) for key, metrics in scores.items()}
         if any(value is None for value in values.values()):
             return []
         return [sum(values[key] for key in keys) / len(keys) for keys in repetitions(values.keys())]
 
 
 def by_seed(keys: Iterable[Key]) -> list[list[Key]]:
-    """Runs grouped into what is independent: seeds, whose folds are averaged.
+    """Group runs into independent repetitions: seeds, whose folds are averaged.
 
     The folds are the same parts of the same classes for every seed and method.
 
@@ -94,10 +95,10 @@ def by_seed(keys: Iterable[Key]) -> list[list[Key]]:
 
 
 def repetitions(keys: Iterable[Key]) -> list[list[Key]]:
-    """Runs grouped into what the interval of a mean is taken over.
+    """Group runs into the repetitions that the interval of a mean is taken over.
 
-    Seeds; with one seed only, its folds. Their training classes overlap, so that they differ less
-    than new data would: no difference is tested over them.
+    These are the seeds, or the folds if there is one seed only. The training classes of folds
+    overlap, so that they differ less than new data would: no difference is tested over folds.
 
     Args:
         keys: (fold, seed) of each run.
@@ -107,11 +108,11 @@ def repetitions(keys: Iterable[Key]) -> list[list[Key]]:
 
 
 def score_groups(results: BenchmarkResults) -> list[ScoreGroup]:
-    """The lines of a report: methods in their order, each with its spaces in theirs."""
+    """Return the lines of a report: the methods in order, each with its spaces in order."""
     groups: dict[tuple[str, str], ScoreGroup] = {}
     for run in results.runs:
         for row in run.rows:
-            name = row["method"], row["space"]
+            name = row.method, row.space
             group = groups.setdefault(name, ScoreGroup(*name, {}, {}))
             group.runs[run.key] = run
             group.rows[run.key] = row
@@ -119,5 +120,11 @@ def score_groups(results: BenchmarkResults) -> list[ScoreGroup]:
 
 
 def common_keys(groups: Collection[ScoreGroup]) -> list[Key]:
-    """The (fold, seed) that all of these groups have."""
+    """Return the (fold, seed) that all of these groups have."""
     return sorted(set.intersection(*(set(group.runs) for group in groups)))
+
+
+def level_names(groups: Iterable[ScoreGroup]) -> list[str]:
+    """Return the names of the coarser levels of labels that any run was scored on."""
+    rows = [row for group in groups for row in group.rows.values()]
+    return list(dict.fromkeys(level for row in rows for level in row.test_levels))

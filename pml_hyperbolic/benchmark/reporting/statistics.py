@@ -10,7 +10,7 @@ SIGNIFICANCE = 0.05
 
 
 class Interval(NamedTuple):
-    """A mean with the half-width of its confidence interval (NaN for a single value)."""
+    """A mean with the half-width of its confidence interval, which is NaN for a single value."""
 
     mean: float
     half_width: float
@@ -18,14 +18,16 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Mean of repetitions with its Student t interval; five seeds are too few for a normal one.
+    """Return the mean of repetitions with its Student-t interval.
+
+    Three to five seeds are too few for a normal interval.
 
     Args:
-        values: at least one.
+        values: one or more.
         confidence: between 0 and 1. Default 0.95.
 
     Raises:
-        ValueError: no values, or a confidence outside (0, 1).
+        ValueError: there are no values, or the confidence is outside (0, 1).
     """
     count = len(values)
     if count == 0:
@@ -40,7 +42,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
 
 
 def standard_deviation(values: Sequence[float]) -> float:
-    """Spread of repetitions, with one degree of freedom spent on the mean; NaN for one value."""
+    """Return the sample standard deviation (divisor n - 1) of values; NaN for a single value."""
     if len(values) < 2:
         return math.nan
     mean = math.fsum(values) / len(values)
@@ -48,15 +50,17 @@ def standard_deviation(values: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that may be compared with one level together.
+    """Return p-values with Holm's step-down correction for multiple comparisons.
 
-    The chance of any false rejection stays below the level however the tests depend on each other.
+    If the corrected values are compared with a level, the probability of any false rejection is at
+    most that level, however the tests depend on each other.
 
     Args:
-        p_values: of one family, between 0 and 1; NaN is a test that was not made and counts not.
+        p_values: of one family, between 0 and 1; NaN stands for a test that was not made and is
+            not counted.
 
     Returns:
-        The corrected values in the same order, NaN where there was none.
+        The corrected values in the same order; NaN remains NaN.
     """
     made = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     corrected = [math.nan] * len(p_values)
@@ -68,11 +72,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(difference: float, p_value: float) -> str:
-    """What a comparison has shown, in words: no difference *shown* is not the same as none.
+    """Return in words what a comparison has shown; "no difference shown" does not mean none.
 
     Args:
-        difference: of the means, the baseline's taken away.
-        p_value: two-sided and corrected; NaN where nothing could be tested.
+        difference: of the means, the baseline's subtracted.
+        p_value: two-sided and corrected; NaN if nothing could be tested.
     """
     if math.isnan(p_value):
         return "not tested"

@@ -1,4 +1,4 @@
-"""FinishedRun: what one run's folder holds, read when asked for."""
+"""FinishedRun: the folder of one finished run, read on demand."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,76 +6,67 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...files import read_json
 from .metric_names import QUERY_KEYS
+from .row import Row, read_rows
+from .run_environment import RunEnvironment
 from .run_files import ENVIRONMENT_FILE, QUERIES_FILE, RESULT_FILE
-
-_NEEDED = {"method", "space", "seed", "test", "protocol_hash", "dimension", "total_dimension"}
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One method on one fold under one seed; its queries stay on disk.
+    """One method on one fold under one seed; the scores of its queries stay on disk.
 
     Args:
         folder: of the run.
-        rows: its result.json: a row for each space.
+        rows: of its result.json, one for each space.
     """
 
     folder: Path
-    rows: list[dict]
+    rows: list[Row]
 
     @classmethod
     def read(cls, folder: Path) -> "FinishedRun":
-        """The run that a folder holds.
+        """Read the run in this folder.
 
         Raises:
-            InputError: its result.json is not one.
+            InputError: its result.json is missing or malformed.
         """
-        file = folder / RESULT_FILE
-        try:
-            rows = read_json(file)
-        except (OSError, ValueError):
-            rows = None
-        if (
-            not isinstance(rows, list)
-            or not rows
-            or not all(isinstance(row, dict) and row.keys() >= _NEEDED for row in rows)
-        ):
-            raise InputError(
-                f"{file} is not a result of `pml-hyperbolic run`: remove {folder} and run again"
-            )
-        return cls(folder, rows)
+        return cls(folder, read_rows(folder / RESULT_FILE))
+
+    @property
+    def first(self) -> Row:
+        """A row, for what the rows of all spaces share."""
+        return self.rows[0]
 
     @property
     def method(self) -> str:
-        """Its name."""
-        return self.rows[0]["method"]
+        """Name of the method."""
+        return self.first.method
 
     @property
     def key(self) -> tuple[int, int]:
-        """(fold, seed); a benchmark without folds has fold 0 only."""
-        return self.rows[0].get("fold", 0), self.rows[0]["seed"]
+        """(fold, seed); the fold is 0 where the benchmark has no folds."""
+        return self.first.fold, self.first.seed
 
     @property
-    def environment(self) -> dict:
-        """What it ran on; empty where that is not known."""
-        try:
-            return read_json(self.folder / ENVIRONMENT_FILE)
-        except (OSError, ValueError):
-            return {}
+    def environment(self) -> RunEnvironment:
+        """The machine and the packages that the run used."""
+        return RunEnvironment.read(self.folder / ENVIRONMENT_FILE)
 
     def query_scores(self, space: str, metric: str) -> np.ndarray | None:
-        """(Q,) float32 scores of the test queries, None where the run kept none.
+        """Return the (Q,) float32 scores of the test queries, or None if they were not stored.
 
         Args:
             space: of the embedding.
             metric: a key of ``QUERY_KEYS``.
+
+        Raises:
+            InputError: the file of the queries is damaged.
         """
         return self._array(f"{space}/{QUERY_KEYS[metric]}")
 
     def query_indices(self) -> np.ndarray | None:
-        """(Q,) positions of the test queries in the data set, None where the run kept none."""
+        """Return the (Q,) positions of the test queries in the data set, or None, likewise."""
         return self._array("test_indices")
 
     def _array(self, name):
@@ -83,10 +74,10 @@ class FinishedRun:
         if not file.is_file():
             return None
         try:
-            # np.load leaves a file open that it cannot read.
+            # Given a path, np.load would leave a damaged file open.
             with file.open("rb") as stream, np.load(stream) as archive:
                 return archive[name] if name in archive.files else None
-        # np.load raises whatever zipfile and pickle do.
+        # zipfile and pickle may raise anything.
         except Exception as error:
             raise InputError(
                 f"cannot read {file} ({type(error).__name__}): remove it for statistics over "

@@ -1,46 +1,65 @@
-"""Names of metrics: as rows hold them, as papers print them, as queries.npz calls them."""
+"""The metrics of a benchmark: their keys in rows and in queries.npz, and their titles in tables."""
 
 import re
+from collections.abc import Iterable
 
-PRIMARY = "mean_average_precision_at_r"
+# The one list of metrics that every run is scored by; a protocol adds recall at K.
+METRICS = PRECISION_AT_1, R_PRECISION, MAP_AT_R = (
+    "precision_at_1",
+    "r_precision",
+    "mean_average_precision_at_r",
+)
+# The metric that selects checkpoints by default, and that reports test first.
+PRIMARY = MAP_AT_R
 # Key in rows -> title in tables.
 TITLES = {
-    "precision_at_1": "R@1",
-    "r_precision": "R-Precision",
-    PRIMARY: "MAP@R",
+    PRECISION_AT_1: "R@1",
+    R_PRECISION: "R-Precision",
+    MAP_AT_R: "MAP@R",
 }
-# Key in rows -> key in queries.npz, where a query has no mean.
+# Key in rows -> key in queries.npz, which holds the score of each query instead of the mean.
 QUERY_KEYS = {
-    "precision_at_1": "precision_at_1",
-    "r_precision": "r_precision",
-    PRIMARY: "average_precision_at_r",
+    PRECISION_AT_1: "precision_at_1",
+    R_PRECISION: "r_precision",
+    MAP_AT_R: "average_precision_at_r",
 }
 _RECALL = re.compile(r"recall_at_([1-9]\d*)")
 _RECALL_TITLE = re.compile(r"R@([1-9]\d*)")
 
 
 def metric_title(key: str) -> str:
-    """What a table calls a metric of the rows."""
-    found = _RECALL.fullmatch(key)
-    return f"R@{found[1]}" if found else TITLES.get(key, key)
+    """Return the title of a metric in tables."""
+    k = recall_k(key)
+    return f"R@{k}" if k is not None else TITLES.get(key, key)
 
 
 def metric_key(name: str) -> str | None:
-    """The key in the rows of a metric given by key or by title, None for an unknown one.
+    """Return the key of a metric that is given by its key or its title; None if it is unknown.
 
-    Recall at 1 is precision at 1: a nearest neighbour is right or it is not.
+    Recall at 1 equals precision at 1: the nearest neighbour either matches or does not.
     """
-    if name in ("R@1", "recall_at_1"):
-        return "precision_at_1"
-    if name in TITLES or _RECALL.fullmatch(name):
+    if name in ("R@1", recall_key(1)):
+        return PRECISION_AT_1
+    if name in TITLES or recall_k(name) is not None:
         return name
     found = _RECALL_TITLE.fullmatch(name)
     if found:
-        return f"recall_at_{found[1]}"
+        return recall_key(int(found[1]))
     return {title: key for key, title in TITLES.items()}.get(name)
 
 
-def recall_keys(keys) -> list[str]:
-    """The recalls among these keys beyond the first neighbour, by their K."""
-    at = {int(found[1]): key for key in keys if (found := _RECALL.fullmatch(key))}
-    return [at[k] for k in sorted(at) if k > 1]
+def recall_key(k: int) -> str:
+    """Return the key of recall at ``k``, for ``k`` >= 1."""
+    return f"recall_at_{k}"
+
+
+def recall_k(key: str) -> int | None:
+    """Return K if the key is that of recall at K, else None."""
+    found = _RECALL.fullmatch(key)
+    return int(found[1]) if found else None
+
+
+def recall_keys(keys: Iterable[str]) -> list[str]:
+    """Return the keys of recall at K > 1 among ``keys``, ordered by K."""
+    by_k = {k: key for key in keys if (k := recall_k(key)) is not None}
+    return [by_k[k] for k in sorted(by_k) if k > 1]

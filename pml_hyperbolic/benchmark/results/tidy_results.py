@@ -1,11 +1,12 @@
-"""results.csv: one number a line, for pandas."""
+"""results.csv: a long table with one number a line, for pandas."""
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...files import write_text
+from .row import Row
 
 TIDY_COLUMNS = (
     "benchmark",
@@ -21,31 +22,24 @@ TIDY_COLUMNS = (
 )
 
 
-def write_tidy(path: Path, benchmark: str, rows: Iterable[dict]) -> None:
+def write_tidy(path: Path, benchmark: str, rows: Iterable[Row]) -> None:
     """Write results as a long table.
 
-    ``split`` is train, validation, test, or concatenated: the test classes embedded by the models
-    of all folds together, which every fold of a seed repeats.
+    ``split`` is "train", "validation", "test", or "concatenated": the test classes embedded by the
+    models of all folds together, which every fold of a seed repeats.
 
     Args:
         path: of the CSV file.
         benchmark: its name.
-        rows: as in results.json.
+        rows: of all runs.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(TIDY_COLUMNS)
     for row in rows:
-        known = [row[name] for name in ("protocol_hash", "method", "fold", "seed", "space")]
-        writer.writerows([benchmark, *known, *numbers] for numbers in _numbers(row))
+        run = (benchmark, row.protocol_hash, row.method, row.fold, row.seed, row.space)
+        for split, levels in row.scores.items():
+            for level, scores in levels.items():
+                for metric, value in scores.items():
+                    writer.writerow((*run, split, level, metric, value))
     write_text(path, text.getvalue())
-
-
-def _numbers(row: dict) -> Iterator[tuple[str, str, str, float]]:
-    """(split, level, metric, value) of one result."""
-    finest = row["levels"][0]
-    for split in ("train", "validation", "test", "concatenated"):
-        levels = {finest: row.get(split, {}), **row.get(f"{split}_levels", {})}
-        for level, scores in levels.items():
-            for metric, value in scores.items():
-                yield split, level, metric, value

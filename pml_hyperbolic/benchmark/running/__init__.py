@@ -1,1 +1,1 @@
-"""Runs: planned, trained, resumed, scored and kept."""
+"""Runs of a benchmark: planned, trained, resumed, scored and stored."""

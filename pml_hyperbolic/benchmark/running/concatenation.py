@@ -1,4 +1,4 @@
-""" "Concatenated" results: one embedding made of the models of all folds of a seed."""
+"""Concatenated scores: the embeddings of the models of all folds of a seed, side by side."""
 
 from pathlib import Path
 
@@ -6,57 +6,73 @@ import torch
 
 from ...distances import PoincareDistance
 from ...errors import InputError
-from ...files import read_json, write_json
 from ..assembly.evaluation import make_tester
 from ..config import EvaluationConfig
-from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
+from ..results.row import read_rows, write_rows
+from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RESULT_FILE
 from .run_scores import concatenate, load_test, score_test
-
-_KEYS = ("concatenated", "concatenated_levels")
 
 
 def add_concatenated(
-    folders: list[Path], result_file: str, evaluation: EvaluationConfig, device: torch.device
+    folders: list[Path], evaluation: EvaluationConfig, device: torch.device
 ) -> None:
-    """Score the folds of one method and seed together, and note it in every fold's result.
+    """Score the folds of one method and seed together, and add the scores to every fold's rows.
 
     Args:
         folders: of the finished runs of all folds.
-        result_file: name of their results.
         evaluation: of the protocol.
-        device: where to search.
+        device: that the search runs on.
 
     Raises:
-        InputError: the test embeddings of a run are gone.
+        InputError: the result of a run is malformed, or its test embeddings were removed.
     """
-    results = [read_json(folder / result_file) for folder in folders]
-    if all(key in row for rows in results for row in rows for key in _KEYS):
+    results = {folder: read_rows(folder / RESULT_FILE) for folder in folders}
+    if all(
+        row.concatenated is not None and row.concatenated_levels is not None
+        for rows in results.values()
+        for row in rows
+    ):
         return
     for folder in folders:
         for name in (QUERIES_FILE, EMBEDDINGS_FILE):
             if not (folder / name).is_file():
                 raise InputError(
-                    f"{folder} has no {name}, from which the folds are scored together: remove "
+                    f"{folder} has no {name}, which is needed to score the folds together: remove "
                     f"the folder and run again"
                 )
-    rows = results[0]
+    rows = results[folders[0]]
     spaces, sizes, start, distance = {}, {}, 0, None
     for row in rows:
         radius = None
-        if row["space"] == "hyperbolic":
-            distance = PoincareDistance(**row["geometry"])
+        if row.space == "hyperbolic":
+            distance = _distance(row, folders[0])
             radius = distance.clip_radius
-        spaces[row["space"]] = (slice(start, start + row["dimension"]), radius)
-        sizes[row["space"]] = row["dimension"] * len(folders)
-        start += row["dimension"]
+        spaces[row.space] = (slice(start, start + row.dimension), radius)
+        sizes[row.space] = row.dimension * len(folders)
+        start += row.dimension
     together = concatenate([load_test(folder) for folder in folders], spaces)
-    tester = make_tester(sizes, distance, evaluation, device=device)
     together = together._replace(
         embeddings=together.embeddings.to(device), labels=together.labels.to(device)
     )
-    scores = score_test(tester.accuracy_calculator.spaces, together, rows[0]["levels"])
-    for folder, rows in zip(folders, results, strict=True):
-        for row in rows:
-            row["concatenated"] = scores.test[row["space"]]
-            row["concatenated_levels"] = scores.levels[row["space"]]
-        write_json(folder / result_file, rows)
+    tester = make_tester(sizes, distance, evaluation, device=device)
+    scores = score_test(tester.accuracy_calculator.spaces, together, rows[0].levels)
+    for folder, rows in results.items():
+        scored = [
+            row.model_copy(
+                update={
+                    "concatenated": scores.test[row.space],
+                    "concatenated_levels": scores.levels[row.space],
+                }
+            )
+            for row in rows
+        ]
+        write_rows(folder / RESULT_FILE, scored)
+
+
+def _distance(row, folder):
+    if row.geometry is None:
+        raise InputError(
+            f"{folder / RESULT_FILE} has no geometry, which is needed to score the folds together: "
+            f"remove {folder} and run again"
+        )
+    return PoincareDistance(**row.geometry.model_dump(exclude_unset=True))

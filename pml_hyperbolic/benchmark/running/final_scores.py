@@ -1,4 +1,4 @@
-"""Scores of the selected checkpoint: every level of labels, every single query."""
+"""Scores of the selected checkpoint, on every level of labels and for every single query."""
 
 from typing import Any, NamedTuple
 
@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-# Beyond so many images a class, ranking all of a class costs too much memory and says little.
+from ..results.metric_names import MAP_AT_R, PRECISION_AT_1, QUERY_KEYS, R_PRECISION, recall_k
+
+# Ranking whole classes of more images than this takes too much memory and is hardly informative.
 _LARGEST_RANKED = 1000
 
 
 class Retrieval(NamedTuple):
-    """Queries and what they are searched in.
+    """Queries and the gallery that they are searched in.
 
     Attributes:
         query: (Q, D) embeddings.
@@ -26,7 +28,7 @@ class Retrieval(NamedTuple):
     gallery_labels: torch.Tensor | None = None
 
     def columns(self, columns: slice) -> "Retrieval":
-        """The same in some columns of the embeddings."""
+        """Return the same queries and gallery in some columns of their embeddings."""
         gallery = None if self.gallery is None else self.gallery[:, columns]
         return self._replace(query=self.query[:, columns], gallery=gallery)
 
@@ -34,16 +36,15 @@ class Retrieval(NamedTuple):
 def finest_scores(
     calculator: AccuracyCalculator, retrieval: Retrieval
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Scores on the finest labels, together and query by query.
+    """Score embeddings on the finest labels, as a whole and query by query.
 
     Args:
-        calculator: of the space, which says how it is ranked.
-        retrieval: in this space's columns.
+        calculator: ranks the space in its own geometry.
+        retrieval: embeddings in the columns of this space.
 
     Returns:
-        metric -> value, and ``average_precision_at_r``, ``precision_at_1``, ``r_precision`` ->
-        (Q,) float32, from the very neighbours that gave the values; NaN for queries that have no
-        match to be found, which PML's metrics leave out too.
+        metric -> value, and key of ``queries.npz`` -> (Q,) float32 scores, both from the same
+        neighbours. Queries without any match have NaN; PML's metrics leave them out as well.
     """
     search = calculator.knn_func
     kept: list[torch.Tensor] = []
@@ -65,15 +66,15 @@ def finest_scores(
 
 
 def query_scores(matches: torch.Tensor, relevant: torch.Tensor) -> dict[str, np.ndarray]:
-    """Precision at 1, R-Precision and average precision at R of each query.
+    """Return precision at 1, R-Precision and average precision at R of each query.
 
     Args:
-        matches: (Q, K) whether each neighbour, the nearest first, has the query's label; K at
+        matches: (Q, K), whether each neighbour, the nearest first, has the query's label; K is at
             least the largest of ``relevant``.
-        relevant: (Q,) how many matches there are to be found: each query's R.
+        relevant: (Q,), how many matches each query can find: its R.
 
     Returns:
-        name -> (Q,) float32; NaN where R is 0.
+        key of ``queries.npz`` -> (Q,) float32; NaN where R is 0.
     """
     matches = matches[:, : max(int(relevant.max()), 1)].double()
     ranks = torch.arange(1, matches.shape[1] + 1, device=matches.device)
@@ -83,30 +84,31 @@ def query_scores(matches: torch.Tensor, relevant: torch.Tensor) -> dict[str, np.
     r_precision = within.sum(1) / relevant
     average_precision = (within.cumsum(1) / ranks * within).sum(1) / relevant
     return {
-        "average_precision_at_r": _float32(average_precision),
-        "precision_at_1": _float32(precision_at_1),
-        "r_precision": _float32(r_precision),
+        QUERY_KEYS[MAP_AT_R]: _float32(average_precision),
+        QUERY_KEYS[PRECISION_AT_1]: _float32(precision_at_1),
+        QUERY_KEYS[R_PRECISION]: _float32(r_precision),
     }
 
 
 def level_scores(
     calculator: AccuracyCalculator, retrieval: Retrieval, level: int
 ) -> dict[str, float]:
-    """Scores on coarser labels.
+    """Score embeddings on coarser labels.
 
-    A level whose classes have more than 1,000 images is scored by precision at 1 and recall only.
+    If a class of this level has more than 1,000 images, only precision at 1 and recall are
+    computed.
 
     Args:
-        calculator: of the space.
-        retrieval: in this space's columns.
-        level: column of the labels, >= 1.
+        calculator: ranks the space in its own geometry.
+        retrieval: embeddings in the columns of this space.
+        level: column of the labels, at least 1.
     """
     if int(_relevant(retrieval, level).max()) <= _LARGEST_RANKED:
         return _scores(calculator, retrieval, level)
     cheap = [
         name
         for name in calculator.get_curr_metrics()
-        if name == "precision_at_1" or name.startswith("recall_at_")
+        if name == PRECISION_AT_1 or recall_k(name) is not None
     ]
     k, calculator.k = calculator.k, 1
     try:
@@ -128,7 +130,7 @@ def _scores(calculator, retrieval, level, **options: Any):
 
 
 def _relevant(retrieval, level):
-    """(Q,) how many images of its class each query has to find."""
+    """Return how many images of its class each query can find: (Q,)."""
     labels = retrieval.query_labels[:, level]
     itself = retrieval.gallery is None
     among = labels if itself else retrieval.gallery_labels[:, level]

@@ -1,4 +1,4 @@
-"""FolderLock: one process at a time in a folder, for as long as that process lives."""
+"""FolderLock: one process at a time in a folder."""
 
 import os
 import socket
@@ -11,17 +11,17 @@ from ...files import read_json, write_json
 
 
 class FolderLock:
-    """A context manager that holds a folder; the system lets go when the process ends, however.
+    """A context manager that locks a folder; the system releases it however the process ends.
 
     Args:
-        folder: what is held; it exists.
+        folder: to lock; it must exist.
         wait: seconds to wait for another process. Default 0.
 
     Raises:
-        InputError: on entry, naming the process that holds the folder.
+        InputError: on entry, naming the process that holds the lock.
     """
 
-    # Hidden: a folder that holds nothing else counts as empty.
+    # A folder that holds nothing but these hidden files is regarded as empty.
     FILES = (".lock", ".owner.json")
 
     def __init__(self, folder: Path, *, wait: float = 0):
@@ -50,6 +50,6 @@ class FolderLock:
         try:
             owner = read_json(self._owner)
             return f"process {owner['pid']} on {owner['host']}"
-        # It has taken the lock, but not yet said so.
+        # The other process has the lock, but has not written its name yet.
         except (OSError, ValueError, KeyError):
             return "another process"

@@ -1,7 +1,7 @@
-"""One benchmark run after the other over all processes that torchrun started.
+"""Benchmark runs that all processes started by torchrun train together, one run at a time.
 
-Rank 0 leads: it plans, writes, logs, shows and scores, as one process alone would. The others
-follow: they know nothing of folders and train along when rank 0 trains.
+Rank 0 leads: it plans, writes, logs, shows and scores, as a single process would. The other ranks
+follow: they know nothing of folders, and train whenever rank 0 trains.
 """
 
 import logging
@@ -24,7 +24,7 @@ from .training_state import restore_training
 
 @dataclass(frozen=True)
 class Training:
-    """What followers are told to train along with: a pipeline's arguments and where to go on."""
+    """What rank 0 sends to the followers: arguments of a pipeline, and a state to resume from."""
 
     protocol: ProtocolConfig
     method: MethodConfig
@@ -34,31 +34,32 @@ class Training:
     state: dict[str, Any] | None
 
     def pipeline(self) -> Pipeline:
-        """The same pipeline as rank 0's."""
+        """Build the same pipeline as rank 0."""
         return Pipeline(self.protocol, self.method, self.name, self.seed, self.fold)
 
     def run(self, trainer: MetricLossOnly) -> None:
-        """Train from where the state stands to the last epoch."""
+        """Train from the epoch of the state to the last epoch."""
         trainer.train(start_epoch=self.epochs_done + 1, num_epochs=self.protocol.epochs)
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that need not be trained any more."""
+        """Number of epochs that are trained already."""
         return 0 if self.state is None else self.state["epoch"]
 
 
 def over_processes(device: str, lead: Callable[[], int]) -> int:
-    """Call ``lead`` on rank 0 while the other processes follow; without torchrun, just call it.
+    """Call ``lead`` on rank 0 while the other ranks follow; without torchrun, just call it.
 
     Args:
-        device: "auto", "cpu" or "cuda", as a protocol says. CUDA devices are taken by local rank.
+        device: the protocol's "auto", "cpu" or "cuda"; each process takes the CUDA device of its
+            local rank.
         lead: does the work and returns the exit status.
 
     Returns:
         The exit status, on every rank.
 
     Raises:
-        InputError: more processes on this machine than it has CUDA devices.
+        InputError: this machine has fewer CUDA devices than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return lead()
@@ -68,7 +69,7 @@ def over_processes(device: str, lead: Callable[[], int]) -> int:
     else:
         try:
             status = lead()
-        # In both cases followers are not waiting for orders: whoever started them ends them.
+        # In both cases the followers are not waiting for rank 0, and torchrun ends them.
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:
@@ -82,17 +83,17 @@ def over_processes(device: str, lead: Callable[[], int]) -> int:
 def train_together(
     pipeline: Pipeline, trainer: MetricLossOnly, state: dict[str, Any] | None = None
 ) -> None:
-    """Train on rank 0 to the last epoch, with the followers if there are any.
+    """Train to the last epoch on rank 0, and on the followers if there are any.
 
     Args:
-        pipeline: what the trainer was built from.
-        trainer: rank 0's; its hooks are called on rank 0 alone, and followers wait for them.
-        state: the training_state that the trainer is in. Default: it is new.
+        pipeline: that the trainer was built from.
+        trainer: of rank 0; its hooks are called on rank 0 alone, and the followers wait for them.
+        state: the training_state of the trainer. Default: the trainer is new.
 
     Raises:
-        NonFiniteError: as ``trainer.train``; followers are ready for the next training.
-        SystemExit: with status 1, for whatever else went wrong while there are followers: they
-            are somewhere within a step, and nothing can be done with them any more.
+        NonFiniteError: as ``trainer.train``; the followers are ready for the next run.
+        SystemExit: with status 1, on any other error while there are followers: they are stuck
+            within a step and cannot be used again.
     """
     training = Training(
         pipeline.protocol, pipeline.method, pipeline.name, pipeline.seed, pipeline.fold, state
@@ -119,7 +120,7 @@ def _join(device):
         local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local >= count:
             raise InputError(
-                f"each process needs a CUDA device of its own, and this machine has {count}: set "
+                f"each process needs its own CUDA device, and this machine has {count}: set "
                 f"torchrun's --nproc-per-node to {count} at most, or protocol.device to cpu"
             )
         torch.cuda.set_device(local)
@@ -127,13 +128,13 @@ def _join(device):
 
 
 def _follow():
-    """Train along until rank 0 sends the exit status."""
+    """Train what rank 0 trains until it sends the exit status, and return that."""
     while isinstance(order := from_rank_zero(None), Training):
-        _train_along(order)
+        _train_with_leader(order)
     return order
 
 
-def _train_along(training):
+def _train_with_leader(training):
     torch.set_num_threads(training.protocol.threads)
 
     def wait_for_score(trainer):
@@ -148,17 +149,18 @@ def _train_along(training):
     try:
         training.run(trainer)
     except NonFiniteError:
-        # Rank 0 met the same and says so.
+        # Rank 0 raised the same error and reports it.
         return
 
 
 def seed_follower(seed: int, epoch: int) -> None:
-    """Seed what this rank's network draws after an epoch: not what other ranks draw.
+    """Seed this rank's random numbers after an epoch, differently from those of other ranks.
 
-    Of the epoch, not of what was drawn before, so that resumed equals uninterrupted.
+    The seed depends on the epoch and not on earlier random numbers, so that a resumed run equals
+    an uninterrupted one.
 
     Args:
         seed: of the run.
-        epoch: the last one that is done, 0 at the start.
+        epoch: the last epoch that is done, 0 at the start.
     """
     seed_everything(int(np.random.SeedSequence([seed, rank(), epoch]).generate_state(1)[0]))

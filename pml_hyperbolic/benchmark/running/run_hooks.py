@@ -1,8 +1,7 @@
-"""RunHooks: PML's HookContainer that keeps the state and a clean record of a run."""
+"""RunHooks: PML's HookContainer, with checkpoints to resume from and records that stay sound."""
 
 import logging
 import math
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,10 +14,10 @@ from pytorch_metric_learning.utils.logging_presets import HookContainer
 from ...files import write_atomically
 from ..assembly.evaluation import clip_saturation, space_metrics
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
-from .record_position import record_position
+from .resumption import install_selected, record_position, selected_file
 from .training_state import restore_training, training_state
 
-# What is at the clip radius -> how to let radii differ again.
+# What is saturated -> the warning, which says how to let the radii differ again.
 _SATURATED = {
     "embeddings": (
         "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
@@ -26,35 +25,35 @@ _SATURATED = {
         "about half the clip radius"
     ),
     "proxies": (
-        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions count; "
-        "to let their radii differ, lower their learning rate"
+        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions matter; "
+        "lower their learning rate to let their radii differ"
     ),
 }
 
-# What of the hooks a resumed run needs again.
-_KEPT = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said")
+# Hook attributes saved for resumption.
+_SAVED = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said")
 
 
 class RunHooks(HookContainer):
-    """Records losses, sub-losses, clip saturation, learning rates and scores; keeps the state.
+    """Record losses, clip saturation, learning rates and scores, and save the state of the run.
 
-    Two files: the selected checkpoint, and after every epoch all that training goes on from. They
-    belong together whenever the process is killed: a new selected checkpoint waits under its
-    epoch's name until the state that tells of it is on disk.
+    Two files are saved: the selected checkpoint, and after every epoch the whole state to resume
+    training from. They are consistent whenever the process is killed, because a newly selected
+    checkpoint waits under another name until the state that refers to it is on disk.
 
-    record-keeper drops NumPy scalars, fails on some group names and breaks its CSV files when
-    columns change, so groups are renamed to letters, digits and underscores, values are Python
-    floats, and each group keeps the columns it started with.
+    record-keeper drops NumPy scalars, fails on some group names and corrupts its CSV files if
+    columns change. So group names consist of letters, digits and underscores, values are Python
+    floats, and each group keeps the columns that it started with.
 
     Args:
-        record_keeper: record-keeper's.
+        record_keeper: the ``RecordKeeper`` to write to.
         folder: of the run.
-        identity: plain data that says which run this is; a checkpoint of another is never used.
-        select_space: space whose validation score selects.
-        primary_metric: metric that selects.
-        log: where the saturation is said, once a run.
-        log_interval: steps between records, >= 1. Default 10.
-        on_epoch: called after each scored epoch with (epoch, score). Default: nothing.
+        identity: plain data that identify the run; no other run is resumed from its state.
+        select_space: the space whose validation score selects the checkpoint.
+        primary_metric: the metric that selects the checkpoint.
+        log: receives a warning about saturation, at most once a run.
+        log_interval: number of steps between records, at least 1. Default 10.
+        on_epoch: called after each scored epoch with (epoch, score). Default: nothing is called.
     """
 
     def __init__(
@@ -89,21 +88,21 @@ class RunHooks(HookContainer):
 
     @property
     def seconds(self) -> float:
-        """How long this run has taken, over all the processes that worked on it."""
+        """Seconds that this run has taken so far, in all the processes that worked on it."""
         return time.perf_counter() - self._started
 
     def end_of_iteration_hook(self, trainer) -> None:
-        """Record this step, every ``log_interval`` steps."""
+        """Record the current step if it is a multiple of ``log_interval``."""
         step = trainer.get_global_iteration()
         if step % self.log_freq == 0:
             self._record("training", step, self._training_values(trainer))
             self._say_saturation(f"step {step}")
 
     def end_of_testing_hook(self, tester) -> None:
-        """Record the scores of every split that was just scored."""
+        """Record the scores of the splits that were just scored."""
         for split, accuracies in tester.all_accuracies.items():
             self.record_scores(split, accuracies["epoch"], space_metrics(tester, split))
-        # PML's own losses do not tell how many embeddings they clip.
+        # PML's own losses do not report how many embeddings are clipped.
         if self.validation_split_name in tester.all_accuracies:
             saturation = clip_saturation(tester, self.validation_split_name)
             if saturation is not None:
@@ -113,7 +112,7 @@ class RunHooks(HookContainer):
                 self._say_saturation(f"epoch {epoch}")
 
     def record_scores(self, split: str, epoch: int, scores: dict[str, dict[str, float]]) -> None:
-        """Record space -> metric -> value of a split."""
+        """Record the scores of a split, given as space -> metric -> value."""
         for space, metrics in scores.items():
             self._record(f"{split}_{space}", epoch, metrics)
 
@@ -127,7 +126,7 @@ class RunHooks(HookContainer):
         splits_to_eval=None,
         collate_fn=None,
     ) -> int:
-        """Score the validation split and keep a checkpoint if it is the best so far."""
+        """Score the validation split, and save a checkpoint if it is the best so far."""
         tester.test(
             dataset_dict,
             trainer.epoch,
@@ -157,7 +156,7 @@ class RunHooks(HookContainer):
         return self.best_epoch
 
     def end_of_epoch_hook(self, *arguments, **options) -> Callable[[Any], bool]:
-        """PML's hook, which scores, and then keeps the state of this epoch."""
+        """Return PML's hook, which scores the epoch, followed by :meth:`save_state`."""
         score = super().end_of_epoch_hook(*arguments, **options)
 
         def hook(trainer):
@@ -168,14 +167,14 @@ class RunHooks(HookContainer):
         return hook
 
     def save_state(self, trainer) -> None:
-        """Keep all that training goes on from, with what was recorded so far on disk."""
+        """Save everything that training resumes from; the records so far are written first."""
         self.record_keeper.save_records()
         if self.record_keeper.tensorboard_writer is not None:
             self.record_keeper.tensorboard_writer.flush()
         state = {
             "identity": self.identity,
             "training": training_state(trainer),
-            "hooks": {name: getattr(self, name) for name in _KEPT},
+            "hooks": {name: getattr(self, name) for name in _SAVED},
             "seconds": self.seconds,
             "records": record_position(self.folder),
         }
@@ -183,22 +182,22 @@ class RunHooks(HookContainer):
         self._install_selected()
 
     def restore(self, trainer, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`save_state`, in a trainer that was built the same way."""
+        """Restore a :meth:`save_state` into a trainer that was built the same way."""
         restore_training(trainer, state["training"])
         for name, value in state["hooks"].items():
             setattr(self, name, value)
         self._started -= state["seconds"]
 
     def load_checkpoint(self, trainer) -> None:
-        """Put the selected state back into the trainer's models and losses.
+        """Load the selected checkpoint into the trainer's models and losses.
 
         Raises:
-            RuntimeError: no validation score was a number.
+            RuntimeError: no epoch was selected, because every validation score was NaN.
         """
         if self.best_epoch is None:
             raise RuntimeError(
                 f"{trainer.name}: no epoch has a validation score, so none can be selected: every "
-                f"validation class needs two images at least"
+                f"validation class needs at least two images"
             )
         self._install_selected()
         file = self.folder / CHECKPOINT_FILE
@@ -251,20 +250,6 @@ class RunHooks(HookContainer):
         self.record_keeper.update_records(record, iteration, parent_name=_clean(group))
 
 
-def selected_file(folder: Path, epoch: int) -> Path:
-    """Where a newly selected checkpoint waits until the state of its epoch is on disk."""
-    return folder / f".{CHECKPOINT_FILE}.epoch{epoch}"
-
-
-def install_selected(folder: Path, epoch: int | None) -> None:
-    """Make the selected checkpoint of this epoch the run's, if it still waits; drop others."""
-    for waiting in folder.glob(f".{CHECKPOINT_FILE}.epoch*"):
-        if epoch is not None and waiting == selected_file(folder, epoch):
-            os.replace(waiting, folder / CHECKPOINT_FILE)
-        else:
-            waiting.unlink(missing_ok=True)
-
-
 def _clean(name):
-    """A name that record-keeper's sqlite tables and columns can take."""
+    """Return a name that is valid for the SQLite tables and columns of record-keeper."""
     return re.sub(r"\W", "_", name)

@@ -1,4 +1,4 @@
-"""RunScores: all that is measured of one run's selected checkpoint, and its files."""
+"""RunScores: the scores of a run's selected checkpoint, and the files that hold them."""
 
 import math
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from .final_scores import Retrieval, finest_scores, level_scores
 
 
 class TestSet(NamedTuple):
-    """Embeddings of the test classes' images, and which of them ask and which answer.
+    """Embeddings of the images of the test classes, divided into queries and gallery.
 
     Attributes:
         embeddings: (N, D).
         labels: (N, L), the finest level first.
-        indices: (N,) of the images in the data set.
-        query: (Q,) rows that ask.
-        gallery: (G,) rows that answer, or None where each query is searched among the others.
+        indices: (N,), positions of the images in the data set.
+        query: (Q,), rows that are queries.
+        gallery: (G,), rows that are searched, or None if each query is searched among the others.
     """
 
-    # Not a test, whatever its name says to pytest.
+    # pytest would take a class of this name for a test.
     __test__ = False
 
     embeddings: torch.Tensor
@@ -36,22 +36,23 @@ class TestSet(NamedTuple):
 
     @property
     def retrieval(self) -> Retrieval:
-        """Queries and gallery."""
-        answers = (
+        """Embeddings and labels of queries and gallery."""
+        gallery = (
             (None, None)
             if self.gallery is None
             else (self.embeddings[self.gallery], self.labels[self.gallery])
         )
-        return Retrieval(self.embeddings[self.query], self.labels[self.query], *answers)
+        return Retrieval(self.embeddings[self.query], self.labels[self.query], *gallery)
 
 
 class RunScores(NamedTuple):
-    """Scores by space.
+    """Scores of the test classes in every space.
 
     Attributes:
         test: space -> metric -> value, on the finest labels.
         levels: space -> name of a coarser level -> metric -> value.
-        queries: space -> name -> (Q,) float32, as :func:`finest_scores` gives them.
+        queries: space -> key of ``queries.npz`` -> (Q,) float32, as :func:`finest_scores` returns
+            them.
     """
 
     test: dict[str, dict[str, float]]
@@ -67,9 +68,9 @@ def score_test(
     """Score the test classes in every space, on every level of labels.
 
     Args:
-        spaces: name -> (columns of the embeddings, what scores them).
-        test_set: what to score.
-        level_names: of the columns of the labels.
+        spaces: name -> (columns of the embeddings, calculator that scores them).
+        test_set: embeddings and labels.
+        level_names: names of the columns of the labels.
     """
     scores = RunScores({}, {}, {})
     for space, (columns, calculator) in spaces.items():
@@ -84,11 +85,12 @@ def score_test(
 
 
 def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
-    """Write queries and embeddings into a run's folder.
+    """Write the scores of the queries and the embeddings into the folder of a run.
 
-    ``queries.npz`` holds ``<space>/<name>`` (Q,) float32 scores, ``test_indices`` (Q,) of the
-    queries in the data set, and for the rows of ``test_embeddings.npy`` their ``rows/indices`` in
-    the data set, ``rows/labels``, ``rows/query`` and, if there is one, ``rows/gallery``.
+    ``queries.npz`` holds the (Q,) float32 scores ``<space>/<key>``; ``test_indices``, the (Q,)
+    positions of the queries in the data set; and of the rows of ``test_embeddings.npy`` their
+    ``rows/indices`` in the data set, ``rows/labels``, ``rows/query`` and, if there is a gallery,
+    ``rows/gallery``.
     """
     arrays = {
         f"{space}/{name}": values
@@ -107,7 +109,7 @@ def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
 
 
 def load_test(folder: Path) -> TestSet:
-    """The test set that :func:`save_test` wrote."""
+    """Return the test set that :func:`save_test` wrote."""
     with np.load(folder / QUERIES_FILE) as arrays:
         rows = {
             name.removeprefix("rows/"): arrays[name]
@@ -126,22 +128,23 @@ def load_test(folder: Path) -> TestSet:
 def concatenate(
     folds: list[TestSet], spaces: dict[str, tuple[slice, float | None]], flat: str = "euclidean"
 ) -> TestSet:
-    """The embeddings of several folds' models side by side, one embedding for each image.
+    """Concatenate the embeddings that the models of several folds gave the same images.
 
-    Euclidean parts are L2-normalised, so that every fold has the same say in the cosine. In the
-    hyperbolic space each fold's tangent vectors are clipped and divided by the square root of the
-    number of folds: the whole is a tangent vector within the same clip radius.
+    Euclidean embeddings are L2-normalised first, so that every fold has the same weight in the
+    cosine similarity. In the hyperbolic space, the tangent vectors of each fold are clipped and
+    divided by the square root of the number of folds, so that the concatenation is a tangent
+    vector within the same clip radius.
 
     Args:
-        folds: of the same images.
+        folds: test sets of the same images.
         spaces: name -> (columns in each fold, clip radius or None).
-        flat: name of the Euclidean space.
+        flat: name of the Euclidean space. Default "euclidean".
 
     Raises:
         ValueError: the folds embedded different images.
     """
     if any(not np.array_equal(fold.indices, folds[0].indices) for fold in folds):
-        raise ValueError("the folds have embedded different images: nothing can be concatenated")
+        raise ValueError("cannot concatenate the folds: they have embedded different images")
     parts = []
     for name, (columns, radius) in spaces.items():
         for fold in folds:
@@ -157,7 +160,7 @@ def concatenate(
 
 def _write(path: Path, save: Callable) -> None:
     def write(part):
-        # Given a name, NumPy would add a suffix to it.
+        # Given a path, NumPy would append a suffix to it.
         with part.open("wb") as file:
             save(file)
 

@@ -1,9 +1,10 @@
 """One method on one fold under one seed: trained, selected on validation, scored once on test."""
 
-import logging
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,11 +16,13 @@ from ..config import BenchmarkConfig, MethodConfig
 from ..config.yaml_files import dump_yaml
 from ..datasets.image_subset import keep_batch
 from ..environment import describe_environment
+from ..results.row import Row, write_rows
 from ..results.run_files import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
     LAST_FILE,
+    LOG_FILE,
     RECORDS_FOLDER,
     RESULT_FILE,
     TENSORBOARD_FOLDER,
@@ -30,9 +33,10 @@ from .freed_memory import keep_freed_memory
 from .process_group import train_together
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
-from .run_scores import TestSet, save_test, score_test
+from .run_log import RunLog
+from .run_scores import RunScores, TestSet, save_test, score_test
 
-# Seconds that a worker may outlive its killed parent.
+# How long a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
 
 
@@ -45,11 +49,11 @@ def execute_run(
     *,
     tensorboard: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
-) -> list[dict]:
-    """Do one run and leave its folder complete; an unfinished run goes on where it stopped.
+) -> list[Row]:
+    """Do one run and leave its folder complete; an unfinished run is resumed.
 
-    On a CPU the numbers are those of a run that was never stopped, bit for bit. What cannot be
-    resumed is discarded and done anew; the log says which and why.
+    On a CPU the numbers equal those of an uninterrupted run, bit for bit. What cannot be resumed
+    is discarded and run again; the log says what and why.
 
     Args:
         config: the whole benchmark.
@@ -57,33 +61,113 @@ def execute_run(
         fold: of this run.
         seed: of this run.
         folder: of this run.
-        tensorboard: write TensorBoard events too. Default False.
-        on_epoch: called after each scored epoch with (epoch, score).
+        tensorboard: also write TensorBoard events. Default False.
+        on_epoch: called after each scored epoch with (epoch, score). Default: nothing is called.
 
     Returns:
-        A row of results.json for each space.
+        The rows of this run, one for each space.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite; names the last good checkpoint.
-        InputError: another process works on this run.
+        InputError: another process is working on this run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FolderLock(folder, wait=_ORPHAN_SECONDS):
-        return _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch)
+        identity = _identity(config, method_name, fold, seed)
+        arguments = (config, identity, folder, tensorboard, on_epoch)
+        unusable = None
+        try:
+            state = stored_state(folder, identity)
+            if state is not None:
+                return _run(*arguments, state=state)
+        except CannotResume as error:
+            unusable = error
+        _clear(folder)
+        return _run(*arguments, unusable=unusable)
 
 
-def _execute(config, method_name, fold, seed, folder, tensorboard, on_epoch):
-    identity = _identity(config, method_name, fold, seed)
-    arguments = (config, identity, folder, tensorboard, on_epoch)
-    unusable = None
-    try:
-        state = stored_state(folder, identity)
-        if state is not None:
-            return _run(*arguments, state=state)
-    except CannotResume as error:
-        unusable = error
-    _clear(folder)
-    return _run(*arguments, unusable=unusable)
+def validate_run(
+    config: BenchmarkConfig, method_name: str, fold: int, seed: int, folder: Path
+) -> dict[str, float]:
+    """Train one method on one fold under one seed without a look at the test classes.
+
+    Args:
+        config: the whole benchmark.
+        method_name: a key of ``config.methods``.
+        fold: of this run.
+        seed: of this run.
+        folder: for the log and the records; what it holds is discarded. No checkpoint is left.
+
+    Returns:
+        The validation scores of the selected epoch, in the space that selects.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    torch.set_num_threads(config.protocol.threads)
+    keep_freed_memory()
+    with RunLog(folder / LOG_FILE) as log:
+        pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
+        try:
+            _, hooks = _train(pipeline, folder, log, _identity(config, method_name, fold, seed))
+        except Exception as error:
+            log.exception("%s: %s", type(error).__name__, error)
+            raise
+        finally:
+            for file in (CHECKPOINT_FILE, LAST_FILE):
+                (folder / file).unlink(missing_ok=True)
+    return hooks.best_scores[select_space(pipeline.sizes)]
+
+
+def declarations(method: MethodConfig) -> dict[str, Any]:
+    """Return what the rows of a method repeat of its config although it changes no numbers."""
+    return {
+        "search_trials": method.search_trials,
+        "flat_twin_of": method.flat_twin_of,
+        "different_parameters": method.different_parameters,
+        "different_search_trials": method.different_search_trials,
+    }
+
+
+def result_rows(
+    pipeline: Pipeline, hooks: RunHooks, test: RunScores, train: dict[str, dict[str, float]]
+) -> list[Row]:
+    """Return the rows of a run: one for each space.
+
+    Args:
+        pipeline: of the run.
+        hooks: that selected the checkpoint.
+        test: scores of the test classes, with the selected checkpoint.
+        train: space -> metric -> value, of the training classes, likewise.
+    """
+    method = pipeline.method
+    return [
+        Row(
+            method=pipeline.name,
+            space=space,
+            fold=pipeline.fold,
+            seed=pipeline.seed,
+            epoch=hooks.best_epoch,
+            seconds=round(hooks.seconds, 3),
+            dimension=size,
+            total_dimension=pipeline.total_dimension,
+            protocol_hash=pipeline.protocol.hash,
+            data=pipeline.data_fingerprint,
+            method_hash=method.hash,
+            **declarations(method),
+            saturation=_defined(hooks.saturation),
+            parameters=pipeline.parameter_counts,
+            geometry=pipeline.geometry if space == "hyperbolic" else None,
+            levels=pipeline.level_names,
+            test=test.test[space],
+            test_levels=test.levels[space],
+            validation=hooks.best_scores[space],
+            train=_defined(train[space]),
+        )
+        for space, size in pipeline.sizes.items()
+    ]
 
 
 def _identity(config, method_name, fold, seed):
@@ -108,7 +192,7 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
     write_text(folder / CONFIG_FILE, dump_yaml(resolved))
     torch.set_num_threads(config.protocol.threads)
     keep_freed_memory()
-    with RunLog(folder / "run.log") as log:
+    with RunLog(folder / LOG_FILE) as log:
         pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
         environment = {"seed": seed, **describe_environment(pipeline.device)}
         if state is not None:
@@ -125,39 +209,15 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
             log.exception("%s: %s", type(error).__name__, error)
             raise
         log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
-    rows = [
-        {
-            "method": method_name,
-            "space": space,
-            "fold": fold,
-            "seed": seed,
-            "epoch": hooks.best_epoch,
-            "seconds": round(hooks.seconds, 3),
-            "dimension": size,
-            "total_dimension": pipeline.total_dimension,
-            "protocol_hash": config.protocol.hash,
-            "data": pipeline.data_fingerprint,
-            "method_hash": method.hash,
-            **declarations(method),
-            "saturation": hooks.saturation,
-            "parameters": pipeline.parameter_counts,
-            "geometry": pipeline.geometry if space == "hyperbolic" else None,
-            "levels": pipeline.level_names,
-            "test": scores.test[space],
-            "test_levels": scores.levels[space],
-            "validation": hooks.best_scores[space],
-            "train": train[space],
-        }
-        for space, size in pipeline.sizes.items()
-    ]
-    # Written last: its presence says that the run is finished.
-    write_json(folder / RESULT_FILE, rows)
+    rows = result_rows(pipeline, hooks, scores, train)
+    # The result is written last: a run is finished if and only if it exists.
+    write_rows(folder / RESULT_FILE, rows)
     (folder / LAST_FILE).unlink()
     return rows
 
 
 def _begun_with_others(file, environment, log):
-    """``begun_with``: the packages that a resumed run began with, where they are others."""
+    """Return ``begun_with``, the packages that a resumed run began with, if they differ."""
     if not file.exists():
         return {}
     stored = read_json(file)
@@ -172,87 +232,12 @@ def _begun_with_others(file, environment, log):
 
 
 def _clear(folder):
-    """Empty a run's folder, but for the lock that is held on it."""
+    """Empty the folder of a run, except for the lock that is held on it."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name not in FolderLock.FILES:
             path.unlink()
-
-
-def validate_run(
-    config: BenchmarkConfig, method_name: str, fold: int, seed: int, folder: Path
-) -> dict[str, float]:
-    """Train one method on one fold under one seed without a look at the test classes.
-
-    Args:
-        config: the whole benchmark.
-        method_name: a key of ``config.methods``.
-        fold, seed: of this run.
-        folder: for its log and records; discarded first. No checkpoint stays.
-
-    Returns:
-        The validation scores of the selected epoch, in the space that selects.
-
-    Raises:
-        NonFiniteError: the loss became NaN or infinite.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    torch.set_num_threads(config.protocol.threads)
-    keep_freed_memory()
-    with RunLog(folder / "run.log") as log:
-        pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
-        try:
-            _, hooks = _train(pipeline, folder, log, _identity(config, method_name, fold, seed))
-        except Exception as error:
-            log.exception("%s: %s", type(error).__name__, error)
-            raise
-        finally:
-            for file in (CHECKPOINT_FILE, LAST_FILE):
-                (folder / file).unlink(missing_ok=True)
-    return hooks.best_scores[select_space(pipeline.sizes)]
-
-
-def declarations(method: MethodConfig) -> dict:
-    """What a method's config says about it, and a row repeats, without changing its numbers."""
-    return {
-        "search_trials": method.search_trials,
-        "flat_twin_of": method.flat_twin_of,
-        "different_parameters": method.different_parameters,
-        "different_search_trials": method.different_search_trials,
-    }
-
-
-def run_folder(benchmark: Path, method: str, fold: int, seed: int) -> Path:
-    """The folder of one run in its benchmark's folder."""
-    return benchmark / method / f"fold{fold}_seed{seed}"
-
-
-class RunLog:
-    """The log file of one run, which PML's own messages go to as well; a context manager."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.logger = logging.getLogger("pml_hyperbolic.run")
-
-    def __enter__(self) -> logging.Logger:
-        self._handler = logging.FileHandler(self.path, encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._before = []
-        for logger in (self.logger, logging.getLogger("PML")):
-            self._before.append((logger, logger.level, logger.propagate))
-            logger.addHandler(self._handler)
-            logger.setLevel(logging.INFO)
-            logger.propagate = False
-        return self.logger
-
-    def __exit__(self, *exception) -> None:
-        for logger, level, propagate in self._before:
-            logger.removeHandler(self._handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
-        self._handler.close()
 
 
 def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state):
@@ -273,7 +258,7 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
 
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None):
-    """(trainer, hooks) when all epochs are done; the selected one is in a checkpoint."""
+    """Train to the last epoch and return (trainer, hooks); the selected epoch is a checkpoint."""
     from pytorch_metric_learning.utils import common_functions as c_f
     from record_keeper import RecordKeeper, RecordWriter
 
@@ -318,7 +303,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
 
 
 def _score_selected(pipeline, trainer, folder):
-    """(scores of the test classes, scores of the training classes by space)."""
+    """Return (scores of the test classes, scores of the training classes by space)."""
     tester = pipeline.tester()
     spaces = tester.accuracy_calculator.spaces
 
@@ -331,6 +316,11 @@ def _score_selected(pipeline, trainer, folder):
         *embed("test"), pipeline.subsets["test"].indices, pipeline.query, pipeline.gallery
     )
     scores = score_test(spaces, test_set, pipeline.level_names)
+    if any(math.isnan(value) for metrics in scores.test.values() for value in metrics.values()):
+        raise RuntimeError(
+            f"{trainer.name}: the test classes cannot be scored, because no query has another "
+            f"image of its class to find: add images to them"
+        )
     save_test(folder, test_set, scores)
     trained = Retrieval(*embed("scored_train"))
     train = {
@@ -340,7 +330,12 @@ def _score_selected(pipeline, trainer, folder):
     return scores, train
 
 
-def _last_good(folder, trainer):
+def _defined(values: dict[str, float]) -> dict[str, float]:
+    """Leave out NaN, such as the scores of classes that have one image each."""
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def _last_good(folder: Path, trainer) -> str:
     last = folder / LAST_FILE
     if not last.exists():
         return "no epoch was finished, so there is no good checkpoint"

@@ -1,4 +1,4 @@
-"""Everything that training goes on from: with it, resumed equals uninterrupted bit for bit."""
+"""The state of training, from which a resumed run equals an uninterrupted one bit for bit."""
 
 import random
 from typing import Any
@@ -11,11 +11,11 @@ _MODULES = ("loss_funcs", "mining_funcs")
 
 
 def training_state(trainer) -> dict[str, Any]:
-    """The state of a trainer between two epochs, as tensors and plain data.
+    """Return the state of a trainer between two epochs, as tensors and plain data.
 
     Args:
-        trainer: our :class:`MetricLossOnly`, its sampler a :class:`ClassSampler`, its dataset one
-            whose ``generator`` draws the augmentation.
+        trainer: a :class:`MetricLossOnly` with a :class:`ClassSampler` and a dataset whose
+            ``generator`` draws the augmentation.
     """
     return {
         "epoch": trainer.epoch,
@@ -35,10 +35,10 @@ def training_state(trainer) -> dict[str, Any]:
 
 
 def restore_training(trainer, state: dict[str, Any]) -> None:
-    """Put a :func:`training_state` back into a trainer that was built the same way.
+    """Restore a :func:`training_state` into a trainer that was built the same way.
 
     Raises:
-        RuntimeError, KeyError, ValueError: it is the state of another trainer.
+        RuntimeError, KeyError, ValueError: the state is of another trainer.
     """
     for kind in _PARTS:
         for name, part in getattr(trainer, kind).items():
@@ -54,10 +54,10 @@ def restore_training(trainer, state: dict[str, Any]) -> None:
 
 
 def _attributes(module):
-    """What a module keeps beside its parameters and buffers, by submodule.
+    """Return the plain attributes of a module and its submodules: submodule -> name -> value.
 
-    PML's losses keep part of their state so, CrossBatchMemory the position in its queue. Their
-    settings come along, which does no harm.
+    PML's losses keep part of their state there, such as CrossBatchMemory the position in its
+    queue. Settings are saved along with it, which does no harm.
     """
     return {
         path: {
@@ -83,7 +83,7 @@ def _random_state(device):
     name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),
-        # Plain tensors and numbers: checkpoints are loaded without unpickling code.
+        # Checkpoints are loaded with weights_only, which takes tensors and numbers alone.
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if device.type == "cuda" else [],
@@ -95,7 +95,7 @@ def _restore_random(state, device):
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    # The machine that resumes may have another number of devices; the run uses the first ones.
+    # The machine that resumes may have another number of devices; a run uses the first ones.
     if device.type == "cuda":
         states = state["cuda"][: torch.cuda.device_count()]
         for index, generator_state in enumerate(states):

@@ -15,13 +15,13 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from ...distributed.worker_process import become_worker
 from ...errors import InputError
 from ...files import content_hash, make_output_folder, write_text
 from ...trainers import NonFiniteError
 from ..config import BenchmarkConfig, value_at
 from ..running.runner import check_benchmark
 from ..running.single_run import validate_run
-from ..running.worker_process import become_worker
 from .repeatable_sampler import RepeatableSampler, trials_before
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
 from .tuned_config import Found, tuned_files

@@ -1,4 +1,4 @@
-"""Every refusal, and what its override writes into the report."""
+"""Every check refuses runs in one line, and its override is noted in the report."""
 
 import json
 
@@ -11,7 +11,7 @@ from pml_hyperbolic.benchmark.reporting.comparability import CHECKS, check_compa
 from pml_hyperbolic.errors import InputError
 
 BUDGET = {"trunk": 100, "head": 21, "loss": 5}
-# Kind -> what differs in method b, and words of the refusal.
+# Kind of finding -> (what differs in method b, words of the refusal).
 PLANTED = {
     "protocols": ({"protocol_hash": "bbb"}, ["different protocols", "aaa", "bbb"]),
     "versions": ({"packages": {"torch": "2.6"}}, ["versions", "torch 2.5", "2.6"]),
@@ -19,7 +19,7 @@ PLANTED = {
         {"parameters": BUDGET},
         ["parameters", "a 120", "b 121", "different_parameters"],
     ),
-    "data": ({"data": "other"}, ["saw different data", "same", "other"]),
+    "data": ({"data": "other"}, ["used different data", "same", "other"]),
     "seeds": ({"seed": 1}, ["a lacks fold 0, seed 1", "b lacks fold 0, seed 0"]),
     "trials": ({"search_trials": 20}, ["search trials", "a 0, b 20"]),
 }
@@ -27,7 +27,7 @@ PLANTED = {
 
 @pytest.fixture
 def bench(tmp_path, write_run):
-    """A function that makes methods a and b, the latter with something else about it."""
+    """A function that writes runs of methods a and b, the latter with changes."""
 
     def make(**changes):
         write_run("a")
@@ -37,7 +37,7 @@ def bench(tmp_path, write_run):
     return make
 
 
-def test_the_list_is_whole():
+def test_every_check_is_tested():
     assert PLANTED.keys() == CHECKS.keys()
 
 
@@ -46,7 +46,7 @@ def test_refused_in_one_line_and_overridden(bench, kind, refused, capsys):
     changes, words = PLANTED[kind]
     folder = bench(**changes)
     line = refused("report", folder)
-    assert all(word in line for word in [*words, f"--allow {kind}"])
+    assert all(word in line for word in [*words, f"or pass --allow {kind}"])
     # Another kind's override does not help.
     others = [other for other in CHECKS if other != kind]
     assert f"--allow {kind}" in refused("report", folder, "--allow", *others)
@@ -57,7 +57,7 @@ def test_refused_in_one_line_and_overridden(bench, kind, refused, capsys):
     assert words[0] in note
 
 
-def test_equal_runs_pass_without_a_word(bench):
+def test_comparable_runs_need_no_notes(bench):
     results = BenchmarkResults.read([bench()])
     assert check_comparable(results) == []
     # An override that was not needed leaves no trace.
@@ -70,7 +70,7 @@ def test_an_absent_package_is_another_version(bench):
         check_comparable(BenchmarkResults.read([folder]))
 
 
-def test_what_a_resumed_run_began_with_counts(bench):
+def test_packages_that_a_resumed_run_began_with_are_compared(bench):
     folder = bench(environment={"begun_with": {"torch": "2.4"}})
     with pytest.raises(InputError, match=r"torch 2\.5 \(.*\) and 2\.4"):
         check_comparable(BenchmarkResults.read([folder]))
@@ -110,7 +110,7 @@ def test_declared_search_trials_are_noted(bench):
     assert note == "b declares different_search_trials: 20."
 
 
-def test_a_missing_fold_is_missed(bench, write_run):
+def test_a_missing_fold_is_noticed(bench, write_run):
     folder = bench()
     write_run("a", fold=1)
     write_run("a", fold=1, seed=1)
@@ -118,7 +118,7 @@ def test_a_missing_fold_is_missed(bench, write_run):
         check_comparable(BenchmarkResults.read([folder]))
 
 
-def test_one_method_of_two_settings_has_no_override(bench, write_run):
+def test_different_settings_of_one_method_cannot_be_allowed(bench, write_run):
     folder = bench()
     write_run("a", seed=1, method_hash="another")
     write_run("b", seed=1)
@@ -130,7 +130,7 @@ def test_what_could_not_be_checked_is_noted(bench):
     folder = bench(parameters=None, environment={"git_commit": "222"})
     (folder / "a" / "fold0_seed0" / "environment.json").write_text('{"git_commit": "111"}')
     assert check_comparable(BenchmarkResults.read([folder])) == [
-        "Package versions of 1 of 2 runs are not known.",
+        "The package versions of 1 of 2 runs are unknown.",
         "The runs were made at 2 different commits.",
-        "Numbers of parameters are not known of: b.",
+        "The numbers of parameters are unknown for: b.",
     ]

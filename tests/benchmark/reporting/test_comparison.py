@@ -1,4 +1,4 @@
-"""Which runs and queries are paired, what the baseline is, and whose gain curvature is."""
+"""Comparisons pair runs and queries, choose the baseline, and attribute gains to curvature."""
 
 import math
 
@@ -21,13 +21,13 @@ QUERIES = 80
 
 @pytest.fixture
 def read(tmp_path):
-    """The groups of the benchmark that the test wrote."""
+    """A function that returns the groups of the benchmark that the test wrote."""
     return lambda: score_groups(BenchmarkResults.read([tmp_path / "bench"]))
 
 
 @pytest.fixture
 def write_method(write_run):
-    """A function that writes all runs of a method: queries of a common difficulty, plus a gain."""
+    """A function that writes all runs of a method: common difficulties of queries, plus a gain."""
 
     def write(method, gain=0.0, *, seeds=range(5), folds=(0,), noise=0.05, **changes):
         difficulty = np.random.default_rng(0).uniform(0.2, 0.6, QUERIES)
@@ -53,7 +53,7 @@ def test_gains_and_losses(read, write_method):
     verdicts = {groups[i].method: c.verdict for i, c in comparisons[METRIC].items()}
     assert verdicts == {"good": "better", "worse": "worse", "same": "no difference shown"}
     assert all(c.over_queries for c in comparisons[METRIC].values())
-    # R@1 of these runs is half of it, and tested as a family of its own.
+    # R@1 of these runs is half of their MAP@R, and is corrected as a family of its own.
     for i, c in comparisons["precision_at_1"].items():
         assert c.test.difference == pytest.approx(comparisons[METRIC][i].test.difference / 2)
     good = next(c for i, c in comparisons[METRIC].items() if groups[i].method == "good")
@@ -63,7 +63,7 @@ def test_gains_and_losses(read, write_method):
 
 
 def test_pairing_by_query_is_what_finds_small_gains(read, write_method, tmp_path):
-    """The same gain drowns in the queries' difficulty when they are shuffled."""
+    """The same gain is hidden by the difficulty of the queries if these are shuffled."""
     write_method("base")
     write_method("good", 0.03)
     groups = read()
@@ -147,9 +147,9 @@ def test_runs_in_common(read, write_method):
         (None, None, "two (euclidean)", "the first Euclidean method"),
         (None, "both", "both (euclidean)", "the config's baseline"),
         (None, "gone", "two (euclidean)", "the first Euclidean method"),
-        ("both", "two", "both (euclidean)", "as asked"),
-        ("both/hyperbolic", None, "both (hyperbolic)", "as asked"),
-        ("a_hyp", None, "a_hyp (hyperbolic)", "as asked"),
+        ("both", "two", "both (euclidean)", "as requested"),
+        ("both/hyperbolic", None, "both (hyperbolic)", "as requested"),
+        ("a_hyp", None, "a_hyp (hyperbolic)", "as requested"),
     ],
 )
 def test_baselines(read, write_run, name, configured, chosen, why):
@@ -181,7 +181,7 @@ def test_wrong_baselines(read, write_run, name, message):
 
 @pytest.fixture
 def control(read, write_method):
-    """A function: the curvature control of a method and a twin with these gains."""
+    """A function that returns the curvature control of a method and a twin with these gains."""
 
     def make(gain, twin_gain, baseline="base", **changes):
         write_method("base", noise=0.02)

@@ -1,24 +1,34 @@
-"""results.csv: every number of results.json once, in a long table."""
+"""results.csv holds every number of results.json once, in a long table."""
 
 import csv
 
+from pml_hyperbolic.benchmark.results.row import Row
 from pml_hyperbolic.benchmark.results.tidy_results import TIDY_COLUMNS, write_tidy
 
 
 def row(**changes):
-    return {
-        "protocol_hash": "abc",
+    content = {
         "method": "a",
+        "space": "euclidean",
         "fold": 1,
         "seed": 2,
-        "space": "euclidean",
+        "epoch": 1,
+        "seconds": 1.0,
+        "dimension": 4,
+        "total_dimension": 4,
+        "protocol_hash": "abc",
         "levels": ["leaf", "tree"],
-        "train": {"precision_at_1": 0.75},
-        "validation": {"precision_at_1": 0.5},
-        "test": {"precision_at_1": 0.1 + 0.2, "recall_at_4": 1.0},
+        "test": {
+            "precision_at_1": 0.1 + 0.2,
+            "recall_at_4": 1.0,
+            "r_precision": 0.25,
+            "mean_average_precision_at_r": 0.125,
+        },
         "test_levels": {"tree": {"precision_at_1": 0.875}},
-        **changes,
+        "validation": {"precision_at_1": 0.5},
+        "train": {"precision_at_1": 0.75},
     }
+    return Row.parse({**content, **changes})
 
 
 def read(path):
@@ -31,12 +41,14 @@ def test_a_long_table(tmp_path):
     write_tidy(file, "bench", [row(), row(method="b, or c", seed=3)])
     lines = read(file)
     assert tuple(lines[0]) == TIDY_COLUMNS
-    assert len(lines) == 10
-    assert [tuple(line.values())[6:] for line in lines[:5]] == [
+    assert len(lines) == 14
+    assert [tuple(line.values())[6:] for line in lines[:7]] == [
         ("train", "leaf", "precision_at_1", "0.75"),
         ("validation", "leaf", "precision_at_1", "0.5"),
         ("test", "leaf", "precision_at_1", "0.30000000000000004"),
         ("test", "leaf", "recall_at_4", "1.0"),
+        ("test", "leaf", "r_precision", "0.25"),
+        ("test", "leaf", "mean_average_precision_at_r", "0.125"),
         ("test", "tree", "precision_at_1", "0.875"),
     ]
     assert {line["method"] for line in lines} == {"a", "b, or c"}
@@ -51,7 +63,7 @@ def test_a_long_table(tmp_path):
     }
 
 
-def test_concatenated_results_come_along(tmp_path):
+def test_concatenated_results_are_included(tmp_path):
     file = tmp_path / "results.csv"
     together = {"precision_at_1": 0.25}
     write_tidy(file, "x", [row(concatenated=together, concatenated_levels={"tree": together})])

@@ -143,7 +143,7 @@ def test_jobs_are_refused_where_processes_work_together(
 ):
     monkeypatch.setattr("pml_hyperbolic.benchmark.running.runner.world_size", lambda: 2)
     message = refused(*arguments(config_file, tmp_path / "runs", "--jobs", "2"))
-    assert "--jobs 2: torchrun's 2 processes do one run at a time together" in message
+    assert "--jobs 2: the 2 processes of torchrun do one run at a time together" in message
     assert not (tmp_path / "runs").exists()
 
 

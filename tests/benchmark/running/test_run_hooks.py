@@ -84,7 +84,7 @@ def test_columns_never_change(tmp_path):
 @pytest.mark.parametrize(
     ("method", "said"), [("hier", "all embeddings"), ("hyp", "all embeddings")]
 )
-def test_full_saturation_is_said_once(tmp_path, load, method, said):
+def test_full_saturation_is_warned_of_once(tmp_path, load, method, said):
     # Without initial_radius tangent norms start near sqrt(16) = 4, beyond the clip radius.
     config = load(
         f"methods=[{method}]",
@@ -96,10 +96,10 @@ def test_full_saturation_is_said_once(tmp_path, load, method, said):
     assert log.count("saturation 1.0") == 1
     assert f"WARNING {said}" in log
     assert "initial_radius" in log
-    assert rows[0]["saturation"]["validation_saturation"] == 1.0
+    assert rows[0].saturation["validation_saturation"] == 1.0
 
 
-def test_no_word_of_saturation_without_it(tiny):
+def test_no_warning_without_saturation(tiny):
     log = (tiny.folder / "chest" / "fold0_seed0" / "run.log").read_text()
     assert "saturation" not in log
 

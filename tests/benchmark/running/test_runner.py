@@ -1,45 +1,17 @@
-"""All runs of a benchmark: repeatable, resumed run by run, independent of each other."""
+"""A benchmark is repeatable, its folder is complete, and its runs are independent."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
-from pml_hyperbolic.benchmark.datasets import LabelledData
-from pml_hyperbolic.benchmark.running import runner
-from pml_hyperbolic.benchmark.running.runner import default_jobs, run_benchmark
+from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run
 from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.files import read_json, write_json
 
-SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1")
-
-
-def numbers(rows):
-    """What must not depend on the clock."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
-
-
-@pytest.fixture
-def go(load, tmp_path):
-    """Run the tiny benchmark with overrides: rows, failures, what was said."""
-
-    def run(*overrides, **kwargs):
-        said = []
-        config = load(*SHORT, *overrides)
-        result = run_benchmark(
-            config, tmp_path / "runs", say=said.append, show_progress=False, **kwargs
-        )
-        return *result, said
-
-    return run
-
-
-def copied(tiny, tmp_path):
-    shutil.copytree(tiny.folder, tmp_path / "runs" / "tiny")
-    return tmp_path / "runs" / "tiny"
+from .rows import numbers
 
 
 def test_results_have_one_object_a_method_space_and_seed(tiny):
@@ -100,54 +72,10 @@ def test_a_run_does_not_depend_on_its_neighbours(tmp_path, load, tiny):
     assert numbers(rows) == numbers(before)
 
 
-def test_finished_runs_are_kept_and_killed_ones_redone(tiny, tmp_path, load):
-    folder = copied(tiny, tmp_path)
-    untouched = folder / "chest" / "fold0_seed0" / "checkpoint.pt"
-    stamp = untouched.stat().st_mtime_ns
-    # A killed run has everything but its result.
-    killed = folder / "hier" / "fold0_seed1"
-    (killed / "result.json").unlink()
-    (killed / "checkpoint.pt").write_bytes(b"half a file")
-    said = []
-    rows, failures = run_benchmark(
-        load(), tmp_path / "runs", jobs=1, say=said.append, show_progress=False
-    )
-    assert failures == []
-    assert numbers(rows) == numbers(tiny.rows)
-    assert untouched.stat().st_mtime_ns == stamp
-    assert (killed / "checkpoint.pt").stat().st_size > 100
-    assert said == [f"5 finished runs in {folder} are kept, 1 are left to do"]
-
-
-def test_a_second_call_does_nothing(tiny, tmp_path, load, monkeypatch):
-    copied(tiny, tmp_path)
-    monkeypatch.setattr(runner, "execute_run", lambda *args, **kwargs: pytest.fail("ran again"))
-    rows, failures = run_benchmark(
-        load(), tmp_path / "runs", say=lambda line: None, show_progress=False
-    )
-    assert rows == tiny.rows
-    assert failures == []
-
-
-def test_finished_runs_declare_what_the_config_says_now(tiny, tmp_path, load, monkeypatch):
-    folder = copied(tiny, tmp_path)
-    monkeypatch.setattr(runner, "execute_run", lambda *args, **kwargs: pytest.fail("ran again"))
-    config = load()
-    tuned = {name: m.model_copy(update={"search_trials": 7}) for name, m in config.methods.items()}
-    rows, _ = run_benchmark(
-        config.model_copy(update={"methods": tuned}),
-        tmp_path / "runs",
-        say=lambda line: None,
-        show_progress=False,
-    )
-    assert rows == [{**row, "search_trials": 7} for row in tiny.rows]
-    assert read_json(folder / "hier" / "fold0_seed0" / "result.json")[0]["search_trials"] == 7
-
-
 def test_seeds_and_methods_can_be_added(go):
     first, _, _ = go("methods=[proxy_anchor]", "protocol.seeds=[0]", jobs=1)
     second, _, _ = go("methods=[hyp, proxy_anchor]", "protocol.seeds=[0, 1]", jobs=1)
-    order = [(row["method"], row["seed"]) for row in second]
+    order = [(row.method, row.seed) for row in second]
     assert order == [("hyp", 0), ("hyp", 1), ("proxy_anchor", 0), ("proxy_anchor", 1)]
     assert second[2] == first[0]
 
@@ -163,19 +91,19 @@ FOLDED = (
 def test_each_fold_is_a_run(go, tmp_path):
     rows, failures, _ = go(*FOLDED, "protocol.run_folds=[1]", jobs=1)
     assert failures == []
-    assert [row["fold"] for row in rows] == [1]
+    assert [row.fold for row in rows] == [1]
     both, _, said = go(*FOLDED, jobs=1)
-    assert [(row["fold"], row["seed"]) for row in both] == [(0, 0), (1, 0)]
-    for key in ("test", "seconds", "epoch"):
-        assert both[1][key] == rows[0][key]
+    assert [(row.fold, row.seed) for row in both] == [(0, 0), (1, 0)]
+    first, second = both[1], rows[0]
+    assert (first.test, first.seconds, first.epoch) == (second.test, second.seconds, second.epoch)
     # All folds are there: their models embed the test classes together.
-    assert "concatenated" not in rows[0]
-    assert both[0]["concatenated"] == both[1]["concatenated"]
-    assert set(both[0]["concatenated"]) == set(both[0]["test"])
-    assert both[0]["concatenated"] not in (both[0]["test"], both[1]["test"])
+    assert rows[0].concatenated is None
+    assert both[0].concatenated == both[1].concatenated
+    assert set(both[0].concatenated) == set(both[0].test)
+    assert both[0].concatenated not in (both[0].test, both[1].test)
     assert go(*FOLDED, jobs=1)[0] == both
     assert said == [f"1 finished runs in {tmp_path / 'runs' / 'tiny'} are kept, 1 are left to do"]
-    assert both[0]["test"] != both[1]["test"]
+    assert both[0].test != both[1].test
     for fold in (0, 1):
         stored = read_mapping(tmp_path / "runs" / "tiny" / "hier" / f"fold{fold}_seed0/config.yaml")
         assert stored["fold"] == fold
@@ -201,30 +129,6 @@ def test_too_few_classes_for_the_folds_are_refused(go, tmp_path):
     with pytest.raises(InputError, match=r"fold 0: a batch would hold 4 classes.* has 2"):
         go(*FOLDED, "protocol.sampler={batch_size: 16, samples_per_class: 4}", jobs=1)
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failing_run_stops_no_other(go, jobs):
-    overrides = ["methods=[broken, proxy_anchor]", "protocol.steps_per_epoch=4"]
-    rows, failures, _ = go(*overrides, jobs=jobs)
-    assert [(row["method"], row["seed"]) for row in rows] == [
-        ("proxy_anchor", 0),
-        ("proxy_anchor", 1),
-    ]
-    assert sorted(outcome.task.title for outcome in failures) == [
-        "broken, fold 0, seed 0",
-        "broken, fold 0, seed 1",
-    ]
-    for outcome in failures:
-        assert "NonFiniteError" in outcome.error
-        assert "lower the learning rate" in outcome.error
-        assert "no epoch was finished, so there is no good checkpoint" in outcome.error
-        assert "Traceback" in outcome.details
-        assert (outcome.task.folder / "run.log").is_file()
-    # A failed run is not finished: it is tried again.
-    _, failures, said = go(*overrides, jobs=jobs)
-    assert len(failures) == 2
-    assert "2 are left to do" in said[0]
 
 
 def test_a_run_that_diverges_names_its_last_good_checkpoint(go, monkeypatch):
@@ -267,48 +171,6 @@ def test_an_output_that_is_a_file_is_refused(load, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot make the folder .*--output"):
         run_benchmark(load(), tmp_path / "file", show_progress=False)
-
-
-def test_another_protocol_in_the_same_folder_is_refused(tiny, tmp_path, load):
-    folder = copied(tiny, tmp_path)
-    with pytest.raises(InputError, match=r"runs of another protocol.*name=\.\.\. or --output"):
-        run_benchmark(load("protocol.epochs=2"), tmp_path / "runs", show_progress=False)
-    assert read_json(folder / "results.json") == tiny.rows
-
-
-def test_other_data_in_the_same_place_are_refused(tiny, tmp_path, load, monkeypatch):
-    folder = copied(tiny, tmp_path)
-    monkeypatch.setattr(LabelledData, "fingerprint", lambda self, content: "other")
-    with pytest.raises(InputError, match=r"runs on other data \(\w+, this one is other\)"):
-        run_benchmark(load(), tmp_path / "runs", show_progress=False)
-    assert read_json(folder / "results.json") == tiny.rows
-
-
-def test_other_settings_of_a_finished_method_are_refused(
-    tiny, tmp_path, load, write_config, config_file
-):
-    from ..conftest import METHODS, TINY
-
-    copied(tiny, tmp_path)
-    changed = {**METHODS, "proxy_anchor": {"loss": "ProxyAnchorLoss", "loss_lr": 0.02}}
-    write_config(tmp_path, TINY, changed)
-    with pytest.raises(InputError, match="finished with other settings of proxy_anchor"):
-        run_benchmark(load(), tmp_path / "runs", show_progress=False)
-
-
-def test_a_foreign_folder_is_left_alone(tmp_path, load):
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny" / "thesis.tex").touch()
-    with pytest.raises(InputError, match="not a folder that this command made"):
-        run_benchmark(load(), tmp_path, show_progress=False)
-    assert [path.name for path in (tmp_path / "tiny").iterdir()] == ["thesis.tex"]
-
-
-def test_default_jobs_leave_each_run_its_threads(load, monkeypatch):
-    monkeypatch.setattr(runner.os, "sched_getaffinity", lambda pid: range(8), raising=False)
-    assert default_jobs(load()) == 8
-    assert default_jobs(load("protocol.threads=3")) == 2
-    assert default_jobs(load("protocol.threads=20")) == 1
 
 
 def test_tensorboard_events_on_demand(go, tmp_path):

@@ -1,4 +1,4 @@
-"""One run: what its folder holds, and that selection and test are honest."""
+"""One run: its folder is complete, and neither selection nor test looks at other classes."""
 
 import importlib.metadata
 import json
@@ -12,7 +12,7 @@ from pml_hyperbolic.benchmark.assembly.evaluation import space_metrics
 from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
-from pml_hyperbolic.benchmark.running.single_run import RunLog, execute_run
+from pml_hyperbolic.benchmark.running.single_run import execute_run
 
 RUNS = [(name, seed) for name in ("proxy_anchor", "hier", "chest") for seed in (0, 1)]
 EVERY_RUN = pytest.mark.parametrize(("name", "seed"), RUNS)
@@ -20,7 +20,7 @@ METRICS = {"precision_at_1", "r_precision", "mean_average_precision_at_r"}
 
 
 def table(folder, name):
-    """The rows of one of record-keeper's sqlite tables, as dicts."""
+    """Return the rows of one of record-keeper's SQLite tables, as dicts."""
     connection = sqlite3.connect(folder / "records" / "logs.db")
     try:
         cursor = connection.execute(f"select * from {name}")
@@ -101,7 +101,7 @@ def test_scores_follow_from_the_checkpoint(tiny, name, seed):
     folder = tiny.folder / name / f"fold0_seed{seed}"
     (file,) = folder.glob("**/*.p*t*")
     state = torch.load(file, weights_only=True)
-    # Other weights than the run started with: all must come from the file.
+    # The weights differ from those that the run started with, so all must come from the file.
     parts = Pipeline(tiny.config.protocol, tiny.config.methods[name], name, seed + 100)
     for key, module in parts.models.items():
         module.load_state_dict(state["models"][key])
@@ -119,7 +119,7 @@ def test_scores_follow_from_the_checkpoint(tiny, name, seed):
 
 
 def test_test_scores_by_hand(tiny):
-    """Recall and MAP@R of one run, from images to scores without this package's evaluation."""
+    """Recall and MAP@R of one run equal those computed from its images by plain torch."""
     (row,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("proxy_anchor", 0)]
     parts = Pipeline(tiny.config.protocol, tiny.config.methods["proxy_anchor"], "x", 0)
     state = torch.load(
@@ -140,7 +140,7 @@ def test_test_scores_by_hand(tiny):
     labels = torch.from_numpy(bunch.target[keep])
     order = (x @ x.T).fill_diagonal_(-9).argsort(dim=1, descending=True)
     hits = (labels[order] == labels[:, None]).double()
-    # The query itself comes last, and is no neighbour.
+    # The query itself comes last and is not a neighbour.
     relevant = hits.sum(1).long() - 1
     ranks = torch.arange(1, len(labels) + 1)
     within = ranks <= relevant[:, None]
@@ -187,18 +187,18 @@ def test_selection_does_not_look_at_test_classes(tmp_path, load, tiny):
     config = load("protocol.splits.test=[8, 9]")
     (row,) = execute_run(config, "proxy_anchor", 0, 0, tmp_path / "run")
     (before,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("proxy_anchor", 0)]
-    assert row["validation"] == before["validation"]
-    assert row["epoch"] == before["epoch"]
-    assert row["test"] != before["test"]
+    assert row.validation == before["validation"]
+    assert row.epoch == before["epoch"]
+    assert row.test != before["test"]
 
 
 def test_the_total_dimension_is_what_was_trained(tmp_path, load):
     config = load("protocol.equal_total_dimension=false", "protocol.epochs=1")
     rows = execute_run(config, "chest", 0, 0, tmp_path / "run")
-    assert [(row["dimension"], row["total_dimension"]) for row in rows] == [(8, 16), (8, 16)]
+    assert [(row.dimension, row.total_dimension) for row in rows] == [(8, 16), (8, 16)]
 
 
-def test_leftovers_are_discarded_and_failures_logged(tmp_path, load):
+def test_leftovers_are_discarded_and_failures_are_logged(tmp_path, load):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "old").touch()
@@ -209,15 +209,6 @@ def test_leftovers_are_discarded_and_failures_logged(tmp_path, load):
     log = (folder / "run.log").read_text()
     assert "NonFiniteError" in log
     assert "Traceback" in log
-
-
-def test_log_handlers_are_removed(tmp_path):
-    with RunLog(tmp_path / "a.log") as log:
-        log.info("first")
-    log.warning("after")
-    assert "first" in (tmp_path / "a.log").read_text()
-    assert "after" not in (tmp_path / "a.log").read_text()
-    assert not log.handlers
 
 
 def test_every_query_has_its_scores(tiny):

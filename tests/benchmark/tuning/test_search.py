@@ -136,10 +136,10 @@ def test_a_trial_scores_what_a_run_selects(go, load, tmp_path):
     config = load("protocol.epochs=2")
     for name, space in (("proxy_anchor", "euclidean"), ("chest", "hyperbolic")):
         selected = [
-            row["validation"][MAP]
+            row.validation[MAP]
             for seed in (0, 1)
             for row in execute_run(config, name, 0, seed, tmp_path / "run")
-            if row["space"] == space
+            if row.space == space
         ]
         (trial,) = done[name]
         assert trial.value == sum(selected) / 2

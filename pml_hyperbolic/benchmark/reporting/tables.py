@@ -1,0 +1,150 @@
+"""The tables of a report; those that nothing is known for are None."""
+
+import math
+import statistics as middles
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..results.metric_names import PRIMARY, TITLES, metric_key, metric_title, recall_keys
+from .benchmark_results import BenchmarkResults
+from .cells import NOTHING, comparison_cells, dimension, percent, spread
+from .comparison import Comparison
+from .score_group import ScoreGroup, level_names
+from .statistics import mean_interval
+
+VALIDATION_TITLE = "Validation classes: choose settings by these scores (compared over seeds only)"
+_COMPARISON_HEADER = ["difference", "p (Holm)", "verdict"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells in words, under a header.
+
+    Args:
+        title: of the table.
+        header: names of the columns.
+        rows: each with as many cells.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def comparison_table(groups: Sequence[ScoreGroup], comparisons: Mapping[int, Comparison]) -> Table:
+    """Return the main table: every method in every space, compared with the baseline.
+
+    Args:
+        groups: all lines.
+        comparisons: number of a line -> its comparison in the primary metric.
+    """
+    header = [
+        "method",
+        "space",
+        "dim",
+        *TITLES.values(),
+        *_COMPARISON_HEADER,
+        "train - test",
+        "spread",
+        "epoch",
+        "seconds",
+    ]
+    rows = []
+    for i, group in enumerate(groups):
+        epochs = sorted(row.epoch for row in group.rows.values())
+        seconds = [row.seconds for row in group.rows.values()]
+        rows.append(
+            [
+                group.method,
+                group.space,
+                dimension(group),
+                *(percent(group.values("test", metric)) for metric in TITLES),
+                *comparison_cells(comparisons.get(i)),
+                percent(group.gap, signed=True),
+                spread(group),
+                f"{middles.median_low(epochs)} ({epochs[0]}-{epochs[-1]})",
+                f"{sum(seconds) / len(seconds):.1f}",
+            ]
+        )
+    return Table("Comparison", header, rows)
+
+
+def recall_table(groups: Sequence[ScoreGroup]) -> Table | None:
+    """Return recall at K > 1."""
+    keys = recall_keys({key for group in groups for key in group.first.test})
+    rows = [
+        [group.method, group.space, *(percent(group.values("test", key)) for key in keys)]
+        for group in groups
+    ]
+    header = ["method", "space", *map(metric_title, keys)]
+    return Table("Recall at K", header, rows) if keys else None
+
+
+def concatenated_table(groups: Sequence[ScoreGroup]) -> Table | None:
+    """Return the scores of the embeddings of all folds side by side."""
+    rows = [
+        [group.method, group.space, *(percent(group.concatenated_values(m)) for m in TITLES)]
+        for group in groups
+        if group.concatenated_values(PRIMARY)
+    ]
+    header = ["method", "space", *TITLES.values()]
+    return Table("Embeddings of all folds concatenated", header, rows) if rows else None
+
+
+def levels_table(groups: Sequence[ScoreGroup]) -> Table | None:
+    """Return the test scores on coarser levels of the labels."""
+    rows = [
+        [level, group.method, group.space]
+        + [percent(group.level_values(level, metric)) for metric in TITLES]
+        for level in level_names(groups)
+        for group in groups
+    ]
+    header = ["level", "method", "space", *TITLES.values()]
+    return Table("Levels of the labels", header, rows) if rows else None
+
+
+def published_table(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> Table | None:
+    """Return the numbers that configs quote from publications, beside the measured ones."""
+    rows = []
+    for item in results.published():
+        key = metric_key(item["metric"])
+        lines = [g for g in groups if item in results.published(g.method, g.space)]
+        for group in lines or [None]:
+            values = group.values("test", key) if group else []
+            excess = 100 * mean_interval(values).mean - item["value"] if values else math.nan
+            rows.append(
+                [
+                    item["method"],
+                    group.space if group else item.get("space") or NOTHING,
+                    metric_title(key),
+                    f"{item['value']:.1f}",
+                    percent(values) if values else "not measured",
+                    NOTHING if math.isnan(excess) else f"{excess:+.1f}",
+                    item["source"],
+                ]
+            )
+    header = ["method", "space", "metric", "published", "measured", "difference", "source"]
+    return Table("Published and measured", header, rows) if rows else None
+
+
+def validation_table(
+    groups: Sequence[ScoreGroup], comparisons: Mapping[int, Comparison]
+) -> Table | None:
+    """Return the validation scores, by which settings may be chosen.
+
+    Args:
+        groups: all lines.
+        comparisons: number of a line -> comparison of its validation scores.
+    """
+    rows = [
+        [
+            group.method,
+            group.space,
+            *(percent(group.values("validation", metric)) for metric in TITLES),
+            *comparison_cells(comparisons.get(i)),
+        ]
+        for i, group in enumerate(groups)
+        if group.values("validation", PRIMARY)
+    ]
+    header = ["method", "space", *TITLES.values(), *_COMPARISON_HEADER]
+    return Table(VALIDATION_TITLE, header, rows) if rows else None

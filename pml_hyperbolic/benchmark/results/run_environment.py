@@ -1,0 +1,45 @@
+"""RunEnvironment: what reports read of a run's environment.json."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...files import read_json
+
+
+class RunEnvironment(BaseModel):
+    """The machine and the packages that a run used; None where that is unknown.
+
+    Attributes:
+        packages: name -> version.
+        begun_with: likewise, of a run that was resumed with other packages than it began with.
+        git_commit: that the code was checked out at.
+        device: "cpu" or "cuda:0", for example.
+        device_name: of a CUDA device.
+        processes: that trained together.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    packages: dict[str, str] | None = None
+    begun_with: dict[str, str] | None = None
+    git_commit: str | None = None
+    device: str | None = None
+    device_name: str | None = None
+    processes: int = 1
+
+    @classmethod
+    def read(cls, file: Path) -> "RunEnvironment":
+        """Read a file; nothing is known where it is missing or malformed."""
+        try:
+            return cls.model_validate(read_json(file))
+        except (OSError, ValueError, RecursionError, ValidationError):
+            return cls()
+
+    @property
+    def machine(self) -> str | None:
+        """What the run was computed on, in words."""
+        device = self.device_name or self.device
+        if device is None or self.processes == 1:
+            return device
+        return f"{device} in {self.processes} processes"

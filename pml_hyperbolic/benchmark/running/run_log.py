@@ -1,0 +1,34 @@
+"""RunLog: the log file of one run."""
+
+import logging
+from pathlib import Path
+
+
+class RunLog:
+    """A context manager that writes a log file, to which PML's own messages go as well.
+
+    Args:
+        path: of the file; messages are appended.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.logger = logging.getLogger("pml_hyperbolic.run")
+
+    def __enter__(self) -> logging.Logger:
+        self._handler = logging.FileHandler(self.path, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._before = []
+        for logger in (self.logger, logging.getLogger("PML")):
+            self._before.append((logger, logger.level, logger.propagate))
+            logger.addHandler(self._handler)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+        return self.logger
+
+    def __exit__(self, *exception) -> None:
+        for logger, level, propagate in self._before:
+            logger.removeHandler(self._handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        self._handler.close()
