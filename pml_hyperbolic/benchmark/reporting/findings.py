@@ -1,4 +1,4 @@
-"""What the curvature control found, in sentences."""
+"""Findings of the curvature control, in sentences."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""What a run leaves behind: its files, its rows and the names of its metrics."""
+"""Results of runs: their files, their rows and the names of metrics."""

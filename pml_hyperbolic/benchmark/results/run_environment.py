@@ -38,7 +38,7 @@ class RunEnvironment(BaseModel):
 
     @property
     def machine(self) -> str | None:
-        """What the run was computed on, in words."""
+        """The machine in words, None if it is unknown."""
         device = self.device_name or self.device
         if device is None or self.processes == 1:
             return device

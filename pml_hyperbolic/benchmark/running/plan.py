@@ -1,4 +1,4 @@
-"""Which runs of a benchmark its folder already holds, and which are left to do."""
+"""The plan of a benchmark: which of its runs are finished, and which are left to do."""
 
 import itertools
 from collections.abc import Mapping

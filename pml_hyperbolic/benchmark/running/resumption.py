@@ -1,4 +1,4 @@
-"""What an unfinished run left behind, and whether it can be resumed from there."""
+"""Resumption of an unfinished run from the files that it left."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ _DATABASE = Path(RECORDS_FOLDER, "logs.db")
 
 
 class CannotResume(Exception):
-    """What is left of a run cannot be used; the message says why."""
+    """The files of an unfinished run cannot be used; the message says why."""
 
 
 def stored_state(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Runs are found wherever their folder is given, once each and in order."""
+"""Runs are found at any level of their folder, once each and in order."""
 
 import json
 
@@ -11,7 +11,7 @@ from pml_hyperbolic.errors import InputError
 
 @pytest.fixture
 def bench(tmp_path, write_run):
-    """Two methods of two seeds; the config names them against the alphabet."""
+    """Two methods with two seeds; the config lists them in reverse alphabetical order."""
     for method in ("a", "b"):
         for seed in (10, 9):
             write_run(method, seed=seed)
@@ -34,11 +34,11 @@ def test_order_of_the_config_then_seeds_as_numbers(bench):
 def test_folders_of_any_level(bench):
     results = BenchmarkResults.read([bench / "a", bench / "b" / "fold0_seed9"])
     assert names(results) == [("a", 0, 9), ("a", 0, 10), ("b", 0, 9)]
-    # The benchmark's config is found from there.
+    # The config of the benchmark is found from there.
     assert results.setting("b", "flat_twin_of") == "x"
 
 
-def test_rows_of_a_run_without_folds(bench):
+def test_runs_without_folds_are_found(bench):
     folder = bench / "c" / "seed4"
     folder.mkdir(parents=True)
     (row,) = json.loads((bench / "a" / "fold0_seed9" / "result.json").read_text())
@@ -47,7 +47,7 @@ def test_rows_of_a_run_without_folds(bench):
     assert ("c", 0, 4) in names(BenchmarkResults.read([bench]))
 
 
-def test_rows_tell_settings_first(bench, write_run):
+def test_settings_in_rows_take_precedence(bench, write_run):
     write_run("c", flat_twin_of="b")
     results = BenchmarkResults.read([bench])
     assert results.setting("c", "flat_twin_of") == "b"
@@ -55,11 +55,11 @@ def test_rows_tell_settings_first(bench, write_run):
     assert results.setting("a", "flat_twin_of") is None
 
 
-def test_twice(bench):
+def test_a_run_given_twice_is_refused(bench):
     with pytest.raises(InputError, match=r"b, fold 0, seed 9 is given twice.*leave one out"):
         BenchmarkResults.read([bench, bench / "b"])
 
 
-def test_no_runs(tmp_path):
+def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match="has no finished run"):
         BenchmarkResults.read([tmp_path])

@@ -1,4 +1,4 @@
-"""Every format reads back as what went in."""
+"""Every format can be read back, however awkward its content."""
 
 import csv
 import re
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pml_hyperbolic.benchmark.reporting.report import Report, Table
+from pml_hyperbolic.benchmark.reporting.report import Report
 from pml_hyperbolic.benchmark.reporting.report_formats import (
     to_csv,
     to_latex,
@@ -15,6 +15,7 @@ from pml_hyperbolic.benchmark.reporting.report_formats import (
     to_text,
     write_report,
 )
+from pml_hyperbolic.benchmark.reporting.tables import Table
 from pml_hyperbolic.errors import InputError
 
 AWKWARD = r"a_b & 50% of $x^2 ~ {#1} \n | <0.001"
@@ -22,7 +23,7 @@ AWKWARD = r"a_b & 50% of $x^2 ~ {#1} \n | <0.001"
 
 @pytest.fixture
 def report():
-    """Two tables with everything that a format could trip over."""
+    """Two tables with every character that is special in some format."""
     return Report(
         tables=[
             Table("Comparison", ["method", "MAP@R"], [["a_b", "50.0 ± 1.5"], [AWKWARD, "-"]]),
@@ -53,7 +54,7 @@ def test_markdown(report):
     lines = text.splitlines()
     assert lines[0] == "| method | MAP@R |"
     assert lines[1] == "| --- | --- |"
-    # Bars inside cells are escaped: each line of a table has as many real ones.
+    # Bars within cells are escaped, so every line of a table has the same number of bars.
     table = [line for line in lines if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {3}
     assert all(f"\n\n{paragraph}" in text for paragraph in [*report.findings, *report.notes])
@@ -69,7 +70,7 @@ def test_csv_reads_back(report):
 
 
 def plain(latex):
-    """What LaTeX would print of escaped text."""
+    """Return what LaTeX would print for escaped text."""
     for name, character in (
         (r"\textbackslash{}", "\0"),
         (r"\textasciitilde{}", "~"),
@@ -97,7 +98,7 @@ def test_latex_is_well_formed(report):
         else:
             assert opened.pop() == name
     assert opened == []
-    # Dollars come in pairs, and nothing special is left bare.
+    # Dollars come in pairs, and no special character is left unescaped.
     body = re.sub(r"\$\\pm\$|\$<\$|\$>\$", "", text)
     assert not re.search(r"(?<!\\)[$#_^~]", body)
     assert "%" not in re.sub(r"\\%", "", body.split("\n", 1)[1])
@@ -116,7 +117,7 @@ def test_latex_reads_back(report):
         assert paragraph in plain(text)
 
 
-def test_written(report, tmp_path):
+def test_files_are_written(report, tmp_path):
     files = write_report(report, tmp_path / "new" / "folder")
     assert [file.name for file in files] == ["report.md", "report.csv", "report.tex"]
     assert files[0].read_text() == to_markdown(report) + "\n"
@@ -124,14 +125,14 @@ def test_written(report, tmp_path):
     assert files[2].read_text() == to_latex(report)
 
 
-def test_a_folder_that_cannot_be_written(report, tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused(report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another --write"):
         write_report(report, tmp_path / "file")
 
 
-def test_no_torch():
-    """Statistics and reports are plain numbers: none of their modules needs torch."""
+def test_reports_do_not_import_torch():
+    """Statistics and reports work on plain numbers, so none of their modules needs torch."""
     program = (
         "import sys, pml_hyperbolic.benchmark.reporting.report_formats\n"
         "print(*{name.split('.')[0] for name in sys.modules})"

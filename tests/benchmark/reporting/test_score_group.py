@@ -1,4 +1,4 @@
-"""What a repetition is: a seed, its folds averaged."""
+"""A repetition is a seed, whose folds are averaged."""
 
 import pytest
 
@@ -13,7 +13,7 @@ METRIC = "mean_average_precision_at_r"
     [
         ([(0, 1), (0, 0)], [[(0, 0)], [(0, 1)]]),
         ([(0, 0), (1, 0), (0, 1), (1, 1)], [[(0, 0), (1, 0)], [(0, 1), (1, 1)]]),
-        # One seed: folds are all there is.
+        # With one seed, the folds are the repetitions.
         ([(1, 7), (0, 7)], [[(0, 7)], [(1, 7)]]),
         ([(0, 0)], [[(0, 0)]]),
     ],
@@ -24,7 +24,7 @@ def test_repetitions(keys, expected):
 
 @pytest.fixture
 def groups(tmp_path, write_run):
-    """Method a on two folds under two seeds, in two spaces; method b on one of each."""
+    """Method a on two folds under two seeds in two spaces, and method b with one of each."""
     for fold in (0, 1):
         for seed in (0, 1):
             score = 0.125 * fold + 0.5 * seed
@@ -46,7 +46,7 @@ def test_values_are_means_over_folds(groups):
     assert groups[0].level_values("coarse", METRIC) == [0.03125, 0.28125]
 
 
-def test_what_a_run_lacks_is_unknown(groups):
+def test_metrics_that_a_run_lacks_are_unknown(groups):
     assert groups[0].values("test", "recall_at_7") == []
     assert groups[1].level_values("coarse", METRIC) == []
     assert groups[0].concatenated_values(METRIC) == []
@@ -57,7 +57,7 @@ def test_gap(groups):
     assert groups[2].gap == []
 
 
-def test_concatenated_is_one_number_a_seed(tmp_path, write_run):
+def test_concatenated_scores_are_one_number_for_each_seed(tmp_path, write_run):
     for seed in (0, 1):
         for fold in (0, 1):
             write_run("c", fold=fold, seed=seed, concatenated={METRIC: 0.5 + seed / 4})

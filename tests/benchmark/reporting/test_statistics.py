@@ -1,4 +1,4 @@
-"""Means, intervals and corrections against scipy, slow references and hand-computed values."""
+"""Means, intervals and corrections agree with scipy, slow references and values by hand."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ def test_one_value_has_no_interval():
     ("values", "confidence", "message"),
     [([], 0.95, "at least one"), ([1.0], 1.0, "got 1.0"), ([1.0], 0, "between 0 and 1")],
 )
-def test_what_is_refused(values, confidence, message):
+def test_wrong_arguments_are_refused(values, confidence, message):
     with pytest.raises(ValueError, match=message):
         mean_interval(values, confidence)
 
@@ -52,14 +52,14 @@ def test_standard_deviation():
 
 
 def test_holm_by_hand():
-    # 4 x 0.005, 3 x 0.01, then 2 x 0.03 and 1 x 0.04, of which the larger counts for both.
+    # 4 x 0.005, 3 x 0.01, then the larger of 2 x 0.03 and 1 x 0.04 for both.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 
 def closed_test(p_values):
-    """Holm's correction as the closed testing procedure whose shortcut it is: by all subsets."""
+    """Compute Holm's correction by closed testing over all subsets, of which it is a shortcut."""
     corrected = []
     for i in range(len(p_values)):
         subsets = [

@@ -1,4 +1,4 @@
-"""What the tests of running share."""
+"""Fixtures of the tests of running."""
 
 import shutil
 

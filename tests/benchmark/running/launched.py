@@ -1,4 +1,4 @@
-"""The command line with a backbone that has no batch norm, for torchrun."""
+"""The command line with a backbone without batch norm, to be started by torchrun."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from tests.processes import DEPRECATED_BY_GEOOPT
 
 
 class NormFree(torch.nn.Sequential):
-    """Double precision inside, so that the order of sums does not show."""
+    """A backbone in double precision, which hides the order of sums."""
 
     mean = std = 0.5
     out_features = 12
@@ -25,7 +25,7 @@ class NormFree(torch.nn.Sequential):
         self.step = 0
 
     def forward(self, images):
-        # FAIL is the rank and the step, from 1, that a test chose.
+        # FAIL holds the rank and the step, from 1, at which a test wants an error.
         self.step += self.training
         if os.environ.get("FAIL") == f"{os.environ.get('RANK')} {self.step}":
             raise OSError("no such luck")

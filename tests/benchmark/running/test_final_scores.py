@@ -30,7 +30,7 @@ CALCULATORS = {
 
 
 def points(count, seed=0):
-    """Embeddings, (fine, coarse) labels; classes of very different sizes, one of a single image."""
+    """Return embeddings and (fine, coarse) labels of classes of various sizes, one of size 1."""
     generator = torch.Generator().manual_seed(seed)
     fine = torch.cat([torch.tensor([0]), torch.randint(1, 9, (count - 1,), generator=generator)])
     labels = torch.stack([fine, fine // 3], dim=1)
@@ -39,7 +39,7 @@ def points(count, seed=0):
 
 
 def by_hand(similarity, query_labels, gallery_labels, itself):
-    """Metrics of each query, one at a time."""
+    """Compute the metrics of each query in a slow loop."""
     found = {name: [] for name in [*NAMES, "recall_at_3"]}
     for i, label in enumerate(query_labels):
         order = [j for j in similarity[i].argsort(descending=True).tolist() if not itself or j != i]
@@ -63,10 +63,10 @@ def similarity(kind, x, y):
 
 @pytest.mark.parametrize("kind", CALCULATORS)
 @pytest.mark.parametrize("gallery", [False, True])
-def test_queries_and_levels(kind, gallery):
+def test_scores_equal_a_slow_reference(kind, gallery):
     x, labels = points(60)
     y, answers = points(45, seed=1) if gallery else (x, labels)
-    # Class 0 has a single image, which asks but cannot be answered.
+    # Class 0 has a single image, which is a query without a match.
     answers = answers.clone()
     if gallery:
         answers[answers[:, 0] == 0] = 1
@@ -88,7 +88,7 @@ def test_queries_and_levels(kind, gallery):
             if level == 0:
                 assert queries[name].dtype == np.float32
                 np.testing.assert_allclose(queries[name], hand[name], atol=1e-6)
-                # The calculator's number is the mean of the queries that can be answered.
+                # The calculator's value is the mean over the queries that have a match.
                 assert np.nanmean(queries[name], dtype=float) == pytest.approx(scores[metric])
                 assert np.isnan(queries[name]).sum() == 1
     reference = (y, answers[:, 1]) if gallery else ()
@@ -102,13 +102,13 @@ def test_large_classes_are_scored_by_their_first_neighbours(monkeypatch):
     calculator = CALCULATORS["cosine"]()
     whole = level_scores(calculator, Retrieval(x, labels), 1)
     monkeypatch.setattr(final_scores, "_LARGEST_RANKED", 10)
-    few = level_scores(calculator, Retrieval(x, labels), 1)
-    assert few == {name: whole[name] for name in ("precision_at_1", "recall_at_3")}
+    cheap = level_scores(calculator, Retrieval(x, labels), 1)
+    assert cheap == {name: whole[name] for name in ("precision_at_1", "recall_at_3")}
     assert calculator.k == "max_bin_count"
     monkeypatch.undo()
     assert level_scores(calculator, Retrieval(x, labels), 1) == whole
 
 
-def test_no_query_can_be_answered():
+def test_no_query_has_a_match():
     scores = query_scores(torch.zeros(2, 3, dtype=torch.bool), torch.tensor([0, 0]))
     assert all(np.isnan(values).all() for values in scores.values())

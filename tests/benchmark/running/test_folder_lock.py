@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""A folder is locked by one process at a time."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def test_the_holder_is_named(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= set(FolderLock.FILES)
 
 
-def test_the_lock_goes_with_an_exception(tmp_path):
+def test_an_exception_releases_the_lock(tmp_path):
     with pytest.raises(ZeroDivisionError), FolderLock(tmp_path):
         raise ZeroDivisionError
     with FolderLock(tmp_path):

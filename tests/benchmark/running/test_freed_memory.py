@@ -22,7 +22,7 @@ print(faults(), keep_freed_memory(), faults() and faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_memory_is_not_faulted_in_again():
-    # Left alone, glibc adapts its threshold, and by chance it then gives nothing back.
+    # Without this, glibc adapts its threshold, and by chance it might return no memory at all.
     fixed = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=fixed, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Runs several at a time are those one at a time, and a failed one stops no other."""
+"""Runs may be done several at a time, and a failed one stops no other."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_a_failing_run_stops_no_other(go, jobs):
         assert "no epoch was finished, so there is no good checkpoint" in outcome.error
         assert "Traceback" in outcome.details
         assert (outcome.task.folder / "run.log").is_file()
-    # A failed run is not finished: it is tried again.
+    # A failed run is not finished, so it is tried again.
     _, failures, said = go(*overrides, jobs=jobs)
     assert len(failures) == 2
     assert "2 are left to do" in said[0]

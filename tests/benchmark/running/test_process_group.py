@@ -1,4 +1,4 @@
-"""A benchmark under torchrun: what one process makes of it, written once."""
+"""Under torchrun a benchmark gives the results of one process, written once."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.benchmark.running import launched
 from tests.processes import draw_from_all
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-# Two that draw triplets and noise, of images shifted at random, and one that diverges.
+# Two methods draw random triplets, noise and shifts of images; one diverges.
 METHODS = ["hier", "broken", "chest"]
 
 
@@ -35,7 +35,7 @@ def arguments(config_file, output, *more):
 
 
 def torchrun(*words, count=2, **environment):
-    """The command line in several processes."""
+    """Run the command line in several processes."""
     return subprocess.run(
         [*TORCHRUN, f"--nproc-per-node={count}", launched.__file__, *words],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd()), **environment},
@@ -53,7 +53,7 @@ def rows_of(folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, write_config):
-    """The tiny benchmark by one process and by two: (folder, folder, the latter's command)."""
+    """The tiny benchmark, run by one process and by two: (folder, folder, the second command)."""
     folder = tmp_path_factory.mktemp("runs")
     config = write_config(folder)
     assert main(arguments(config, folder / "one", "--jobs", "1")) == 1
@@ -67,7 +67,7 @@ def test_results_are_those_of_one_process(runs):
     assert [row["method"] for row in found] == ["hier", "chest", "chest"]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.keys() == theirs.keys()
-        # Single precision in the heads: neighbours that are as good as tied may change places.
+        # The heads are in single precision, so that almost tied neighbours may change places.
         for part in ("train", "validation", "test", "saturation"):
             assert ours.pop(part) == pytest.approx(theirs.pop(part), abs=1e-4)
         assert ours == theirs
@@ -87,7 +87,7 @@ def test_weights_are_those_of_one_process(runs, method):
                 torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-6)
 
 
-def test_rank_0_alone_writes_and_speaks(runs):
+def test_only_rank_0_writes_and_prints(runs):
     one, two, done = runs
     names = [
         sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in (one, two)
@@ -98,7 +98,7 @@ def test_rank_0_alone_writes_and_speaks(runs):
     assert environment["processes"] == 2
 
 
-def test_a_run_that_diverges_stops_alone_and_fails_the_command(runs):
+def test_a_run_that_diverges_stops_no_other_and_fails_the_command(runs):
     done = runs[2]
     assert done.returncode == 1
     assert done.stderr.count("pml-hyperbolic: failed: broken") == 1
@@ -114,7 +114,7 @@ def test_a_failure_of_rank_0_ends_all(tmp_path, config_file):
 
 def test_a_failure_of_another_rank_ends_all_and_is_resumed(runs, tmp_path, config_file):
     words = arguments(config_file, tmp_path / "runs", "methods=[hier]")
-    # Four steps an epoch: the first epoch is kept.
+    # An epoch has four steps, so the first epoch is saved.
     done = torchrun(*words, FAIL="1 6")
     assert done.returncode == 1
     assert "pml-hyperbolic: OSError: no such luck" in done.stderr

@@ -1,4 +1,4 @@
-"""A run that was stopped, whenever and however, ends with the numbers of one that never was."""
+"""A run that is stopped and resumed ends like an uninterrupted one, whenever it was stopped."""
 
 import os
 import pickle
@@ -29,11 +29,11 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Stop(BaseException):
-    """Ends a run as a signal would: nothing of ours catches it."""
+    """An exception that ends a run as a signal would: no code of the package catches it."""
 
 
 def tables(folder):
-    """Everything that record-keeper wrote, without the row numbers."""
+    """Return everything that record-keeper wrote, without the row numbers."""
     with closing(sqlite3.connect(folder / "records" / "logs.db")) as connection:
         names = [
             name
@@ -67,7 +67,7 @@ def assert_same_run(folder, expected):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, write_config):
-    """A function: method -> (its config, the folder of a run that was never stopped)."""
+    """A function: method -> (its config, the folder of an uninterrupted run)."""
     from pml_hyperbolic.benchmark.config import load_benchmark
 
     made = {}
@@ -85,7 +85,7 @@ def uninterrupted(tmp_path_factory, write_config):
 
 @pytest.fixture
 def stop_in(monkeypatch):
-    """A function that lets the n-th call of a method of RunHooks end the run, once."""
+    """A function that makes the n-th call of a method of RunHooks end the run."""
 
     def patch(name, number, *, before):
         original, calls = getattr(RunHooks, name), []
@@ -113,19 +113,19 @@ def stop_in(monkeypatch):
         ("hier", "save_state", 1, True, None),
         ("hier", "save_state", 1, False, 1),
         ("chest", "end_of_iteration_hook", 4, True, 1),
-        # Selected, but the state that tells of it is not written.
+        # A checkpoint was selected, but the state that refers to it was not written.
         ("hier", "_save_checkpoint", 1, False, 1),
         ("hier", "save_models_and_eval", 1, False, 1),
-        # The state is written, but the selected checkpoint is not in its place.
+        # The state was written, but the selected checkpoint was not moved into place.
         ("hier", "_install_selected", 2, True, 2),
         ("chest", "end_of_iteration_hook", 7, False, 3),
         ("hier", "load_checkpoint", 1, True, 4),
         ("hier", "load_checkpoint", 1, False, 4),
-        # Its test scores are recorded, but it is not said to be finished.
+        # The test scores were recorded, but the result was not written.
         ("hier", "record_scores", 4, False, 4),
     ],
 )
-def test_a_stopped_run_ends_as_one_that_was_not(
+def test_a_stopped_run_ends_like_an_uninterrupted_one(
     tmp_path, uninterrupted, stop_in, monkeypatch, method, name, number, before, epoch
 ):
     config, expected = uninterrupted(method)
@@ -154,7 +154,7 @@ def test_stopped_again_and_again(tmp_path, uninterrupted, stop_in, monkeypatch):
     assert_same_run(tmp_path / "run", expected)
 
 
-def test_records_after_the_last_state_are_taken_back(tmp_path, uninterrupted, stop_in, monkeypatch):
+def test_records_after_the_last_state_are_removed(tmp_path, uninterrupted, stop_in, monkeypatch):
     config, _ = uninterrupted("hier")
     folder = tmp_path / "run"
     # Killed after the test scores were recorded, with TensorBoard events beside them.
@@ -192,14 +192,14 @@ def _state_without_seconds(self, trainer):
 
 
 class Evil:
-    """Would run code when unpickled."""
+    """An object that would run code when unpickled."""
 
     def __reduce__(self):
         return os.mkdir, ("evil",)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "reason"),
     [
         (lambda f: f.write_bytes(f.read_bytes()[: f.stat().st_size // 2]), "cannot be read"),
         (lambda f: f.write_bytes(b""), "cannot be read"),
@@ -217,8 +217,8 @@ class Evil:
         ),
     ],
 )
-def test_a_spoilt_checkpoint_is_said_and_the_run_done_anew(
-    tmp_path, uninterrupted, stop_in, monkeypatch, spoil, said
+def test_with_a_damaged_checkpoint_the_run_starts_over(
+    tmp_path, uninterrupted, stop_in, monkeypatch, spoil, reason
 ):
     config, expected = uninterrupted("hier")
     folder = tmp_path / "run"
@@ -231,7 +231,7 @@ def test_a_spoilt_checkpoint_is_said_and_the_run_done_anew(
     assert_same_run(folder, expected)
     log = (folder / "run.log").read_text()
     assert "WARNING starting over: " in log
-    assert said in log
+    assert reason in log
     assert not Path("evil").exists()
 
 
@@ -243,7 +243,7 @@ def _changed(file, section, key, value):
 
 @pytest.fixture
 def stopped(tmp_path, uninterrupted, stop_in, monkeypatch):
-    """A run of HIER that was stopped in its second epoch: the benchmark and the run's folder."""
+    """The benchmark and the folder of a run of HIER that was stopped in its second epoch."""
     config, _ = uninterrupted("hier")
     folder = tmp_path / "run"
     stop_in("end_of_iteration_hook", 6, before=True)
@@ -298,7 +298,7 @@ def wait_for(file, process, seconds=60):
         time.sleep(0.002)
 
 
-# Epochs short enough that a kill may hit anything: steps, scores, writing.
+# Epochs are so short that a kill may hit anything: steps, scores or writing.
 LONG = (
     "methods=[hier]",
     "protocol.seeds=[0, 1]",
@@ -333,7 +333,7 @@ def test_killed_with_signal_9_and_run_again(tmp_path, config_file, load):
 
 
 def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, load):
-    """Every worker that touches seed 1 is killed, the first that touches seed 0 once."""
+    """Every worker that does seed 1 is killed, and the first one that does seed 0."""
     from pml_hyperbolic.benchmark.running.runner import run_benchmark
 
     config = load(*LONG, "protocol.epochs=3", "protocol.seeds=[0, 1, 2]")
@@ -347,7 +347,7 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, load):
         hunted = [runs / "fold0_seed0", runs / "fold0_seed1"]
         while not over.is_set():
             for run in tuple(hunted):
-                # Not there, not whole, or dead already.
+                # The file may be missing or incomplete, and the process may be dead.
                 with suppress(OSError, ValueError):
                     os.kill(read_json(run / ".owner.json")["pid"], signal.SIGKILL)
                     if run == runs / "fold0_seed0":
@@ -377,7 +377,7 @@ def test_two_runners_cannot_share_a_folder(tmp_path, config_file, load):
     wait_for(folder / "hier" / "fold0_seed0" / LAST_FILE, process)
     with pytest.raises(InputError, match=rf"is in use by process {process.pid} on .*--output"):
         run_benchmark(load(*short), tmp_path / "runs", say=print, show_progress=False)
-    # Its workers end with it, and so does the lock.
+    # Its workers end with it, and its lock is released.
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.communicate()

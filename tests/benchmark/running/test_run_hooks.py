@@ -1,4 +1,4 @@
-"""What a run records, keeps and says."""
+"""Hooks record a run, save its best checkpoint and warn of saturation."""
 
 import logging
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from pml_hyperbolic.losses import CHESTLoss
 
 
 class Keeper:
-    """record-keeper's interface, in memory."""
+    """The interface of a RecordKeeper, in memory."""
 
     def __init__(self):
         self.records = []
@@ -82,10 +82,10 @@ def test_columns_never_change(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "said"), [("hier", "all embeddings"), ("hyp", "all embeddings")]
+    ("method", "warning"), [("hier", "all embeddings"), ("hyp", "all embeddings")]
 )
-def test_full_saturation_is_warned_of_once(tmp_path, load, method, said):
-    # Without initial_radius tangent norms start near sqrt(16) = 4, beyond the clip radius.
+def test_full_saturation_is_warned_of_once(tmp_path, load, method, warning):
+    # Without initial_radius, tangent norms start near sqrt(16) = 4, beyond the clip radius.
     config = load(
         f"methods=[{method}]",
         "protocol.embedding_size=16",
@@ -94,7 +94,7 @@ def test_full_saturation_is_warned_of_once(tmp_path, load, method, said):
     rows = execute_run(config, method, 0, 0, tmp_path / "run")
     log = (tmp_path / "run" / "run.log").read_text()
     assert log.count("saturation 1.0") == 1
-    assert f"WARNING {said}" in log
+    assert f"WARNING {warning}" in log
     assert "initial_radius" in log
     assert rows[0].saturation["validation_saturation"] == 1.0
 

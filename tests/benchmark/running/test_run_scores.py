@@ -1,4 +1,4 @@
-"""Test sets of a run: scored by space and level, written, read again, concatenated."""
+"""The test set of a run is scored by space and level, written, read back and concatenated."""
 
 import math
 
@@ -22,7 +22,7 @@ SIZES = {"euclidean": 3, "hyperbolic": 2}
 SPACES = {"euclidean": (slice(0, 3), None), "hyperbolic": (slice(3, 5), 1.5)}
 
 
-def some_test(seed=0, gallery=False):
+def example(seed=0, gallery=False):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(20) % 4
     labels = torch.stack([labels, labels // 2], dim=1)
@@ -39,7 +39,7 @@ def scored(one):
 
 @pytest.mark.parametrize("gallery", [False, True])
 def test_scores_and_files(tmp_path, gallery):
-    one = some_test(gallery=gallery)
+    one = example(gallery=gallery)
     scores = scored(one)
     assert list(scores.test) == list(scores.levels) == list(SIZES)
     assert set(scores.levels["hyperbolic"]) == {"family"}
@@ -62,10 +62,10 @@ def test_scores_and_files(tmp_path, gallery):
 
 
 def test_concatenation_by_hand():
-    folds = [some_test(seed) for seed in (1, 2, 3)]
+    folds = [example(seed) for seed in (1, 2, 3)]
     whole = concatenate(folds, SPACES)
     assert whole.embeddings.shape == (20, 15)
-    # Cosine of the whole is the mean of the folds' cosines.
+    # The cosine of concatenated embeddings is the mean of the cosines in the folds.
     flat = torch.nn.functional.normalize(whole.embeddings[:, :9])
     cosines = [torch.nn.functional.normalize(fold.embeddings[:, :3]) for fold in folds]
     expected = sum(part @ part.T for part in cosines) / 3
@@ -82,8 +82,8 @@ def test_concatenation_by_hand():
     torch.testing.assert_close(tangent[:, :2], first / math.sqrt(3))
 
 
-def test_copies_of_one_fold_rank_as_that_fold():
-    one = some_test(4)
+def test_copies_of_one_fold_are_ranked_like_that_fold():
+    one = example(4)
     whole = concatenate([one, one, one], SPACES)
     torch.testing.assert_close(
         PoincareDistance(clip_radius=1.5)(whole.embeddings[:, 9:]),
@@ -92,6 +92,6 @@ def test_copies_of_one_fold_rank_as_that_fold():
 
 
 def test_other_images_are_refused():
-    one = some_test()
+    one = example()
     with pytest.raises(ValueError, match="embedded different images"):
         concatenate([one, one._replace(indices=one.indices + 1)], SPACES)

@@ -14,7 +14,7 @@ from pml_hyperbolic.files import read_json, write_json
 from .rows import numbers
 
 
-def test_results_have_one_object_a_method_space_and_seed(tiny):
+def test_results_have_one_row_for_each_method_space_and_seed(tiny):
     assert [(row["method"], row["space"], row["seed"]) for row in tiny.rows] == [
         ("proxy_anchor", "euclidean", 0),
         ("proxy_anchor", "euclidean", 1),
@@ -50,7 +50,7 @@ def test_the_folder_is_complete(tiny):
             files += ["queries.npz", "test_embeddings.npy"]
             assert {f"{run}/{file}" for file in [*files, "records/logs.db"]} <= found
     assert {"benchmark.yaml", "results.json", "results.csv"} <= found
-    # One checkpoint a run, no half-written files.
+    # There is one checkpoint for each run, and there are no half-written files.
     assert sum(path.endswith(".pt") for path in found) == 6
     assert not [path for path in found if path.endswith(".part")]
     stored = read_mapping(tiny.folder / "benchmark.yaml")
@@ -60,7 +60,7 @@ def test_the_folder_is_complete(tiny):
 
 def test_two_jobs_and_a_second_time_give_the_same_bits(tiny, run_tiny):
     assert numbers(run_tiny("--jobs", "2").rows) == numbers(tiny.rows)
-    # Here other runs came before, in this process.
+    # This time, other runs have been done in this process.
     assert numbers(run_tiny("--jobs", "1").rows) == numbers(tiny.rows)
 
 
@@ -96,7 +96,7 @@ def test_each_fold_is_a_run(go, tmp_path):
     assert [(row.fold, row.seed) for row in both] == [(0, 0), (1, 0)]
     first, second = both[1], rows[0]
     assert (first.test, first.seconds, first.epoch) == (second.test, second.seconds, second.epoch)
-    # All folds are there: their models embed the test classes together.
+    # All folds are finished, so their embeddings of the test classes were concatenated.
     assert rows[0].concatenated is None
     assert both[0].concatenated == both[1].concatenated
     assert set(both[0].concatenated) == set(both[0].test)

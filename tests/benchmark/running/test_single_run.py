@@ -262,3 +262,25 @@ def test_training_scores_are_of_the_selected_checkpoint_without_augmentation(tin
     data = {"train": parts.subsets["scored_train"]}
     tester.test(data, 1, *parts.models.values(), collate_fn=keep_batch)
     assert space_metrics(tester, "train")["hyperbolic"] == row["train"]
+
+
+def test_test_classes_without_any_match_are_an_error(tmp_path, load, monkeypatch):
+    score = single_run.score_test
+
+    def without_matches(*arguments):
+        scores = score(*arguments)
+        return scores._replace(test={"euclidean": dict.fromkeys(METRICS, float("nan"))})
+
+    monkeypatch.setattr(single_run, "score_test", without_matches)
+    folder = tmp_path / "run"
+    with pytest.raises(RuntimeError, match=r"seed 0: the test classes cannot be scored.*add"):
+        execute_run(load("protocol.epochs=1"), "proxy_anchor", 0, 0, folder)
+    assert not (folder / "result.json").exists()
+    assert "RuntimeError" in (folder / "run.log").read_text()
+
+
+def test_scores_that_are_undefined_on_training_classes_are_left_out(tmp_path, load, monkeypatch):
+    scores = {"precision_at_1": float("nan"), "r_precision": 0.5}
+    monkeypatch.setattr(single_run, "finest_scores", lambda *arguments: (scores, {}))
+    (row,) = execute_run(load("protocol.epochs=1"), "proxy_anchor", 0, 0, tmp_path / "run")
+    assert row.train == {"r_precision": 0.5}

@@ -1,4 +1,4 @@
-"""A trainer's state holds everything its next steps depend on."""
+"""The state of a trainer holds everything that its next steps depend on."""
 
 import random
 
@@ -13,7 +13,7 @@ from pml_hyperbolic.trainers import MetricLossOnly
 
 
 class Noisy(torch.utils.data.TensorDataset):
-    """Items with noise from a generator of its own, as augmentation has."""
+    """A data set whose items have noise from a generator of their own, as augmentation does."""
 
     def __init__(self, *tensors):
         super().__init__(*tensors)
@@ -25,7 +25,7 @@ class Noisy(torch.utils.data.TensorDataset):
 
 
 class Drawing(torch.nn.Module):
-    """Draws from every global generator."""
+    """A layer that draws from every global generator."""
 
     def forward(self, x):
         noise = random.random() + np.random.rand() + torch.rand(())  # noqa: NPY002
@@ -33,7 +33,7 @@ class Drawing(torch.nn.Module):
 
 
 class Counting(miners.MultiSimilarityMiner):
-    """A miner whose choice depends on how often it was asked."""
+    """A miner whose choice depends on how often it was called."""
 
     calls = 0
 
@@ -44,7 +44,7 @@ class Counting(miners.MultiSimilarityMiner):
 
 
 class Averaging(losses.ContrastiveLoss):
-    """Scales itself by a running mean that is neither a parameter nor a buffer."""
+    """A loss scaled by a running mean that is neither a parameter nor a buffer."""
 
     def __init__(self):
         super().__init__()
@@ -109,7 +109,7 @@ def make(loss, hook=None):
 
 
 def outcome(trainer):
-    """Everything learned, and the numbers that would be drawn next."""
+    """Return everything that was learned, and the random numbers that would be drawn next."""
     modules = {**trainer.models, **trainer.loss_funcs}
     weights = [v.clone() for m in modules.values() for v in m.state_dict().values()]
     draws = [random.random(), np.random.rand(), torch.rand(()).item()]  # noqa: NPY002
@@ -118,12 +118,12 @@ def outcome(trainer):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_restored_training_goes_on_as_if_nothing_had_happened(loss, tmp_path):
-    def keep(trainer):
+def test_restored_training_equals_uninterrupted_training(loss, tmp_path):
+    def save(trainer):
         if trainer.epoch == 2:
             torch.save(training_state(trainer), tmp_path / "state.pt")
 
-    whole = make(loss, keep)
+    whole = make(loss, save)
     whole.train(num_epochs=5)
     expected = outcome(whole)
     again = make(loss)
@@ -150,13 +150,13 @@ def test_restored_training_goes_on_as_if_nothing_had_happened(loss, tmp_path):
     ],
 )
 def test_each_part_matters(loss, forget, tmp_path):
-    """The test above would notice: without one part the outcome is another."""
+    """The test above would notice a missing part: without it, the outcome differs."""
 
-    def keep(trainer):
+    def save(trainer):
         if trainer.epoch == 2:
             torch.save(training_state(trainer), tmp_path / "state.pt")
 
-    whole = make(loss, keep)
+    whole = make(loss, save)
     whole.train(num_epochs=5)
     expected, _ = outcome(whole)
     again = make(loss)
