@@ -1,21 +1,19 @@
 """Pure tensor functions of hyperbolic metric learning: what geoopt lacks, without state."""
 
-from .hierarchy import (
-    hierarchical_triplet_loss,
-    hyphc_loss,
-    lca_depth,
-    reciprocal_neighbor_triplets,
-)
+from .hier import hier_loss, hierarchical_triplet_loss
 from .hyperbolicity import gromov_delta, suggested_curvature
+from .hyphc import hyphc_loss, lca_depth
 from .pairwise import poincare_cdist, tangent_cdist
 from .poincare import (
     lorentz_lift,
     poincare_distance,
     to_poincare_ball,
 )
+from .reciprocal_neighbors import reciprocal_neighbor_triplets
 
 __all__ = [
     "gromov_delta",
+    "hier_loss",
     "hierarchical_triplet_loss",
     "hyphc_loss",
     "lca_depth",

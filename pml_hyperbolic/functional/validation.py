@@ -63,3 +63,85 @@ def check_finite(name: str, embeddings: torch.Tensor) -> None:
             f"{name} got NaN or infinite values in {bad} of {len(embeddings)} embeddings, "
             f"expected finite ones: look for a diverged loss or too large a learning rate"
         )
+
+
+def check_counts(name: str, **counts: int) -> None:
+    """Raise ValueError, on behalf of ``name``, unless every argument is an integer >= 1."""
+    for argument, value in counts.items():
+        check_count(name, argument, value)
+
+
+def check_positive(name: str, **numbers: float) -> None:
+    """Raise ValueError, on behalf of ``name``, unless every argument is a finite number > 0."""
+    for argument, value in numbers.items():
+        if not (_is_finite_number(value) and value > 0):
+            raise ValueError(f"{name} needs a finite {argument} > 0, got {value!r}")
+
+
+def check_not_negative(name: str, **numbers: float) -> None:
+    """Raise ValueError, on behalf of ``name``, unless every argument is a finite number >= 0."""
+    for argument, value in numbers.items():
+        if not (_is_finite_number(value) and value >= 0):
+            raise ValueError(f"{name} needs a finite {argument} >= 0, got {value!r}")
+
+
+def check_choice(name: str, argument: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError, on behalf of ``name``, unless ``value`` is one of the choices."""
+    if value not in choices:
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name} needs {argument} {expected}, got {value!r}")
+
+
+def check_instance(name: str, argument: str, value: object, kind: type) -> None:
+    """Raise ValueError, on behalf of ``name``, unless ``value`` is a ``kind``."""
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"{name} needs a {kind.__name__} as {argument}, got {type(value).__name__}"
+        )
+
+
+def check_embeddings(name: str, embeddings: torch.Tensor, embedding_size: int) -> None:
+    """Raise ValueError, on behalf of ``name``, unless embeddings are (N, embedding_size) floats.
+
+    On the CPU they must be finite, too.
+    """
+    if embeddings.ndim != 2 or embeddings.shape[1] != embedding_size:
+        raise ValueError(
+            f"{name} was built for embeddings of shape (N, {embedding_size}), "
+            f"got {tuple(embeddings.shape)}"
+        )
+    if not embeddings.is_floating_point():
+        raise ValueError(f"{name} needs floating-point embeddings, got {embeddings.dtype}")
+    check_finite(name, embeddings)
+
+
+def check_labels(name: str, labels: torch.Tensor, num_classes: int) -> None:
+    """Raise ValueError, on behalf of ``name``, unless labels are integers below ``num_classes``.
+
+    Looks at the values of CPU tensors only: on CUDA a look would synchronise every step.
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"{name} needs integer labels, got {labels.dtype}")
+    if labels.device.type == "cpu" and len(labels):
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= num_classes:
+            raise ValueError(
+                f"{name} was built for labels 0 to {num_classes - 1}, "
+                f"got labels from {lowest} to {highest}"
+            )
+
+
+def check_maps_tangents(name: str, distance: torch.nn.Module | None) -> None:
+    """Raise ValueError if ``name``, whose proxies are tangent vectors, gets one for ball points."""
+    if getattr(distance, "inputs", "tangent") == "ball":
+        raise ValueError(
+            f"{name} keeps its proxies as tangent vectors, which a distance with "
+            f'inputs="ball" does not map: use inputs="tangent"'
+        )
+
+
+def _is_finite_number(value):
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except TypeError:
+        return False

@@ -4,11 +4,18 @@ import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils import common_functions as c_f
 
-from ..regularizers.mixins import HierarchicalProxiesMixin
+from ..regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
 
 class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
-    """HIER: triplets of points should meet at lower common ancestors among learned proxies.
+    """HIER: points that belong together should meet at a low ancestor among learned proxies.
+
+    Two parts are added: the loss of the batch and that of the proxies themselves. Each draws
+    triplets (i, j, k) of reciprocal nearest neighbours i and j and another point k, by relevance
+    ``exp(-d)``, plus 1 for a pair of one class; samples proxies a and b as the lowest common
+    ancestors of (i, j) and of (i, j, k); and is the mean of ``relu(d_ia - d_ib + margin) +
+    relu(d_ja - d_jb + margin) + relu(d_kb - d_ka + margin)``, 0 where a = b. See
+    :mod:`pml_hyperbolic.functional.hier`.
 
     Meant to be added to a metric loss on the same embeddings, through PML's ``MultipleLosses``
     with a weight (lambda in the paper: 0.5)::
@@ -21,7 +28,7 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
     Args:
         embedding_size: D of the embeddings.
         num_proxies: hierarchical proxies, >= 1. Default 512 (paper).
-        margin: of the hinges, >= 0. Default 0.1 (paper).
+        margin: of each hinge, >= 0. Default 0.1 (paper).
         temperature: of the ancestors' logits, > 0. Default 0.1 (paper).
         num_neighbors: k of the reciprocal neighbours, the point itself included, >= 1. Default 20
             (authors' scripts).
@@ -30,13 +37,15 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
             ``LpDistance(power=2)`` gives the paper's spherical HIER.
         kwargs: PML's ``reducer``, ``embedding_regularizer``, ``collect_stats``.
 
-    Shapes: embeddings (N, embedding_size) tangent vectors, labels (N,) required; a point of the
-    same class counts as closest. Sub-losses: "data_loss", "proxy_loss"; each part without
-    reciprocal triplets is 0.
+    Shapes: embeddings (N, embedding_size) tangent vectors, labels (N,) required. Sub-losses:
+    "data_loss", "proxy_loss"; a part without triplets is 0.
+
+    On an accelerator no step waits for the device, with PML's default reducer.
 
     Raises:
         ValueError: an argument is out of range, an inverted distance or one with
-            ``inputs="ball"``; at call time embeddings of another size or not finite.
+            ``inputs="ball"``; at call time embeddings of another size or not finite (checked on
+            the CPU only).
 
     Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
     """
@@ -52,4 +61,15 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
         """PML's loss dictionary of embeddings (N, embedding_size) with labels (N,)."""
         c_f.labels_required(labels)
         c_f.ref_not_supported(embeddings, labels, ref_emb, ref_labels)
-        return self.hierarchical_losses(embeddings, labels)
+        proxies = self.proxies.to(embeddings.dtype)
+        with torch.no_grad():
+            relevance = torch.exp(-self.distance(embeddings))
+            relevance += labels.unsqueeze(1) == labels
+        loss_dict = {
+            "data_loss": self.data_part(relevance, self.distance(embeddings, proxies)),
+            "proxy_loss": self.proxy_part(self.distance(proxies)),
+        }
+        self.record_parts(
+            loss_dict, self.clip_saturation(embeddings), self.clip_saturation(self.proxies)
+        )
+        return loss_dict

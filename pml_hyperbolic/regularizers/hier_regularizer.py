@@ -3,7 +3,7 @@
 import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
-from .mixins import HierarchicalProxiesMixin
+from .hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
 
 class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
@@ -26,7 +26,15 @@ class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
 
     def compute_loss(self, x: torch.Tensor) -> dict:
         """PML's loss dictionary of embeddings (N, embedding_size)."""
-        return self.hierarchical_losses(x)
+        proxies = self.proxies.to(x.dtype)
+        with torch.no_grad():
+            relevance = torch.exp(-self.distance(x))
+        loss_dict = {
+            "data_loss": self.data_part(relevance, self.distance(x, proxies)),
+            "proxy_loss": self.proxy_part(self.distance(proxies)),
+        }
+        self.record_parts(loss_dict, self.clip_saturation(x), self.clip_saturation(self.proxies))
+        return loss_dict
 
     def sub_loss_names(self) -> list[str]:
         return self._sub_loss_names()

@@ -6,9 +6,14 @@ import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
-from ..functional.hierarchy import hyphc_loss_of_corners, hyphc_loss_of_tangents
+from ..functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of_tangents
 from ..functional.poincare import full_precision
-from ..functional.validation import check_count, check_finite
+from ..functional.validation import (
+    check_counts,
+    check_finite,
+    check_instance,
+    check_positive,
+)
 
 
 class HypHCRegularizer(BaseRegularizer):
@@ -45,18 +50,14 @@ class HypHCRegularizer(BaseRegularizer):
         distance: PoincareDistance | None = None,
         **kwargs,
     ):
-        if not temperature > 0:
-            raise ValueError(f"HypHCRegularizer needs temperature > 0, got {temperature}")
-        check_count("HypHCRegularizer", "num_triplets", num_triplets)
+        check_positive("HypHCRegularizer", temperature=temperature)
+        check_counts("HypHCRegularizer", num_triplets=num_triplets)
         if similarity is not None and not callable(similarity):
             raise ValueError(
                 f"HypHCRegularizer needs a callable similarity (i, j) -> (T,), got {similarity!r}"
             )
-        if distance is not None and not isinstance(distance, PoincareDistance):
-            raise ValueError(
-                f"HypHCRegularizer works on the Poincare ball, got {type(distance).__name__}: "
-                f"give it a PoincareDistance"
-            )
+        if distance is not None:
+            check_instance("HypHCRegularizer", "distance", distance, PoincareDistance)
         super().__init__(distance=distance, **kwargs)
         self.temperature = temperature
         self.num_triplets = num_triplets

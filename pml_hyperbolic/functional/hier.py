@@ -1,0 +1,393 @@
+"""HIER's loss: points that belong together meet at a lower ancestor than points that do not.
+
+Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258; docs/mathematics.md, section 5.
+
+**Triplets.** Points i and j are reciprocal neighbours if each is among the other's k most relevant
+points. A triplet (i, j, k) consists of two reciprocal neighbours and a point that is no neighbour.
+
+**Ancestors.** Let D be the (N, P) distances of the points to P learned proxies. The lowest common
+ancestor of the pair (i, j) is a proxy a, and that of the whole triplet is a proxy b, sampled by
+Gumbel-max with logits ``-max(D_ip, D_jp) / tau`` and ``-max(D_ip, D_jp, D_kp) / tau``.
+
+**Loss.** ``relu(D_ia - D_ib + m) + relu(D_ja - D_jb + m) + relu(D_kb - D_ka + m)`` for a triplet,
+and 0 where a = b. Every ``D_ra`` stands for ``sum_p D_rp A_p`` with the straight-through one-hot
+vector A: one-hot in value, Gumbel-softmax in its gradient (and ``D_rb`` likewise for B).
+
+**Gradient.** Let g be the gradient that reaches a triplet's loss, w_i = g, w_j = g and w_k = -g
+where the respective hinge is active, and 0 where it is not. The hard ancestors give
+``dL/dD_ra = w_r`` and ``dL/dD_rb = -w_r``. The soft ones see ``dL/dA_p = v_p`` and ``dL/dB_p =
+-v_p`` with ``v_p = sum_r w_r D_rp``, so the logit of A at p receives ``A_p (v_p - <A, v>)``, and
+that of B the same with the opposite sign. Each logit is minus the largest of two or three distances
+over tau, and passes its gradient on to that one.
+
+**Sampling.** Gumbel noise for every (triplet, proxy) entry would be most of the work. The forward
+pass needs only the arg max, whose distribution is categorical with ``rate_p = exp(logit_p)``: it
+takes one uniform number a row and inverts the cumulative sum of the rates. The backward pass needs
+the soft probabilities of active triplets *given* that arg max. With Gumbel noise G the numbers
+``exp(-logit_p - G_p)`` are independent exponential arrival times of those rates, the soft
+probabilities are proportional to their inverses, and the arg max arrives first. Given which proxy
+is first, its time is exponential with the summed rate, and as exponentials have no memory, every
+other proxy arrives a fresh exponential time of its own later. Both together are distributed as
+Gumbel noise for everything, which tests/functional/test_hier.py verifies, and several times faster.
+
+**Accelerators.** Nothing waits for the device: shapes do not depend on the data. Every point draws
+triplets there, and those of unusable anchors are left out of the mean by a mask
+(``padded_neighbor_triplets``); inactive triplets go through the backward pass with a weight of
+0. The noise comes from the device's own generator, so that a second backward pass through the same
+graph draws it anew; on the CPU it would be the same again.
+"""
+
+import numpy as np
+import torch
+
+from .chunks import chunks
+from .poincare import at_least_float32, full_precision
+from .reciprocal_neighbors import padded_neighbor_triplets, reciprocal_neighbor_triplets
+from .validation import check_positive
+
+# exp of -60 to 60, and sums and ratios of thousands of these, are ordinary float32 numbers.
+_WIDEST_LOGIT_RANGE = 120.0
+# Proxies whose logit is further below the largest are never sampled in float32; their rates are
+# kept from underflowing to 0.
+_LOWEST_LOGIT = -80.0
+
+
+def hier_loss(
+    relevance: torch.Tensor,
+    distances: torch.Tensor,
+    *,
+    k: int,
+    triplets_per_anchor: int,
+    margin: float,
+    temperature: float,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """HIER's loss of N points: its mean over triplets that are drawn anew at every call.
+
+    Args:
+        relevance: (N, N), how closely the points belong together; larger is closer. The paper
+            takes ``exp(-d)``, plus 1 where labels agree. It receives no gradient.
+        distances: (N, P) distances of the points to the proxies.
+        k, triplets_per_anchor: as :func:`reciprocal_neighbor_triplets`.
+        margin, temperature: as :func:`hierarchical_triplet_losses`.
+        generator: source of all draws. Default: torch's global one.
+
+    Returns:
+        A scalar. It is 0, and still attached to ``distances``, if no anchor is usable. No device
+        is waited for.
+
+    Raises:
+        ValueError: as these two functions.
+    """
+    sampling = {"k": k, "triplets_per_anchor": triplets_per_anchor, "generator": generator}
+    settings = {"margin": margin, "temperature": temperature, "generator": generator}
+    if relevance.device.type == "cpu":
+        triplets = reciprocal_neighbor_triplets(relevance, **sampling)
+        return hierarchical_triplet_loss(distances, triplets, **settings)
+    triplets, exists = padded_neighbor_triplets(relevance, **sampling)
+    losses = hierarchical_triplet_losses(distances, triplets, **settings)
+    return torch.where(exists, losses, 0).sum() / exists.sum().clamp(min=1)
+
+
+def hierarchical_triplet_loss(
+    distances: torch.Tensor,
+    triplets: torch.Tensor,
+    *,
+    margin: float,
+    temperature: float,
+    gumbel_noise: tuple[torch.Tensor, torch.Tensor] | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """HIER's loss: the mean of :func:`hierarchical_triplet_losses` over all triplets.
+
+    Args, Raises: as :func:`hierarchical_triplet_losses`.
+
+    Returns:
+        A scalar. It is 0, and still attached to ``distances``, if there are no triplets.
+    """
+    losses = hierarchical_triplet_losses(
+        distances,
+        triplets,
+        margin=margin,
+        temperature=temperature,
+        gumbel_noise=gumbel_noise,
+        generator=generator,
+    )
+    return losses.mean() if len(losses) else distances.sum() * 0
+
+
+def hierarchical_triplet_losses(
+    distances: torch.Tensor,
+    triplets: torch.Tensor,
+    *,
+    margin: float,
+    temperature: float,
+    gumbel_noise: tuple[torch.Tensor, torch.Tensor] | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """HIER's loss of each triplet, over lowest common ancestors sampled among the proxies.
+
+    For a triplet (i, j, k) a proxy ``a`` is sampled as the ancestor of the pair (i, j) with logits
+    ``-max(D_ip, D_jp) / temperature`` and a proxy ``b`` as the ancestor of all three; the loss is
+    ``relu(D_ia - D_ib + m) + relu(D_ja - D_jb + m) + relu(D_kb - D_ka + m)``, and 0 where a = b.
+    Gradients flow through the distances and, straight-through, through Gumbel-softmax
+    probabilities at temperature 1. The gradient itself cannot be differentiated again.
+
+    Args:
+        distances: (N, P), of the points (or of the proxies themselves) to the P proxies.
+        triplets: (3, T) long, rows of ``distances``. A row may occur twice in a triplet.
+        margin: of each hinge. The paper uses 0.1.
+        temperature: of the ancestors' logits, > 0. The paper uses 0.1.
+        gumbel_noise: two (T, P) tensors, for the pair's and the triplet's ancestor, in place of
+            random draws.
+        generator: source of the draws. Default: torch's global one.
+
+    Returns:
+        (T,) losses in the dtype of ``distances``, float32 at least.
+
+    Raises:
+        ValueError: shapes do not fit, an index is out of range (checked on the CPU only), or
+            ``temperature`` is not positive.
+    """
+    if distances.ndim != 2 or distances.shape[1] == 0:
+        raise ValueError(f"distances must be (N, P) with P >= 1, got {tuple(distances.shape)}")
+    if triplets.ndim != 2 or len(triplets) != 3:
+        raise ValueError(f"triplets must be (3, T), got {tuple(triplets.shape)}")
+    check_positive("hierarchical_triplet_losses", temperature=temperature)
+    n, t = len(distances), triplets.shape[1]
+    if triplets.device.type == "cpu" and t:
+        lowest, highest = int(triplets.min()), int(triplets.max())
+        if lowest < 0 or highest >= n:
+            raise ValueError(
+                f"triplets must index the {n} rows of distances, "
+                f"got indices from {lowest} to {highest}"
+            )
+    expected = (t, distances.shape[1])
+    if gumbel_noise is not None and any(noise.shape != expected for noise in gumbel_noise):
+        raise ValueError(
+            f"gumbel_noise must be two {expected} tensors, "
+            f"got {[tuple(noise.shape) for noise in gumbel_noise]}"
+        )
+    distances = distances.to(at_least_float32(distances.dtype))
+    if t == 0:
+        return distances.new_zeros(0)
+    noises = (None, None) if gumbel_noise is None else gumbel_noise
+    randomness = _Randomness(distances.device, generator)
+    with full_precision(distances):
+        losses, _ = _TripletLosses.apply(
+            distances, triplets, float(margin), float(temperature), *noises, randomness
+        )
+    return losses
+
+
+class _TripletLosses(torch.autograd.Function):
+    """Per-triplet losses forward; soft ancestor probabilities only backward, in chunks."""
+
+    @staticmethod
+    def forward(distances, triplets, margin, temperature, noise_pair, noise_all, randomness):
+        uniform = randomness.stream(0)
+        rates = _AncestorRates(distances, temperature)
+        ancestors = torch.empty_like(triplets[:2])
+        for part in chunks(triplets.shape[1], distances.shape[1], distances.device):
+            both_rates = rates.of(triplets[:, part])
+            for which, noise in enumerate((noise_pair, noise_all)):
+                noise = None if noise is None else noise[part]
+                ancestors[which, part] = _sample_ancestor(both_rates[which], noise, uniform)
+        hinges, _ = _hinges(distances, triplets, ancestors, margin)
+        return hinges.sum(0), ancestors
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        distances, triplets, ctx.margin, ctx.temperature, *noises, ctx.randomness = inputs
+        _, ancestors = outputs
+        ctx.mark_non_differentiable(ancestors)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(distances, triplets, ancestors, *noises)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad, *_):
+        if grad is None:
+            return (None,) * 7
+        distances, triplets, ancestors, *noises = ctx.saved_tensors
+        with full_precision(distances):
+            _, active = _hinges(distances, triplets, ancestors, ctx.margin)
+            if distances.device.type == "cpu":  # elsewhere, to select would wait for the device
+                rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
+                triplets, ancestors = triplets[:, rows], ancestors[:, rows]
+                active, grad = active[:, rows], grad[rows]
+                noises = [None if noise is None else noise[rows] for noise in noises]
+            # The signed weights w of D_i., D_j. and D_k. in each triplet's loss.
+            weights = active * grad
+            weights[2].neg_()
+            out = torch.zeros_like(distances)
+            _add_hard_gradient(out, weights, triplets, ancestors)
+            _add_soft_gradient(
+                out, weights, triplets, ancestors, distances, noises, ctx.temperature,
+                ctx.randomness.stream(1),
+            )  # fmt: skip
+        return out, None, None, None, None, None, None
+
+
+def _hinges(distances, triplets, ancestors, margin):
+    """(3, T) hinge values of i, j and k, and which of them are active (a != b and positive)."""
+    a, b = ancestors
+    gap = distances[triplets, a] - distances[triplets, b]
+    gap[2].neg_()
+    hinges = (gap + margin).relu_() * (a != b)
+    return hinges, hinges > 0
+
+
+def _add_hard_gradient(out, weights, triplets, ancestors):
+    """Add w to the distances that the one-hot vector A picks, and -w to those that B picks."""
+    for ancestor, sign in zip(ancestors, (1, -1), strict=True):
+        picked = (triplets, ancestor.expand_as(triplets))
+        out.index_put_(picked, sign * weights, accumulate=True)
+
+
+def _add_soft_gradient(
+    out, weights, triplets, ancestors, distances, noises, temperature, uniform
+):  # fmt: skip
+    """Add the gradient that the soft probabilities A and B carry to the logits."""
+    rates = _AncestorRates(distances, temperature)
+    for part in chunks(triplets.shape[1], distances.shape[1], distances.device):
+        soft_pair, soft_all = (
+            _soft_ancestor(rate, ancestor[part], noise if noise is None else noise[part], uniform)
+            for rate, ancestor, noise in zip(
+                rates.of(triplets[:, part]), ancestors, noises, strict=True
+            )
+        )
+        i, j, k = triplets[:, part]
+        d_i, d_j, d_k = (distances.index_select(0, index) for index in (i, j, k))
+        w_i, w_j, w_k = weights[:, part].unsqueeze(2)
+        v = (d_i * w_i).addcmul_(d_j, w_j).addcmul_(d_k, w_k)
+        # The gradients to the largest distances, of two and of three.
+        to_pair = _softmax_gradient(soft_pair, v, -1 / temperature)
+        to_all = _softmax_gradient(soft_all, v, 1 / temperature)
+        del v, soft_pair, soft_all  # their memory serves the next lines
+        to_k = _is_greater(d_k, torch.maximum(d_i, d_j)).mul_(to_all)
+        to_i_or_j = to_pair.add_(to_all).sub_(to_k)
+        del to_pair, to_all
+        to_j = _is_greater(d_j, d_i).mul_(to_i_or_j)
+        to_i = to_i_or_j.sub_(to_j)
+        for index, gradient in ((i, to_i), (j, to_j), (k, to_k)):
+            out.index_add_(0, index, gradient)
+
+
+class _AncestorRates:
+    """Unnormalised ancestor probabilities exp(-max(D_i, D_j[, D_k]) / temperature) by row."""
+
+    def __init__(self, distances, temperature):
+        logits = distances / -temperature
+        self.table, self.exponentiated = logits, False
+        # The exponential of a minimum is the minimum of exponentials, so they are taken once a
+        # distance. Only where the logits' range is too wide does each row need a scale, and
+        # exponentials, of its own; and where to look at the range would wait for the device.
+        if distances.device.type == "cpu":
+            low, high = logits.amin(), logits.amax()
+            if bool(high - low <= _WIDEST_LOGIT_RANGE):
+                self.table, self.exponentiated = (logits - (low + high) / 2).exp_(), True
+
+    def of(self, triplets):
+        """(rows, P) rates of the pairs' and of the triplets' ancestors, in new memory."""
+        i, j, k = (self.table.index_select(0, index) for index in triplets)
+        pair = torch.minimum(i, j)
+        everything = torch.minimum(pair, k)
+        if self.exponentiated:
+            return pair, everything
+        return tuple(
+            (logits - logits.amax(1, keepdim=True)).clamp_(min=_LOWEST_LOGIT).exp_()
+            for logits in (pair, everything)
+        )
+
+
+def _sample_ancestor(rates, noise, uniform):
+    """One proxy a row with probability proportional to its rate, or the arg max with the noise."""
+    if noise is not None:
+        return (noise + rates.log()).argmax(1)
+    cumulative = rates.cumsum(1)
+    total = cumulative[:, -1:]
+    share = uniform.fill(torch.empty_like(total, memory_format=torch.contiguous_format))
+    index = torch.searchsorted(cumulative, share.mul_(total), right=True)
+    return index.squeeze(1).clamp_(max=rates.shape[1] - 1)
+
+
+def _soft_ancestor(rates, ancestor, noise, uniform):
+    """(rows, P) Gumbel-softmax probabilities whose arg max is the ancestor; consumes the rates."""
+    if noise is not None:
+        return torch.softmax(noise + rates.log(), dim=1)
+    # Minus the exponential waiting times at rate 1; all signs cancel in the end. log(0) is a wait
+    # without end.
+    waits = uniform.fill(torch.empty_like(rates)).log_()
+    chosen = ancestor.unsqueeze(1)
+    # The chosen proxy's own number serves as the first arrival.
+    first = waits.gather(1, chosen).clamp_(min=-100) / rates.sum(1, keepdim=True)
+    waits.scatter_(1, chosen, 0)
+    # time = first + wait / rate, so that 1 / time = rate / (wait + rate * first).
+    inverse_times = rates.div_(waits.addcmul_(rates, first))
+    return inverse_times.div_(inverse_times.sum(1, keepdim=True))
+
+
+def _softmax_gradient(probability, value, scale):
+    """scale * probability * (value - <probability, value>); consumes the probabilities."""
+    mean = torch.linalg.vecdot(probability, value).unsqueeze(1)
+    return probability.mul_((value - mean).mul_(scale))
+
+
+def _is_greater(x, y):
+    """1 where x > y, else 0, in their dtype: on a CPU, selecting by booleans takes more passes."""
+    return torch.gt(x, y, out=torch.empty_like(x))
+
+
+class _Randomness:
+    """Where a loss takes its uniform numbers from, in its forward and in its backward pass.
+
+    On the CPU they are NumPy's, which come four times as fast as torch's (those take a third of a
+    HIER step), from a seed drawn once. On an accelerator they are the device's own: there a seed
+    would have to be read, and reading waits.
+    """
+
+    def __init__(self, device, generator):
+        self.seed = None
+        self.generator = generator
+        if device.type == "cpu":
+            self.seed = _draw_seed(generator)
+        elif generator is not None and generator.device.type != device.type:
+            self.generator = torch.Generator(device).manual_seed(_draw_seed(generator))
+
+    def stream(self, number):
+        """The stream of this number: on the CPU it starts anew, and is independent of others."""
+        if self.seed is None:
+            return _TorchUniform(self.generator)
+        return _NumpyUniform(np.random.Generator(np.random.SFC64(self.seed + number)))
+
+
+class _TorchUniform:
+    def __init__(self, generator):
+        self.generator = generator
+
+    def fill(self, out):
+        """Fill a tensor with numbers in [0, 1), and return it."""
+        return out.uniform_(generator=self.generator)
+
+
+class _NumpyUniform:
+    def __init__(self, generator):
+        self.generator = generator
+
+    def fill(self, out):
+        """Fill a contiguous tensor with numbers in [0, 1), and return it."""
+        try:
+            array = out.numpy()
+        except RuntimeError:  # under torch.func a tensor has no memory that NumPy could see
+            array = np.empty(out.shape, dtype=str(out.dtype).removeprefix("torch."))
+            self.generator.random(dtype=array.dtype, out=array)
+            return out.copy_(torch.from_numpy(array))
+        self.generator.random(dtype=array.dtype, out=array)
+        return out
+
+
+def _draw_seed(generator):
+    """A seed from a generator, or from torch's global one."""
+    device = torch.device("cpu") if generator is None else generator.device
+    return int(torch.randint(2**62, (), generator=generator, device=device))

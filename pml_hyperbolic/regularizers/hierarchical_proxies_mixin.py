@@ -1,0 +1,134 @@
+"""HierarchicalProxiesMixin: HIER's learnable proxies and settings, with or without labels."""
+
+import math
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.reducers import MeanReducer
+
+from ..distances import PoincareDistance
+from ..functional.hier import hier_loss, hierarchical_triplet_losses
+from ..functional.poincare import full_precision
+from ..functional.reciprocal_neighbors import reciprocal_neighbor_triplets
+from ..functional.validation import (
+    check_counts,
+    check_embeddings,
+    check_maps_tangents,
+    check_not_negative,
+    check_positive,
+)
+from .sub_loss_records_mixin import SubLossRecordsMixin
+
+
+class HierarchicalProxiesMixin(SubLossRecordsMixin):
+    """HIER's proxies, settings and input checks, and its parts in the form PML's reducers take.
+
+    Mixed into :class:`~pml_hyperbolic.losses.HIERLoss` (which documents the arguments) and
+    :class:`~pml_hyperbolic.regularizers.HIERRegularizer`. What they have in common lies beside the
+    regularizers because losses import regularizers, and never the other way round.
+    """
+
+    def __init__(
+        self,
+        embedding_size: int,
+        num_proxies: int = 512,
+        *,
+        margin: float = 0.1,
+        temperature: float = 0.1,
+        num_neighbors: int = 20,
+        triplets_per_anchor: int = 50,
+        distance: BaseDistance | None = None,
+        **kwargs,
+    ):
+        name = type(self).__name__
+        counts = {
+            "embedding_size": embedding_size,
+            "num_proxies": num_proxies,
+            "num_neighbors": num_neighbors,
+            "triplets_per_anchor": triplets_per_anchor,
+        }
+        check_counts(name, **counts)
+        check_positive(name, temperature=temperature)
+        check_not_negative(name, margin=margin)
+        check_maps_tangents(name, distance)
+        if distance is not None and distance.is_inverted:
+            raise ValueError(
+                f"{name} needs a distance that grows with dissimilarity, got "
+                f"{type(distance).__name__}: use PoincareDistance(), or LpDistance(power=2) for "
+                f"the spherical HIER"
+            )
+        super().__init__(distance=distance, **kwargs)
+        self.embedding_size = embedding_size
+        self.num_proxies = num_proxies
+        self.hier_margin = margin
+        self.temperature = temperature
+        self.num_neighbors = num_neighbors
+        self.triplets_per_anchor = triplets_per_anchor
+        radius = getattr(self.distance, "initial_radius", 1.0)
+        self.proxies = torch.nn.Parameter(
+            torch.randn(num_proxies, embedding_size) * (radius / math.sqrt(embedding_size))
+        )
+        self.add_to_recordable_attributes(
+            list_of_names=[*counts, "hier_margin", "temperature"], is_stat=False
+        )
+
+    def forward(self, embeddings: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        """The loss of a batch of embeddings (N, embedding_size); the rest as PML's base class."""
+        check_embeddings(type(self).__name__, embeddings, self.embedding_size)
+        dtype = torch.promote_types(embeddings.dtype, self.proxies.dtype)
+        with full_precision(embeddings):
+            return super().forward(embeddings.to(dtype), *args, **kwargs)
+
+    def get_default_distance(self) -> BaseDistance:
+        return PoincareDistance()
+
+    def _sub_loss_names(self):
+        return ["data_loss", "proxy_loss"]
+
+    def data_part(self, relevance: torch.Tensor, to_proxies: torch.Tensor) -> dict:
+        """HIER's loss of the batch, given relevances (N, N) and distances to the proxies (N, P).
+
+        Reducers get one loss a triplet. Only the mean reducer, PML's default, gets the mean on an
+        accelerator: how many triplets there are need not be waited for then.
+        """
+        if relevance.device.type != "cpu" and self._data_loss_is_averaged():
+            return self._reduced(self._loss(relevance, to_proxies))
+        triplets = reciprocal_neighbor_triplets(
+            relevance, k=self.num_neighbors, triplets_per_anchor=self.triplets_per_anchor
+        )
+        if triplets.shape[1] == 0:
+            return self._reduced(to_proxies.sum() * 0)
+        losses = hierarchical_triplet_losses(
+            to_proxies, triplets, margin=self.hier_margin, temperature=self.temperature
+        )
+        return {"losses": losses, "indices": tuple(triplets), "reduction_type": "triplet"}
+
+    def proxy_part(self, between: torch.Tensor) -> dict:
+        """HIER's loss of the proxies themselves, given the distances between them (P, P).
+
+        Its triplets are of proxies, not of batch elements: no reducer could index them.
+        """
+        return self._reduced(self._loss(torch.exp(-between.detach()), between))
+
+    def clip_saturation(self, vectors: torch.Tensor) -> torch.Tensor:
+        """The fraction of raw vectors (N, D) at the clip radius; 0 for a distance without one."""
+        if isinstance(self.distance, PoincareDistance):
+            return self.distance.clip_saturation(vectors)
+        return vectors.new_zeros(())
+
+    def _loss(self, relevance, distances):
+        return hier_loss(
+            relevance,
+            distances,
+            k=self.num_neighbors,
+            triplets_per_anchor=self.triplets_per_anchor,
+            margin=self.hier_margin,
+            temperature=self.temperature,
+        )
+
+    def _reduced(self, loss):
+        return {"losses": loss, "indices": None, "reduction_type": "already_reduced"}
+
+    def _data_loss_is_averaged(self):
+        by_name = getattr(self.reducer, "reducers", {})
+        return "data_loss" in by_name and type(by_name["data_loss"]) is MeanReducer
