@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: recorded values, data paths, reproducible randomness."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,22 @@ def omniglot_root():
 def grocery_zip():
     """The Grocery Store Dataset, its photos made small."""
     return shared_path("data", "grocery_96px.zip")
+
+
+@pytest.fixture
+def as_on_accelerators(monkeypatch):
+    """Computations on the CPU take the ways that they take on an accelerator."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pml_hyperbolic") and callable(getattr(module, "reading_waits", None)):
+            monkeypatch.setattr(module, "reading_waits", lambda device: True)
+
+
+@pytest.fixture(params=["cpu", "accelerator"])
+def algorithm(request):
+    """The test runs twice: with the computation of the CPU, and with that of accelerators."""
+    if request.param == "accelerator":
+        request.getfixturevalue("as_on_accelerators")
+    return request.param
 
 
 @pytest.fixture

@@ -5,16 +5,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Dispatched(TorchDispatchMode):
-    """Remembers the number of operations and the size of the largest tensor any of them made."""
+    """Remembers the number and names of operations, and the largest tensor any of them made."""
 
     def __init__(self):
         super().__init__()
         self.operations = 0
+        self.names: set[str] = set()
         self.largest = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         self.operations += 1
+        self.names.add(function._schema.name)
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
             if torch.is_tensor(tensor):
                 self.largest = max(self.largest, tensor.numel())

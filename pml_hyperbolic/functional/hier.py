@@ -42,6 +42,7 @@ import torch
 
 from .chunks import chunks
 from .poincare import at_least_float32, full_precision
+from .reading_waits import reading_waits
 from .reciprocal_neighbors import padded_neighbor_triplets, reciprocal_neighbor_triplets
 from .validation import check_positive
 
@@ -81,7 +82,7 @@ def hier_loss(
     """
     sampling = {"k": k, "triplets_per_anchor": triplets_per_anchor, "generator": generator}
     settings = {"margin": margin, "temperature": temperature, "generator": generator}
-    if relevance.device.type == "cpu":
+    if not reading_waits(relevance.device):
         triplets = reciprocal_neighbor_triplets(relevance, **sampling)
         return hierarchical_triplet_loss(distances, triplets, **settings)
     triplets, exists = padded_neighbor_triplets(relevance, **sampling)
@@ -155,7 +156,7 @@ def hierarchical_triplet_losses(
         raise ValueError(f"triplets must be (3, T), got {tuple(triplets.shape)}")
     check_positive("hierarchical_triplet_losses", temperature=temperature)
     n, t = len(distances), triplets.shape[1]
-    if triplets.device.type == "cpu" and t:
+    if t and not reading_waits(triplets.device):
         lowest, highest = int(triplets.min()), int(triplets.max())
         if lowest < 0 or highest >= n:
             raise ValueError(
@@ -170,7 +171,7 @@ def hierarchical_triplet_losses(
         )
     distances = distances.to(at_least_float32(distances.dtype))
     if t == 0:
-        return distances.new_zeros(0)
+        return distances[:0, 0]  # empty, and attached
     noises = (None, None) if gumbel_noise is None else gumbel_noise
     randomness = _Randomness(distances.device, generator)
     with full_precision(distances):
@@ -212,7 +213,7 @@ class _TripletLosses(torch.autograd.Function):
         distances, triplets, ancestors, *noises = ctx.saved_tensors
         with full_precision(distances):
             _, active = _hinges(distances, triplets, ancestors, ctx.margin)
-            if distances.device.type == "cpu":  # elsewhere, to select would wait for the device
+            if not reading_waits(distances.device):
                 rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
                 triplets, ancestors = triplets[:, rows], ancestors[:, rows]
                 active, grad = active[:, rows], grad[rows]
@@ -283,7 +284,7 @@ class _AncestorRates:
         # The exponential of a minimum is the minimum of exponentials, so they are taken once a
         # distance. Only where the logits' range is too wide does each row need a scale, and
         # exponentials, of its own; and where to look at the range would wait for the device.
-        if distances.device.type == "cpu":
+        if not reading_waits(distances.device):
             low, high = logits.amin(), logits.amax()
             if bool(high - low <= _WIDEST_LOGIT_RANGE):
                 self.table, self.exponentiated = (logits - (low + high) / 2).exp_(), True
@@ -350,7 +351,7 @@ class _Randomness:
     def __init__(self, device, generator):
         self.seed = None
         self.generator = generator
-        if device.type == "cpu":
+        if not reading_waits(device):
             self.seed = _draw_seed(generator)
         elif generator is not None and generator.device.type != device.type:
             self.generator = torch.Generator(device).manual_seed(_draw_seed(generator))

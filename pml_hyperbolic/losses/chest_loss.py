@@ -1,5 +1,6 @@
 """CHESTLoss: SoftTriple in Euclidean and in hyperbolic space, with proxies clustered by HypHC."""
 
+import contextlib
 import math
 
 import torch
@@ -9,6 +10,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 
 from ..distances import PoincareSimilarity
 from ..functional.poincare import at_least_float32, full_precision
+from ..functional.reading_waits import reading_waits
 from ..functional.validation import (
     check_choice,
     check_counts,
@@ -37,8 +39,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     The proxies of both spaces start as ``randn / sqrt(size)`` times nine tenths of the clip radius
     (our choice). They are of equal length, so that one learning rate suits both.
 
-    A Euclidean part of length 0 (or shorter than its dtype's smallest normal number, or 1e-12) has
-    no direction: its cosine with everything is 0, and it receives no gradient.
+    The gradient of a cosine grows as 1 / length. A Euclidean part so short that a gradient of
+    ``2 * la * euclidean_weight / length`` overflows its dtype, such as a row of zeros, counts as
+    one without direction: its cosine with everything is 0, and it receives no gradient (our
+    choice). In float16 this is below 0.0006 by default, in wider dtypes below 1e-12.
 
     Args:
         num_classes: C, >= 1; labels are 0 to C - 1.
@@ -236,16 +240,16 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     def _checked(self, embeddings):
         """Embeddings in the proxies' dtype, to which PML's SoftTripleLoss would turn its proxies.
 
-        The gradient of a cosine grows as 1 / length and overflows half precision, so Euclidean
-        parts that are too short to have a direction become constant zeros.
+        Euclidean parts without a direction become constant zeros.
         """
         check_embeddings("CHESTLoss", embeddings, self.euclidean_size + self.hyperbolic_size)
-        shortest = max(_SHORTEST_NORMALIZED, torch.finfo(embeddings.dtype).tiny)
+        slope = 2 * self.euclidean.la * self.euclidean_weight
+        shortest = max(_SHORTEST_NORMALIZED, slope / torch.finfo(embeddings.dtype).max)
         embeddings = embeddings.to(self.euclidean.fc.dtype)
         euclidean, hyperbolic = self.split_spaces(embeddings)
         length = torch.linalg.vector_norm(euclidean.detach(), dim=1, keepdim=True)
-        if length.device.type == "cpu" and not (length < shortest).any():
-            return embeddings  # which saves a copy; elsewhere, to look would wait for the device
+        if not reading_waits(length.device) and not (length < shortest).any():
+            return embeddings  # which saves a copy
         return torch.cat([torch.where(length < shortest, 0, euclidean), hyperbolic], dim=1)
 
     def _euclidean_proxy_similarity(self, i, j):
@@ -261,11 +265,19 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
 
 
 class _SoftTriple(SoftTripleLoss):
-    """PML's SoftTripleLoss, which reassigns its proxies only if it must (torch.func forbids it)."""
+    """PML's SoftTripleLoss without its two obstacles to torch.func and to asynchronous devices."""
 
     def cast_types(self, dtype, device):
+        # PML assigns to ``.data`` at every call, which torch.func forbids.
         if self.fc.dtype != dtype or self.fc.device != device:
             super().cast_types(dtype, device)
+
+    def compute_loss(self, embeddings, *args):
+        # PML numbers the rows on the default device. Numbers on the CPU would have to be copied to
+        # an accelerator, which waits for it.
+        device = embeddings.device
+        with device if reading_waits(device) else contextlib.nullcontext():
+            return super().compute_loss(embeddings, *args)
 
 
 def _check_hierarchy(weight, similarity, regularizer, distance):

@@ -9,6 +9,7 @@ from pytorch_metric_learning.reducers import MeanReducer
 from ..distances import PoincareDistance
 from ..functional.hier import hier_loss, hierarchical_triplet_losses
 from ..functional.poincare import full_precision
+from ..functional.reading_waits import reading_waits
 from ..functional.reciprocal_neighbors import reciprocal_neighbor_triplets
 from ..functional.validation import (
     check_counts,
@@ -91,7 +92,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         Reducers get one loss a triplet. Only the mean reducer, PML's default, gets the mean on an
         accelerator: how many triplets there are need not be waited for then.
         """
-        if relevance.device.type != "cpu" and self._data_loss_is_averaged():
+        if reading_waits(relevance.device) and self._data_loss_is_averaged():
             return self._reduced(self._loss(relevance, to_proxies))
         triplets = reciprocal_neighbor_triplets(
             relevance, k=self.num_neighbors, triplets_per_anchor=self.triplets_per_anchor

@@ -4,15 +4,19 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.functional import (
+    hier_loss,
     hierarchical_triplet_loss,
     poincare_cdist,
+    reciprocal_neighbor_triplets,
     to_poincare_ball,
 )
 from pml_hyperbolic.functional.hier import hierarchical_triplet_losses
 from tests.dispatch import Dispatched
 from tests.references import hier
+from tests.waiting import Waits
 
 SETTINGS = {"margin": 0.1, "temperature": 0.1}
 
@@ -50,6 +54,7 @@ def leaves(case, dtype=torch.float64):
     return [case[name].to(dtype, copy=True).requires_grad_() for name in ("embeddings", "proxies")]
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_hier_gives_the_recorded_losses_and_gradients(golden, dtype):
     embeddings, proxies = leaves(golden, dtype)
@@ -76,6 +81,7 @@ def test_hier_agrees_with_the_loop_reference_on_the_recorded_cases(golden):
         assert gap(mine.grad, reference.grad) <= 1e-9
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("proxies", [1, 2, 7])
 def test_triplet_loss_agrees_with_the_loop_reference(seed, proxies):
@@ -99,6 +105,7 @@ def test_triplet_loss_agrees_with_the_loop_reference(seed, proxies):
         assert float(theirs.grad.norm()) > 1e-3
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_many_triplets_give_the_mean_of_their_parts():
     # More (triplet, proxy) entries than are worked on at once.
     d = 3 * torch.rand(50, 200, dtype=torch.float64)
@@ -141,6 +148,7 @@ SMALL_DISTANCES = torch.tensor(
 )
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_sampled_ancestors_have_the_gumbel_distribution():
     # With a margin this large every hinge is active, so one triplet's loss tells its (a, b).
     margin, temperature, draws = 10.0, 0.2, 300_000
@@ -166,6 +174,7 @@ def test_sampled_ancestors_have_the_gumbel_distribution():
     assert chi_square < 32.9  # 0.999 quantile of chi-square with 12 degrees of freedom
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize(("margin", "temperature"), [(0.1, 0.1), (0.5, 1.0)])
 def test_sampled_gradients_have_the_distribution_of_injected_gumbel_noise(margin, temperature):
     stats = pytest.importorskip("scipy.stats")
@@ -189,6 +198,7 @@ def test_sampled_gradients_have_the_distribution_of_injected_gumbel_noise(margin
             assert abs(ours.mean() - theirs.mean()) <= 4.5 * spread
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize(("margin", "temperature"), [(0.1, 0.1), (0.5, 1.0)])
 def test_sampled_loss_has_the_exact_mean(margin, temperature):
     d, triplet, draws = SMALL_DISTANCES, (0, 1, 2), 200_000
@@ -210,6 +220,7 @@ def test_sampled_loss_has_the_exact_mean(margin, temperature):
     assert abs(loss.item() - mean) <= 4 * spread
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize(("margin", "temperature"), [(0.1, 0.1), (0.5, 1.0)])
 def test_sampled_gradient_has_the_mean_of_injected_gumbel_noise(margin, temperature):
     # Injected noise equals the loop reference exactly (above), so it may stand for it here.
@@ -236,6 +247,7 @@ def test_sampled_gradient_has_the_mean_of_injected_gumbel_noise(margin, temperat
     assert 0.25 < float(ratio.min()) <= float(ratio.max()) < 4
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_sampling_is_deterministic_for_a_generator_and_moves_it_on():
     d = torch.rand(6, 5, dtype=torch.float64)
     triplets = torch.randint(6, (3, 50))
@@ -254,6 +266,7 @@ def test_sampling_is_deterministic_for_a_generator_and_moves_it_on():
     assert first[0] != second[0]
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_sampling_without_a_generator_follows_the_global_seed():
     d, triplets = torch.rand(6, 5), torch.randint(6, (3, 50))
 
@@ -273,6 +286,7 @@ def test_no_triplets_give_a_zero_that_backpropagates():
     assert (d.grad == 0).all()
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_triplet_loss_is_finite_in_low_precision(dtype, autocast):
@@ -286,6 +300,7 @@ def test_triplet_loss_is_finite_in_low_precision(dtype, autocast):
     assert float(d.grad.abs().sum()) > 0
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_far_proxies_and_a_small_temperature_stay_finite():
     d = (1e4 * torch.rand(8, 6)).requires_grad_()
     loss = hierarchical_triplet_loss(d, torch.randint(8, (3, 200)), margin=0.1, temperature=1e-3)
@@ -328,6 +343,7 @@ def test_no_tensor_of_all_triplets_times_proxies():
     assert done.largest <= 2**18 < count * proxies / 8
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_a_backward_pass_inside_autocast_changes_nothing():
     distances = torch.rand(30, 50, generator=torch.Generator().manual_seed(0))
     triplets = torch.randint(30, (3, 200), generator=torch.Generator().manual_seed(1))
@@ -341,3 +357,108 @@ def test_a_backward_pass_inside_autocast_changes_nothing():
         return leaf.grad
 
     assert torch.equal(gradient(True), gradient(False))
+
+
+def relevance_and_distances(n=20, proxies=9, device="cpu"):
+    x = torch.randn(n, 3, device=device)
+    p = torch.randn(proxies, 3, device=device)
+    return torch.exp(-torch.cdist(x, x)), torch.cdist(x, p).requires_grad_()
+
+
+SAMPLING = {"k": 7, "triplets_per_anchor": 5}
+
+
+def test_hier_loss_is_the_loss_of_the_triplets_that_it_draws():
+    relevance, distances = relevance_and_distances()
+    loss = hier_loss(
+        relevance, distances, generator=torch.Generator().manual_seed(1), **SAMPLING, **SETTINGS
+    )
+    generator = torch.Generator().manual_seed(1)
+    triplets = reciprocal_neighbor_triplets(relevance, generator=generator, **SAMPLING)
+    assert torch.equal(
+        loss, hierarchical_triplet_loss(distances, triplets, generator=generator, **SETTINGS)
+    )
+
+
+def test_hier_loss_has_one_distribution_on_the_cpu_and_on_accelerators(request):
+    # Some anchors are usable and some are not: the mean must be over the same triplets.
+    relevance, distances = relevance_and_distances(30)
+    usable = len(set(reciprocal_neighbor_triplets(relevance, **SAMPLING)[0].tolist()))
+    assert 0 < usable < 30
+
+    def runs():
+        losses, gradients = [], []
+        for _ in range(300):
+            loss = hier_loss(relevance, distances, **SAMPLING, margin=0.2, temperature=0.3)
+            losses.append(loss.detach().double())
+            gradients.append(torch.autograd.grad(loss, distances)[0].double())
+        return torch.stack(losses).unsqueeze(1), torch.stack(gradients).flatten(1)
+
+    on_cpu = runs()
+    request.getfixturevalue("as_on_accelerators")
+    for ours, theirs in zip(on_cpu, runs(), strict=True):
+        standard_error = ((ours.var(0) + theirs.var(0)) / 300).sqrt().clamp(min=1e-12)
+        assert float(((ours.mean(0) - theirs.mean(0)) / standard_error).abs().max()) < 4.5
+
+
+@pytest.mark.usefixtures("algorithm")
+@pytest.mark.parametrize("n", [0, 1, 2, 6])
+def test_hier_loss_without_a_usable_anchor_is_a_zero_that_backpropagates(n):
+    relevance, distances = relevance_and_distances(n)
+    loss = hier_loss(relevance, distances, k=9, triplets_per_anchor=5, **SETTINGS)
+    loss.backward()
+    assert loss.item() == 0
+    assert (distances.grad == 0).all()
+
+
+def losses_by_given_and_drawn_noise(device="cpu"):
+    relevance, distances = relevance_and_distances(device=device)
+    triplets = torch.zeros(3, 12, dtype=torch.long, device=device)
+    noise = tuple(torch.rand(12, 9, device=device) for _ in range(2))
+    return [
+        hier_loss(relevance, distances, **SAMPLING, **SETTINGS),
+        hierarchical_triplet_loss(distances, triplets, gumbel_noise=noise, **SETTINGS),
+    ]
+
+
+def test_a_forward_pass_does_not_wait_for_a_gpu():
+    # Fake tensors have a device and a shape but no values: to need one raises.
+    with FakeTensorMode(), Waits() as waits:
+        losses = losses_by_given_and_drawn_noise("cuda")
+    assert {loss.device.type for loss in losses} == {"cuda"}
+    assert waits.found == []
+
+
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_neither_pass_reads_values_on_an_accelerator():
+    with Waits() as waits:
+        for loss in losses_by_given_and_drawn_noise():
+            loss.backward()
+    assert waits.found == []
+
+
+def test_waiting_is_noticed():
+    with Waits() as waits:
+        for loss in losses_by_given_and_drawn_noise():
+            loss.backward()
+    assert {"aten::nonzero", "aten::_local_scalar_dense"} <= set(waits.found)
+
+
+def test_no_matrix_product_is_taken_that_a_setting_could_round():
+    relevance, distances = relevance_and_distances()
+    with Dispatched() as done:
+        hier_loss(relevance, distances, **SAMPLING, **SETTINGS).backward()
+    assert not {name for name in done.names if "mm" in name or "matmul" in name}
+
+
+@pytest.mark.usefixtures("algorithm")
+def test_torch_func_gives_the_gradient_of_autograd():
+    relevance, distances = relevance_and_distances()
+
+    def loss(distances):
+        torch.manual_seed(0)
+        return hier_loss(relevance, distances, **SAMPLING, **SETTINGS)
+
+    (expected,) = torch.autograd.grad(loss(distances), distances)
+    assert torch.equal(torch.func.grad(loss)(distances.detach()), expected)
+    assert float(expected.abs().sum()) > 0

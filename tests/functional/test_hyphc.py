@@ -5,6 +5,7 @@ import math
 import mpmath
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.functional import (
     hyphc_loss,
@@ -16,6 +17,7 @@ from pml_hyperbolic.functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of
 from tests.dispatch import Dispatched
 from tests.references import hyphc
 from tests.references import lca_depth as numeric
+from tests.waiting import Waits
 
 
 def gap(measured, expected):
@@ -250,3 +252,63 @@ def test_hyphc_of_tangents_is_that_of_their_points(clip_radius):
     one.backward()
     two.backward()
     torch.testing.assert_close(tangents.grad, mapped.grad)
+
+
+def losses_of_points_and_tangents(device="cpu"):
+    corners = (0.3 * torch.randn(30, 3, 8, device=device)).requires_grad_()
+    settings = {"c": 0.5, "temperature": 0.05}
+    triplets = torch.zeros(3, 50, dtype=torch.long, device=device)
+    return [
+        hyphc_loss_of_tangents(corners, None, clip_radius=1.0, **settings),
+        hyphc_loss(corners[:, 0], lambda i, j: torch.ones_like(i) / 2, triplets, **settings),
+        lca_depth(corners[:, 0], corners[:, 1], c=0.5).sum(),
+    ]
+
+
+def test_a_forward_pass_does_not_wait_for_a_gpu():
+    # Fake tensors have a device and a shape but no values: to need one raises.
+    with FakeTensorMode(), Waits() as waits:
+        losses = losses_of_points_and_tangents("cuda")
+    assert {loss.device.type for loss in losses} == {"cuda"}
+    assert waits.found == []
+
+
+def test_neither_pass_reads_values():
+    with Waits() as waits:
+        for loss in losses_of_points_and_tangents():
+            loss.backward()
+    assert waits.found == []
+
+
+def test_no_matrix_product_is_taken_that_a_setting_could_round():
+    corners = (0.3 * torch.randn(30, 3, 8)).requires_grad_()
+    with Dispatched() as done:
+        loss = hyphc_loss_of_tangents(corners, None, c=0.5, clip_radius=1.0, temperature=0.05)
+        (gradient,) = torch.autograd.grad(loss, corners, create_graph=True)
+        gradient.square().sum().backward()
+    assert not {name for name in done.names if "mm" in name or "matmul" in name}
+
+
+@pytest.mark.parametrize("clip_radius", [None, 1.0])
+def test_hyphc_of_tangents_passes_gradcheck_twice(clip_radius):
+    corners = torch.randn(4, 3, 2, dtype=torch.float64).requires_grad_()
+    weights = torch.rand(3, 4, dtype=torch.float64)
+
+    def loss(corners):
+        return hyphc_loss_of_tangents(
+            corners, weights, c=0.5, clip_radius=clip_radius, temperature=0.5
+        )
+
+    assert torch.autograd.gradcheck(loss, (corners,))
+    assert torch.autograd.gradgradcheck(loss, (corners,))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_both_gradients_of_corner_products_are_the_same(create_graph):
+    corners = torch.randn(5, 3, 4, dtype=torch.float64).requires_grad_()
+    loss = hyphc_loss_of_tangents(corners, None, c=0.5, clip_radius=1.0, temperature=0.5)
+    (gradient,) = torch.autograd.grad(loss, corners, create_graph=create_graph)
+    under_func = torch.func.grad(hyphc_loss_of_tangents)(
+        corners.detach(), None, c=0.5, clip_radius=1.0, temperature=0.5
+    )
+    torch.testing.assert_close(gradient, under_func, rtol=1e-12, atol=1e-14)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pml_hyperbolic.functional import reciprocal_neighbor_triplets
+from pml_hyperbolic.functional.reciprocal_neighbors import padded_neighbor_triplets
 from tests.dispatch import Dispatched
 from tests.references import hier
 
@@ -50,11 +51,17 @@ def test_reference_agrees_with_the_recorded_triplets(golden):
         assert negative in negatives | {anchor}
 
 
-def test_draws_are_uniform_over_the_allowed_points():
+def existing_padded_triplets(similarity, **settings):
+    triplets, exists = padded_neighbor_triplets(similarity, **settings)
+    return triplets[:, exists]
+
+
+@pytest.mark.parametrize("draw", [reciprocal_neighbor_triplets, existing_padded_triplets])
+def test_draws_are_uniform_over_the_allowed_points(draw):
     similarity = random_similarity(14, 2)
     allowed = hier.allowed_triplets(similarity, 7)
     draws = 5000
-    triplets = reciprocal_neighbor_triplets(
+    triplets = draw(
         similarity, k=7, triplets_per_anchor=draws, generator=torch.Generator().manual_seed(1)
     )
     chi_square, freedom = 0.0, 0
@@ -139,3 +146,31 @@ def test_no_loop_over_anchors():
         assert triplets.shape[1] >= n
         operations.add(done.operations)
     assert len(operations) == 1
+
+
+@pytest.mark.parametrize(("n", "k"), [(12, 3), (30, 8), (9, 9), (9, 1), (2, 3), (1, 3), (0, 3)])
+def test_padded_triplets_are_those_of_usable_anchors_and_others_that_do_not_exist(n, k):
+    similarity = random_similarity(n, 1)
+    allowed = hier.allowed_triplets(similarity, k)
+    triplets, exists = padded_neighbor_triplets(similarity, k=k, triplets_per_anchor=7)
+    assert triplets.shape == (3, 7 * n)
+    assert exists.shape == (7 * n,)
+    assert set(triplets[0, exists].tolist()) == set(allowed)
+    assert int(exists.sum()) == 7 * len(allowed)
+    for anchor, positive, negative in triplets[:, exists].T.tolist():
+        assert positive in allowed[anchor][0]
+        assert negative in allowed[anchor][1]
+    if n:
+        assert 0 <= int(triplets.min()) <= int(triplets.max()) < n
+
+
+def test_padded_triplets_are_the_triplets_where_every_anchor_is_usable():
+    # Classes of four, with k = 4: reciprocal neighbours are exactly the class.
+    similarity = random_similarity(12, 1, torch.arange(12) // 4)
+    settings = {"k": 4, "triplets_per_anchor": 7}
+    plain, (padded, exists) = (
+        draw(similarity, generator=torch.Generator().manual_seed(3), **settings)
+        for draw in (reciprocal_neighbor_triplets, padded_neighbor_triplets)
+    )
+    assert exists.all()
+    assert torch.equal(plain, padded)

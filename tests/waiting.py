@@ -1,0 +1,39 @@
+"""Waits: notices what would make a program wait for an accelerator."""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# Operations whose result, or its shape, is known only when the device has got there.
+READS = {
+    "aten::_local_scalar_dense",
+    "aten::_unique2",
+    "aten::equal",
+    "aten::is_nonzero",
+    "aten::masked_select",
+    "aten::nonzero",
+    "aten::unique_dim",
+}
+
+
+class Waits(TorchDispatchMode):
+    """Collects the names of operations that read values, select by booleans or copy across devices.
+
+    Tensors without dimensions are numbers to torch: they may cross.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        name = function._schema.name
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if torch.is_tensor(leaf)]
+        selects = name.startswith("aten::index") and any(
+            leaf.dtype == torch.bool for leaf in tree_leaves(args[1:2]) if torch.is_tensor(leaf)
+        )
+        devices = {tensor.device.type for tensor in tensors if tensor.ndim}
+        if name in READS or selects or len(devices) > 1:
+            self.found.append(name)
+        return result
