@@ -1,6 +1,7 @@
-"""Waits: notices what would make a program wait for an accelerator."""
+"""Notices what would make a program wait for an accelerator, on machines with or without one."""
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -37,3 +38,27 @@ class Waits(TorchDispatchMode):
         if name in READS or selects or len(devices) > 1:
             self.found.append(name)
         return result
+
+
+def waits_of_a_forward_pass(make, embeddings, *arguments):
+    """What a call of the module that ``make`` builds would wait for, if all of it lay on a GPU.
+
+    Fake tensors have a device, a dtype and a shape, but no values: to need one raises
+    DataDependentOutputException. There is no backward pass, for which autograd wants the GPU.
+    """
+    with FakeTensorMode() as mode:
+        module = make()
+        for part in module.modules():
+            for name, parameter in part._parameters.items():
+                part._parameters[name] = torch.nn.Parameter(
+                    torch.empty(parameter.shape, dtype=parameter.dtype, device="cuda")
+                )
+        inputs = [
+            torch.empty(x.shape, dtype=x.dtype, device="cuda", requires_grad=x.requires_grad)
+            for x in (embeddings, *arguments)
+        ]
+        with Waits() as waits:
+            loss = module(*inputs)
+        assert loss.device.type == "cuda"
+        assert loss.fake_mode is mode
+    return waits.found

@@ -14,6 +14,7 @@ from pml_hyperbolic.losses import CHESTLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
 from tests.dispatch import Dispatched
 from tests.references import chest
+from tests.waiting import Waits, waits_of_a_forward_pass
 
 CLASSES, EUCLIDEAN, HYPERBOLIC = 5, 6, 4
 SIZE = EUCLIDEAN + HYPERBOLIC
@@ -210,18 +211,45 @@ def test_flat_space_teaches_the_hierarchy():
     assert costs[0] < 0.1 < costs[1]
 
 
-def test_another_hierarchy_regularizer_may_be_given():
+@pytest.mark.parametrize("centers", [1, 2])
+def test_the_default_similarity_is_that_of_euclidean_proxies_of_the_same_class_and_centre(centers):
+    ours = build(euclidean_weight=0, hyperbolic_weight=0, centers_per_class=centers)
+    table = torch.tensor(
+        chest.flat_space_similarity(nested(ours.euclidean.fc.detach(), CLASSES, centers))
+    )
+    assert float(table.std()) > 0.2  # proxies in few dimensions: all kinds of similarity
+    torch.manual_seed(0)
+    expected = HypHCRegularizer(similarity=lambda i, j: table[i, j])(ours.hyperbolic.fc.t())
+    torch.manual_seed(0)
+    loss = ours(*batch())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    i, j = torch.arange(CLASSES * centers), torch.arange(CLASSES * centers).flip(0)
+    similarity = ours.hierarchy.similarity(i, j)
+    torch.testing.assert_close(similarity, table[i, j].float(), rtol=1e-5, atol=1e-6)
+    assert not similarity.requires_grad
+
+
+def test_another_hierarchy_regularizer_is_given_the_hyperbolic_proxies_and_weighted():
+    asked = []
+
+    def similarity(i, j):
+        asked.append((i, j))
+        return (i // 2 == j // 2).float()
+
+    regularizer = HypHCRegularizer(num_triplets=7, similarity=similarity)
     loss_fn = build(
         euclidean_weight=0,
         hyperbolic_weight=0,
-        hierarchy_regularizer=HypHCRegularizer(
-            num_triplets=7, similarity=lambda i, j: (i // 2 == j // 2).float()
-        ),
+        hierarchy_weight=0.3,
+        hierarchy_regularizer=regularizer,
     )
-    x, labels = batch()
-    loss = loss_fn(x, labels)
-    assert torch.isfinite(loss)
-    assert loss_fn.hierarchy.num_triplets == 7
+    torch.manual_seed(0)
+    loss = loss_fn(*batch())
+    assert len(asked) == 3
+    assert all(i.shape == j.shape == (7,) for i, j in asked)
+    assert all(0 <= int(k.min()) <= int(k.max()) < 2 * CLASSES for pair in asked for k in pair)
+    torch.manual_seed(0)
+    torch.testing.assert_close(loss, 0.3 * regularizer(loss_fn.hyperbolic.fc.t()))
 
 
 @pytest.mark.parametrize("centers", [1, 2, 3])
@@ -267,26 +295,48 @@ def test_loss_trains_embeddings_and_both_sets_of_proxies():
     assert (loss_fn.get_logits(x, space="euclidean").argmax(1) == labels).all()
 
 
+REDUCED = {
+    reducers.MeanReducer(): lambda losses: losses.mean(),
+    reducers.AvgNonZeroReducer(): lambda losses: losses[losses > 0].mean(),
+    reducers.SumReducer(): lambda losses: losses.sum(),
+    reducers.ThresholdReducer(high=5): lambda losses: losses[losses < 5].mean(),
+}
+
+
 @pytest.mark.parametrize(
-    "reducer",
-    [reducers.MeanReducer(), reducers.AvgNonZeroReducer(), reducers.SumReducer()],
-    ids=lambda reducer: type(reducer).__name__,
+    ("reducer", "reduced"), REDUCED.items(), ids=[type(reducer).__name__ for reducer in REDUCED]
 )
-def test_reducers_reduce_each_part(reducer):
+def test_reducers_reduce_each_part(reducer, reduced):
     x, labels = batch()
-    loss = build(reducer=reducer)(x, labels)
+    loss_fn = build(reducer=reducers.DoNothingReducer())
+    torch.manual_seed(0)
+    parts = loss_fn(x, labels)
+    losses = [parts[name]["losses"] for name in PARTS]
+    assert all(0 < int((part < 5).sum()) < 12 for part in losses[:2])
+    loss_fn.set_reducer(reducer)
+    torch.manual_seed(0)
+    loss = loss_fn(x, labels)
+    torch.testing.assert_close(loss, reduced(losses[0]) + reduced(losses[1]) + losses[2])
     loss.backward()
-    assert loss.item() > 0
+    assert float(x.grad.abs().sum()) > 0
     assert torch.isfinite(x.grad).all()
 
 
 def test_do_nothing_reducer_returns_one_value_an_embedding():
     x, labels = batch()
-    parts = build(reducer=reducers.DoNothingReducer())(x, labels)
+    loss_fn = build(reducer=reducers.DoNothingReducer())
+    parts = loss_fn(x, labels)
     assert list(parts) == PARTS
     assert parts["euclidean_loss"]["losses"].shape == (12,)
     assert parts["hyperbolic_loss"]["losses"].shape == (12,)
     assert parts["hierarchy_loss"]["losses"].ndim == 0
+    # The value of an embedding does not depend on the others.
+    alone = build(reducer=reducers.DoNothingReducer())
+    alone.load_state_dict(loss_fn.state_dict())
+    for row in range(12):
+        single = alone(x[row : row + 1], labels[row : row + 1])
+        for name in PARTS[:2]:
+            torch.testing.assert_close(single[name]["losses"][0], parts[name]["losses"][row])
 
 
 def test_statistics_tell_saturation_and_each_sub_loss():
@@ -347,6 +397,42 @@ def test_awkward_embeddings_give_finite_gradients(values):
     assert torch.isfinite(loss)
     assert torch.isfinite(x.grad).all()
     assert all(torch.isfinite(p.grad).all() for p in loss_fn.parameters())
+
+
+@pytest.mark.usefixtures("algorithm")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("length", [0, 1e-7, 1e-5, 1e-4])
+def test_short_euclidean_parts_give_finite_gradients(length, dtype):
+    x, labels = batch()
+    with torch.no_grad():
+        x[::2, :EUCLIDEAN] *= length / x[::2, :EUCLIDEAN].norm(dim=1, keepdim=True)
+    x = x.detach().to(dtype).requires_grad_()
+    loss_fn = build()
+    loss = loss_fn(x, labels)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(x.grad).all()
+    # What has a direction turns, and the hyperbolic parts are not concerned.
+    assert (x.grad[1::2] != 0).all()
+    assert (x.grad[::2, EUCLIDEAN:] != 0).all()
+    has_direction = length > 0 and dtype != torch.float16
+    assert bool((x.grad[::2, :EUCLIDEAN] != 0).any()) == has_direction
+    if not has_direction:
+        logits = loss_fn.get_logits(x, space="euclidean")
+        assert (logits[::2] == 0).all()
+        assert (logits[1::2] != 0).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rows_of_zeros_change_no_gradient_of_the_others(dtype):
+    x, labels = batch(dtype=dtype)
+    loss_fn = build(hyperbolic_weight=0, hierarchy_weight=0)
+    loss_fn(x[:6], labels[:6]).backward()
+    expected = x.grad[:6] / 2  # the mean is over twice as many
+    y = torch.cat([x.detach()[:6], torch.zeros(6, SIZE, dtype=dtype)]).requires_grad_()
+    loss_fn(y, labels).backward()
+    torch.testing.assert_close(y.grad[:6], expected)
+    assert (y.grad[6:] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -515,3 +601,51 @@ def test_an_empty_batch_gives_a_finite_loss_that_backpropagates():
     loss.backward()
     assert torch.isfinite(loss)
     assert embeddings.grad.shape == (0, 8)
+
+
+# Dynamo itself looks at the gradient of intermediate tensors after a graph break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled_loss_is_the_loss():
+    x, labels = batch()
+    loss_fn = build()
+    results = []
+    for call in (loss_fn, torch.compile(loss_fn, backend="eager")):
+        x.grad = None
+        loss_fn.zero_grad()
+        torch.manual_seed(0)
+        loss = call(x, labels)
+        loss.backward()
+        results.append((loss.detach(), x.grad, *(p.grad for p in loss_fn.parameters())))
+    for plain, same in zip(*results, strict=True):
+        torch.testing.assert_close(same, plain)
+
+
+def test_torch_func_gives_the_gradients_of_autograd():
+    x, labels = batch()
+    loss_fn = build()
+
+    def loss(x, parameters):
+        torch.manual_seed(0)
+        return torch.func.functional_call(loss_fn, parameters, (x, labels))
+
+    parameters = dict(loss_fn.named_parameters())
+    loss(x, parameters).backward()
+    detached = {name: parameter.detach() for name, parameter in parameters.items()}
+    to_x, to_parameters = torch.func.grad(loss, argnums=(0, 1))(x.detach(), detached)
+    torch.testing.assert_close(to_x, x.grad)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(to_parameters[name], parameter.grad)
+
+
+@pytest.mark.parametrize("weights", [{"hyperbolic_weight": 0}])
+def test_a_forward_pass_does_not_wait_for_a_gpu(weights):
+    assert waits_of_a_forward_pass(lambda: build(**weights), *batch()) == []
+
+
+@pytest.mark.usefixtures("as_on_accelerators")
+@pytest.mark.parametrize("weights", [{"hyperbolic_weight": 0}])
+def test_a_backward_pass_does_not_wait_for_an_accelerator(weights):
+    loss = build(**weights)(*batch())
+    with Waits() as waits:
+        loss.backward()
+    assert waits.found == []

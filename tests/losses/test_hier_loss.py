@@ -15,6 +15,7 @@ from pml_hyperbolic.functional import reciprocal_neighbor_triplets
 from pml_hyperbolic.losses import HIERLoss
 from pml_hyperbolic.regularizers import HIERRegularizer
 from tests.references import hier
+from tests.waiting import Waits, waits_of_a_forward_pass
 
 SIZE, PROXIES = 8, 24
 CUDA = pytest.param(
@@ -43,6 +44,7 @@ def test_defaults_are_the_papers():
     assert float(norms.mean()) == pytest.approx(0.9 * 2.3, rel=0.02)
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize("with_labels", [True, False])
 def test_loss_has_the_mean_of_the_slow_reference(with_labels):
     # Triplets and noise are drawn inside, so compare means over many draws.
@@ -90,6 +92,7 @@ def exact_mean(distances, allowed, margin, temperature):
     return sum(per_anchor) / len(per_anchor)
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_labels_make_same_class_pairs_the_closest():
     # With k = 4 and classes of 4, reciprocal neighbours are exactly the class.
     x, labels = batch(16, 4)
@@ -101,6 +104,7 @@ def test_labels_make_same_class_pairs_the_closest():
     assert (labels[anchors] != labels[negatives]).all()
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_loss_trains_embeddings_and_proxies():
     x, labels = batch()
     loss_fn = small_loss()
@@ -120,6 +124,7 @@ def test_loss_trains_embeddings_and_proxies():
     assert sum(history[-10:]) < 0.8 * sum(history[:10])
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_loss_follows_the_global_seed():
     x, labels = batch()
     loss_fn = small_loss()
@@ -159,24 +164,47 @@ def test_a_distance_for_ball_points_is_refused():
         HIERLoss(SIZE, distance=PoincareDistance(inputs="ball"))
 
 
+REDUCED = {
+    reducers.MeanReducer(): lambda losses: losses.mean(),
+    reducers.AvgNonZeroReducer(): lambda losses: losses[losses > 0].mean(),
+    reducers.SumReducer(): lambda losses: losses.sum(),
+    reducers.ThresholdReducer(low=0.3): lambda losses: losses[losses > 0.3].mean(),
+}
+
+
 @pytest.mark.parametrize(
-    "reducer",
-    [
-        reducers.MeanReducer(),
-        reducers.AvgNonZeroReducer(),
-        reducers.SumReducer(),
-        reducers.ThresholdReducer(low=0.01),
-    ],
-    ids=lambda reducer: type(reducer).__name__,
+    ("reducer", "reduced"), REDUCED.items(), ids=[type(reducer).__name__ for reducer in REDUCED]
 )
-def test_reducers_reduce_the_data_loss_by_triplet(reducer):
+def test_reducers_reduce_the_data_loss_by_triplet(reducer, reduced):
+    x, labels = batch()
+    loss_fn = small_loss(reducer=reducers.DoNothingReducer())
+    torch.manual_seed(0)
+    parts = loss_fn(x, labels)
+    losses = parts["data_loss"]["losses"]
+    assert 0 < int((losses > 0.3).sum()) < int((losses > 0).sum()) < len(losses)
+    loss_fn.set_reducer(reducer)
+    torch.manual_seed(0)
+    loss = loss_fn(x, labels)
+    torch.testing.assert_close(loss, reduced(losses) + parts["proxy_loss"]["losses"])
+    loss.backward()
+    assert float(x.grad.abs().sum()) > 0
+
+
+@pytest.mark.usefixtures("as_on_accelerators")
+@pytest.mark.parametrize("reducer", [None, *REDUCED], ids=lambda reducer: type(reducer).__name__)
+def test_only_the_mean_on_an_accelerator_hides_single_triplets_from_the_reducer(reducer):
     x, labels = batch()
     loss_fn = small_loss(reducer=reducer)
-    loss = loss_fn(x, labels)
-    loss.backward()
-    assert loss.ndim == 0
-    assert loss.item() > 0
-    assert float(x.grad.abs().sum()) > 0
+    part = loss_fn.data_part(*relevance_and_distances(loss_fn, x, labels))
+    hidden = reducer is None or type(reducer) is reducers.MeanReducer
+    assert part["reduction_type"] == ("already_reduced" if hidden else "triplet")
+    assert torch.isfinite(loss_fn(x, labels))
+
+
+def relevance_and_distances(loss_fn, x, labels):
+    distance = loss_fn.distance
+    relevance = torch.exp(-distance(x.detach())) + (labels.unsqueeze(1) == labels)
+    return relevance, distance(x, loss_fn.proxies)
 
 
 def test_mean_reducer_averages_all_triplets_zeros_included():
@@ -233,6 +261,7 @@ DEGENERATE = {
 }
 
 
+@pytest.mark.usefixtures("algorithm")
 @pytest.mark.parametrize(("n", "labels", "options"), DEGENERATE.values(), ids=DEGENERATE)
 @pytest.mark.parametrize("reducer", [None, reducers.AvgNonZeroReducer()])
 def test_degenerate_batches_give_a_finite_loss_that_backpropagates(n, labels, options, reducer):
@@ -246,6 +275,7 @@ def test_degenerate_batches_give_a_finite_loss_that_backpropagates(n, labels, op
     assert torch.isfinite(x.grad).all()
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_a_batch_without_triplets_has_a_zero_data_part_and_a_proxy_part():
     x, labels = batch(2, 2)
     loss_fn = small_loss()
@@ -257,6 +287,7 @@ def test_a_batch_without_triplets_has_a_zero_data_part_and_a_proxy_part():
     assert float(loss_fn.proxies.grad.abs().sum()) > 0
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_identical_embeddings_and_proxies_give_finite_gradients():
     loss_fn = small_loss()
     torch.nn.init.constant_(loss_fn.proxies, 0.3)
@@ -318,6 +349,7 @@ def test_statistics_tell_saturation_and_each_sub_loss():
     assert settings <= set(loss_fn._record_these)
 
 
+@pytest.mark.usefixtures("algorithm")
 def test_sub_losses_and_saturation_are_exposed_without_statistics():
     x, labels = batch()
     loss_fn = small_loss()
@@ -419,3 +451,56 @@ def test_ties_from_duplicate_samples_still_give_legal_triplets():
     loss = small_loss(num_neighbors=4)(doubled, both)
     loss.backward()
     assert torch.isfinite(x.grad).all()
+
+
+# Dynamo itself looks at the gradient of intermediate tensors after a graph break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled_loss_is_the_loss():
+    x, labels = batch()
+    loss_fn = small_loss()
+    compiled = torch.compile(loss_fn, backend="eager")
+    results = []
+    for call in (loss_fn, compiled):
+        x.grad = loss_fn.proxies.grad = None
+        torch.manual_seed(0)
+        loss = call(x, labels)
+        loss.backward()
+        results.append((loss.detach(), x.grad, loss_fn.proxies.grad))
+    for plain, same in zip(*results, strict=True):
+        torch.testing.assert_close(same, plain)
+
+
+@pytest.mark.usefixtures("algorithm")
+def test_torch_func_gives_the_gradients_of_autograd():
+    x, labels = batch()
+    loss_fn = small_loss()
+
+    def loss(x, parameters):
+        torch.manual_seed(0)
+        return torch.func.functional_call(loss_fn, parameters, (x, labels))
+
+    parameters = dict(loss_fn.named_parameters())
+    loss(x, parameters).backward()
+    detached = {name: parameter.detach() for name, parameter in parameters.items()}
+    to_x, to_parameters = torch.func.grad(loss, argnums=(0, 1))(x.detach(), detached)
+    torch.testing.assert_close(to_x, x.grad)
+    torch.testing.assert_close(to_parameters["proxies"], loss_fn.proxies.grad)
+
+
+@pytest.mark.parametrize("kind", [HIERLoss, HIERRegularizer])
+@pytest.mark.parametrize("distance", [LpDistance(power=2)])
+def test_a_forward_pass_does_not_wait_for_a_gpu(kind, distance):
+    x, labels = batch()
+    arguments = (labels,) if kind is HIERLoss else ()
+    waits = waits_of_a_forward_pass(lambda: kind(SIZE, PROXIES, distance=distance), x, *arguments)
+    assert waits == []
+
+
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_a_backward_pass_does_not_wait_for_an_accelerator():
+    x, labels = batch()
+    loss = small_loss(distance=LpDistance(power=2))(x, labels)
+    with Waits() as waits:
+        loss.backward()
+    assert float(x.grad.abs().sum()) > 0
+    assert waits.found == []

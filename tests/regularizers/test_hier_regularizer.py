@@ -82,21 +82,35 @@ def test_regularizer_fits_pmls_embedding_regularizer(loss_fn_of):
     assert float(regularizer.proxies.grad.abs().sum()) > 0
 
 
+REDUCED = {
+    reducers.MeanReducer(): lambda losses: losses.mean(),
+    reducers.AvgNonZeroReducer(): lambda losses: losses[losses > 0].mean(),
+    reducers.SumReducer(): lambda losses: losses.sum(),
+}
+
+
 @pytest.mark.parametrize(
-    "reducer",
-    [None, reducers.MeanReducer(), reducers.AvgNonZeroReducer(), reducers.SumReducer()],
+    ("reducer", "reduced"), REDUCED.items(), ids=[type(reducer).__name__ for reducer in REDUCED]
 )
-def test_reducers_reduce(reducer):
-    x = embeddings()
-    loss = small(reducer=reducer)(x)
+def test_reducers_reduce_the_data_loss_by_triplet(reducer, reduced):
+    x, regularizer = embeddings(), small(reducer=reducers.DoNothingReducer())
+    torch.manual_seed(0)
+    parts = regularizer(x)
+    regularizer.set_reducer(reducer)
+    torch.manual_seed(0)
+    loss = regularizer(x)
+    expected = reduced(parts["data_loss"]["losses"]) + parts["proxy_loss"]["losses"]
+    torch.testing.assert_close(loss, expected)
     loss.backward()
-    assert loss.item() > 0
     assert torch.isfinite(x.grad).all()
 
 
 def test_do_nothing_reducer_returns_the_parts():
     parts = small(reducer=reducers.DoNothingReducer())(embeddings())
     assert set(parts) == {"data_loss", "proxy_loss"}
+    triplets = parts["data_loss"]["indices"]
+    assert parts["data_loss"]["losses"].shape == triplets[0].shape
+    assert parts["proxy_loss"]["losses"].shape == ()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
@@ -124,7 +138,8 @@ def test_statistics_tell_saturation_and_each_sub_loss():
     regularizer = small(collect_stats=True)
     loss = regularizer(5 * torch.nn.functional.normalize(embeddings()))
     assert regularizer.embedding_saturation == 1.0
-    assert 0 <= regularizer.proxy_saturation < 1
+    beyond = regularizer.proxies.detach().norm(dim=1) >= regularizer.distance.clip_radius
+    assert regularizer.proxy_saturation == pytest.approx(float(beyond.float().mean()))
     assert loss.item() == pytest.approx(regularizer.data_loss + regularizer.proxy_loss, rel=1e-6)
 
 

@@ -10,6 +10,7 @@ from pytorch_metric_learning.distances import LpDistance
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.regularizers import HypHCRegularizer
 from tests.references import chest, hier, hyphc
+from tests.waiting import Waits, waits_of_a_forward_pass
 
 
 def vectors(n=12, dim=4, dtype=torch.float64):
@@ -126,9 +127,16 @@ def test_regularizer_fits_pmls_weight_regularizer():
     loss_fn = pml_losses.ProxyAnchorLoss(
         10, 4, distance=PoincareDistance(), weight_regularizer=HypHCRegularizer()
     )
-    loss = loss_fn(vectors(dtype=torch.float32), torch.arange(12) % 10)
-    loss.backward()
+    x, labels = vectors(dtype=torch.float32), torch.arange(12) % 10
     assert "weight_reg_loss" in loss_fn.sub_loss_names()
+    torch.manual_seed(0)
+    total = loss_fn(x, labels)
+    torch.manual_seed(0)
+    part = loss_fn.weight_regularizer(loss_fn.proxies)
+    assert part.item() > 0
+    loss_fn.weight_regularizer = None
+    torch.testing.assert_close(total, loss_fn(x, labels) + part)
+    part.backward()
     assert float(loss_fn.proxies.grad.abs().sum()) > 0
 
 
@@ -187,3 +195,45 @@ def test_bad_vectors_are_counted_among_those_given():
     vectors[7] = torch.nan
     with pytest.raises(ValueError, match="1 of 20 embeddings"):
         HypHCRegularizer()(vectors)
+
+
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_torch_func_gives_the_gradient_of_autograd(inputs):
+    x = (0.1 * vectors()).detach().requires_grad_()
+    regularizer = HypHCRegularizer(num_triplets=50, distance=PoincareDistance(inputs=inputs))
+
+    def loss(x):
+        torch.manual_seed(0)
+        return regularizer(x)
+
+    (expected,) = torch.autograd.grad(loss(x), x)
+    torch.testing.assert_close(torch.func.grad(loss)(x.detach()), expected)
+
+
+# Dynamo itself looks at the gradient of intermediate tensors after a graph break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled_regularizer_is_the_regularizer():
+    x = vectors()
+    regularizer = HypHCRegularizer(num_triplets=50)
+    results = []
+    for call in (regularizer, torch.compile(regularizer, backend="eager")):
+        torch.manual_seed(0)
+        loss = call(x)
+        results.append((loss.detach(), *torch.autograd.grad(loss, x)))
+    for plain, same in zip(*results, strict=True):
+        torch.testing.assert_close(same, plain)
+
+
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_a_forward_pass_does_not_wait_for_a_gpu(inputs):
+    def make():
+        return HypHCRegularizer(distance=PoincareDistance(inputs=inputs))
+
+    assert waits_of_a_forward_pass(make, vectors()) == []
+
+
+def test_a_backward_pass_reads_no_values():
+    loss = HypHCRegularizer()(vectors())
+    with Waits() as waits:
+        loss.backward()
+    assert waits.found == []
