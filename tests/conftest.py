@@ -11,6 +11,7 @@ from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PML_HYPERBOLIC_SHARED", REPOSITORY.parent / "shared"))
+SMALL_GOLDEN_CASE = Path(__file__).parent / "golden" / "hier_reference_small.npz"
 GOLDEN_CASES = (0, 1, 2)
 pytest_plugins = ["tests.image_fixtures"]
 ACCURACY = pytest.StashKey[dict]()
@@ -30,26 +31,27 @@ def shared_path(*parts):
     return path
 
 
-@pytest.fixture(scope="session")
-def golden_cases():
-    """The recorded values of the HIER authors' implementation: a list of dicts of tensors."""
-    with np.load(shared_path("golden", "hier_reference.npz")) as archive:
-        return [
-            {
-                key.split("/")[1]: float(archive[key])
-                if archive[key].ndim == 0
-                else torch.from_numpy(archive[key])
-                for key in archive.files
-                if key.startswith(f"case{number}/")
-            }
-            for number in GOLDEN_CASES
-        ]
+def recorded_case(path, prefix=""):
+    """One recorded case as a dict of float64 and long tensors, single numbers as floats."""
+    case = {}
+    with np.load(path) as archive:
+        for key in archive.files:
+            if key.startswith(prefix):
+                array = archive[key]
+                dtype = float if np.issubdtype(array.dtype, np.floating) else int
+                case[key.removeprefix(prefix)] = (
+                    float(array) if array.ndim == 0 else torch.from_numpy(array.astype(dtype))
+                )
+    return case
 
 
-@pytest.fixture(params=GOLDEN_CASES, ids=lambda number: f"case{number}")
-def golden(request, golden_cases):
-    """One recorded case."""
-    return golden_cases[request.param]
+@pytest.fixture(scope="session", params=["small", *GOLDEN_CASES], ids=lambda name: f"case-{name}")
+def golden(request):
+    """A case recorded from the HIER authors' implementation; the small one is always there."""
+    if request.param == "small":
+        return recorded_case(SMALL_GOLDEN_CASE)
+    path = shared_path("golden", "hier_reference.npz")
+    return recorded_case(path, f"case{request.param}/")
 
 
 @pytest.fixture(scope="session")
