@@ -1,4 +1,4 @@
-"""Dispatched: counts what a piece of code makes torch do, in place of timing it."""
+"""Dispatched: counts what a piece of code makes torch do, which does not vary as timings do."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode

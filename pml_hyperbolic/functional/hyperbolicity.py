@@ -1,4 +1,6 @@
-"""How tree-like a set of points is, and the curvature that suggests.
+"""How tree-like a set of points is, and the curvature that this suggests.
+
+docs/mathematics.md, section 10.
 
 Source: Khrulkov et al., "Hyperbolic image embeddings", CVPR 2020, arXiv 1904.02239.
 """
@@ -10,10 +12,10 @@ _DELTA_OF_POINCARE_DISK = 0.144
 
 
 def gromov_delta(distances: torch.Tensor) -> torch.Tensor:
-    """Gromov's delta of a metric space at its first point: 0 for a tree, larger when less so.
+    """Gromov's delta of a metric space at its first point: 0 for a tree, else positive.
 
-    The largest entry of ``(A (x) A) - A`` for the Gromov products ``A`` at the first point and
-    the max-min product ``(x)``. Costs N^3 operations and N^2 memory.
+    It is the largest entry of ``(A (x) A) - A`` for the Gromov products ``A`` at the first point
+    and the max-min product ``(x)``. It takes N^3 operations and N^2 memory.
 
     Args:
         distances: (N, N) symmetric with a zero diagonal, N >= 1.
@@ -50,7 +52,7 @@ def suggested_curvature(
         features: (N, D), N >= 4, for example of a pretrained backbone.
         sample_size: points a sample (at most N), > 3. Default 1000, as in the source.
         num_samples: samples to average over, >= 1. Default 5 (our choice).
-        generator: source of the draws, on the CPU; default torch's global one.
+        generator: source of the draws, on the CPU. Default: torch's global one.
 
     Returns:
         Mean and standard deviation of ``c`` over the samples (0.0 for a single sample).

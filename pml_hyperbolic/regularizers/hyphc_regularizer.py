@@ -20,20 +20,25 @@ from ..functional.validation import (
 class HypHCRegularizer(BaseRegularizer):
     """HypHC on weights or embeddings: similar points get a deep lowest common ancestor.
 
-    Fits PML's ``weight_regularizer=`` and ``embedding_regularizer=``. Triplets of distinct points
-    are drawn anew at every call, and only their points are mapped: the cost does not grow with
-    the number of points.
+    The mean over triplets (i, j, k) of ``w_ij + w_ik + w_jk - <w, softmax(d_o / temperature)>``,
+    with similarities w and the depths d_o of the three pairs' lowest common ancestors. See
+    :mod:`pml_hyperbolic.functional.hyphc`.
+
+    It can be PML's ``weight_regularizer=`` or ``embedding_regularizer=``. Triplets of distinct
+    points are drawn anew at every call, and only their points are mapped: the cost does not grow
+    with the number of points.
 
     Args:
         temperature: of the softmax over depths, > 0. Default 0.05 (HypHC's usual value).
-        num_triplets: draws a call, >= 1. Default 2000 (our choice).
-        similarity: callable ``(i, j) -> (T,)``, similarities >= 0 of the points with these
-            indices. Default: (1 + cosine) / 2 of the raw vectors, without gradient (our choice).
+        num_triplets: draws per call, >= 1. Default 2000 (our choice).
+        similarity: a callable ``(i, j) -> (T,)`` that returns similarities >= 0 of the points
+            with these indices. Default: (1 + cosine) / 2 of the raw vectors, without gradient (our
+            choice).
         distance: the PoincareDistance that owns curvature and clipping. Default
             ``PoincareDistance()``.
         kwargs: PML's ``reducer`` and ``collect_stats``.
 
-    Shapes: x (P, D) raw vectors, mapped by ``distance``. Fewer than three points give 0.
+    Shapes: x (P, D) raw vectors, which ``distance`` maps. Fewer than three points give 0.
 
     Raises:
         ValueError: an argument is out of range, or ``distance`` is not a PoincareDistance.
@@ -96,7 +101,7 @@ class HypHCRegularizer(BaseRegularizer):
 
 
 def _rows(x, index):
-    """Rows of x; the gradient keeps its layout, as PML holds proxies as columns of a parameter."""
+    """Rows of x, whose gradient keeps the layout of x: PML's proxies are columns of a parameter."""
     if x.t().is_contiguous():
         return x.t().index_select(1, index).t()
     return x.index_select(0, index)

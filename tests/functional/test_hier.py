@@ -107,7 +107,7 @@ def test_triplet_loss_agrees_with_the_loop_reference(seed, proxies):
 
 @pytest.mark.usefixtures("algorithm")
 def test_many_triplets_give_the_mean_of_their_parts():
-    # More (triplet, proxy) entries than are worked on at once.
+    # There are more (triplet, proxy) entries than are worked on at once.
     d = 3 * torch.rand(50, 200, dtype=torch.float64)
     triplets = torch.randint(50, (3, 4000))
     noise = gumbel(2, 4000, 200)
@@ -159,7 +159,7 @@ def test_sampled_ancestors_have_the_gumbel_distribution():
         for b in range(4):
             value = round(loss_of_ancestors(d, triplet, a, b, margin), 9)
             expected[value] = expected.get(value, 0.0) + float(p[a] * q[b])
-    assert len(expected) == 13  # twelve ordered pairs and a = b: all told apart
+    assert len(expected) == 13  # twelve ordered pairs and a = b: all can be told apart
     losses = hierarchical_triplet_losses(
         d,
         torch.tensor([[0], [1], [2]]).expand(3, draws),
@@ -179,7 +179,7 @@ def test_sampled_ancestors_have_the_gumbel_distribution():
 def test_sampled_gradients_have_the_distribution_of_injected_gumbel_noise(margin, temperature):
     stats = pytest.importorskip("scipy.stats")
     draws, proxies = 100_000, SMALL_DISTANCES.shape[1]
-    # Each triplet has rows of its own, so that its gradient can be told from the others'.
+    # Each triplet has rows of its own, so that its gradient can be told apart from the others'.
     rows = torch.arange(3 * draws).view(draws, 3).T
 
     def gradients(**options):

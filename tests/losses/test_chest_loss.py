@@ -270,7 +270,7 @@ def test_classes_may_be_the_hierarchys_similarity(centers):
         torch.manual_seed(0)
         losses.append(loss_fn(x, labels).item())
     assert losses[0] == losses[1]
-    # Logits of a class are of these proxies: embedded on a proxy, its class is the most similar.
+    # A class's logit comes from these proxies: for an embedding on a proxy its class is largest.
     on_proxies = torch.cat([torch.zeros(len(number), EUCLIDEAN), ours.hyperbolic.fc.t()], dim=1)
     assert ours.get_logits(on_proxies.detach()).argmax(1).tolist() == number
 
@@ -412,7 +412,7 @@ def test_short_euclidean_parts_give_finite_gradients(length, dtype):
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(x.grad).all()
-    # What has a direction turns, and the hyperbolic parts are not concerned.
+    # Parts with a direction get a gradient, and so do all hyperbolic parts.
     assert (x.grad[1::2] != 0).all()
     assert (x.grad[::2, EUCLIDEAN:] != 0).all()
     has_direction = length > 0 and dtype != torch.float16

@@ -439,7 +439,7 @@ def test_bad_arguments_are_refused_with_name_and_value(arguments):
 
 
 def test_ties_from_duplicate_samples_still_give_legal_triplets():
-    # Two copies of each image tie exactly; topk may pick either, the result must stay legal.
+    # Two copies of each image tie exactly. topk may pick either, and the result must stay legal.
     x, labels = batch(6, 6)
     doubled, both = torch.cat([x, x]), torch.cat([labels, labels])
     relevance = torch.exp(-PoincareDistance()(doubled)) + (both.unsqueeze(1) == both)

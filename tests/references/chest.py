@@ -1,4 +1,6 @@
-"""CHEST by loops in float64 (METHODS 6): two SoftTriple losses and HypHC on the proxies.
+"""CHEST by loops in float64: two SoftTriple losses, and HypHC on the proxies.
+
+docs/mathematics.md, section 8.
 
 Proxies are nested lists by class and centre: ``proxies[class][centre]`` is a vector.
 """

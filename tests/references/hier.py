@@ -1,4 +1,7 @@
-"""HIER by loops in float64, one triplet at a time (METHODS 1 and 3). Gradients by autograd."""
+"""HIER by loops in float64, one triplet at a time, with gradients by autograd.
+
+docs/mathematics.md, sections 1, 2 and 5.
+"""
 
 import math
 
@@ -58,7 +61,7 @@ def reciprocal_neighbors(similarity, k):
 
 
 def allowed_triplets(similarity, k):
-    """anchor -> (positives, negatives), for the anchors that METHODS 3.2 does not skip."""
+    """anchor -> (positives, negatives), for usable anchors (docs/mathematics.md, section 5)."""
     neighbors = reciprocal_neighbors(similarity, k)
     allowed = {}
     for anchor, positives in enumerate(neighbors):

@@ -1,4 +1,7 @@
-"""HypHC by loops in float64, its common ancestors' depths by METHODS 4's closed form."""
+"""HypHC by loops in float64, with depths of common ancestors by their closed form.
+
+docs/mathematics.md, section 6.
+"""
 
 import math
 
@@ -23,7 +26,7 @@ def lca_depth(x, y, c):
 
 
 def hyphc_loss(points, similarity, triplets, c, temperature, depth=lca_depth):
-    """Mean over triplets; ``similarity[i][j]`` of the points with these indices."""
+    """The mean over triplets; ``similarity[i][j]`` is that of the points with these indices."""
     losses = []
     for i, j, k in triplets.T.tolist():
         pairs = [(i, j), (i, k), (j, k)]

@@ -1,7 +1,9 @@
-"""Depth of a lowest common ancestor found numerically: no closed form (METHODS 4, first line).
+"""Depth of a lowest common ancestor, found numerically by its definition, without a closed form.
+
+docs/mathematics.md, section 6.
 
 The distance to the origin is convex along a geodesic, so a golden-section search over the
-segment finds its least value. At 50 digits.
+segment finds its minimum, here with 50 digits.
 """
 
 import mpmath
@@ -25,8 +27,9 @@ def lca_depth(x, y, c):
     low, high = mpmath.mpf(0), mpmath.mpf(1)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = depth(left), depth(right)
-    # The value is quadratic about its least, or linear at an end: 1e-14 in t is far below 1e-9
-    # of a typical depth; opposite points (a V at the origin) need t itself to be fine.
+    # The depth is quadratic in t about its minimum, or linear at an end: an error of 1e-14 in t is
+    # far below 1e-9 of a typical depth. For opposite points it has a kink at the origin, which
+    # requires t itself to be accurate.
     while high - low > mpmath.mpf(10) ** -18:
         if at_left < at_right:
             high, right, at_right = right, left, at_left

@@ -1,4 +1,6 @@
-"""The Poincare ball at 50 digits, by Moebius addition (METHODS 1). Slow; for single points.
+"""The Poincare ball at 50 digits, by Moebius addition: slow, and meant for single points.
+
+docs/mathematics.md, sections 1 to 3.
 
 Coordinates and curvature are taken as the exact binary numbers they are, so a float32 tensor's
 rounded coordinates are the points that are measured.
