@@ -1,13 +1,14 @@
-"""Retrieval, clustering and accuracy in hyperbolic space; losses over several processes."""
+"""Retrieval, clustering and accuracy in hyperbolic space."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from .accuracy_calculator import HyperbolicAccuracyCalculator
 from .cosine_accuracy_calculator import CosineAccuracyCalculator
-from .embedding_spaces_calculator import EmbeddingSpace, EmbeddingSpacesCalculator
+from .embedding_space import EmbeddingSpace
+from .embedding_spaces_calculator import EmbeddingSpacesCalculator
+from .poincare_kmeans import PoincareKMeans
 from .recall_at_k_mixin import RecallAtKMixin
-from .retrieval import PoincareKMeans, PoincareKNN
+from .retrieval import PoincareKNN
 
 if TYPE_CHECKING:
     from ..distributed import DistributedLoss
@@ -25,7 +26,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``DistributedLoss`` now lives in ``distributed``; its old import still works."""
+    """``DistributedLoss`` lives in ``distributed``; importing it from here works as well."""
     if name == "DistributedLoss":
-        return importlib.import_module("pml_hyperbolic.distributed").DistributedLoss
+        from ..distributed import DistributedLoss
+
+        return DistributedLoss
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,39 +2,27 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-
-class EmbeddingSpace(NamedTuple):
-    """One space of an embedding: which columns it has and what scores it.
-
-    Args:
-        columns: a slice, or (start, stop); either end may be None.
-        accuracy_calculator: a PML AccuracyCalculator; it decides the space's geometry.
-    """
-
-    columns: slice | tuple[int | None, int | None]
-    accuracy_calculator: AccuracyCalculator
+from .embedding_space import EmbeddingSpace
 
 
 class EmbeddingSpacesCalculator:
     """Scores several named spaces of one embedding, each by its own calculator.
 
-    Stands where PML's testers and HookContainer expect an AccuracyCalculator. Metrics are named
-    ``<space>_<metric>``; those of the primary space also keep their plain names, so that
-    HookContainer's ``primary_metric="mean_average_precision_at_r"`` selects by that space (and
-    ``primary_metric="euclidean_precision_at_1"`` by another).
+    It takes the place of the AccuracyCalculator that PML's testers and HookContainer expect.
+    Metrics are named ``<space>_<metric>``. Those of the primary space also keep their plain names,
+    so that HookContainer's ``primary_metric="mean_average_precision_at_r"`` selects models by that
+    space (and ``primary_metric="euclidean_precision_at_1"`` by another).
 
     Args:
-        spaces: name -> :class:`EmbeddingSpace`. Names become parts of SQL columns: letters,
-            digits and underscores, not starting with a digit.
+        spaces: name -> :class:`EmbeddingSpace`. Names become parts of SQL columns: they consist of
+            letters, digits and underscores, and do not start with a digit.
         primary: name of the primary space. Default "hyperbolic" if there is one, else the first.
 
     Raises:
-        ValueError: no spaces, a bad name, an unknown primary; at call time a space that lies
+        ValueError: no spaces, an invalid name, an unknown primary; at call time, a space that lies
             outside the embedding.
     """
 
@@ -48,23 +36,22 @@ class EmbeddingSpacesCalculator:
         for name in spaces:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
                 raise ValueError(
-                    f"a space's name must be letters, digits and underscores and not start with "
-                    f"a digit (it becomes part of an SQL column), got {name!r}"
+                    f"the name of a space must consist of letters, digits and underscores and not "
+                    f"start with a digit (it becomes part of an SQL column), got {name!r}"
                 )
         if primary is None:
             primary = "hyperbolic" if "hyperbolic" in spaces else next(iter(spaces))
         if primary not in spaces:
             raise ValueError(f"primary must be one of {list(spaces)}, got {primary!r}")
+        self._columns = {name: _as_slice(columns) for name, (columns, _) in spaces.items()}
         self.spaces = {
-            name: EmbeddingSpace(
-                columns if isinstance(columns, slice) else slice(*columns), calculator
-            )
-            for name, (columns, calculator) in spaces.items()
+            name: EmbeddingSpace(self._columns[name], calculator)
+            for name, (_, calculator) in spaces.items()
         }
         self.primary = primary
 
     def get_curr_metrics(self) -> list[str]:
-        """The names of all metrics: the primary space's plain ones, then each space's own."""
+        """Names of all metrics: the plain ones of the primary space, then those of each space."""
         names = self.spaces[self.primary].accuracy_calculator.get_curr_metrics()
         return names + [
             f"{name}_{metric}"
@@ -80,19 +67,18 @@ class EmbeddingSpacesCalculator:
         reference_labels: torch.Tensor | None = None,
         ref_includes_query: bool = False,
     ) -> dict[str, float]:
-        """The metrics of every space, of embeddings (N, D) and labels (N,)."""
-        for name, (columns, _) in self.spaces.items():
-            width = query.shape[1]
-            picked = range(width)[columns]
+        """The metrics of every space, for embeddings (N, D) and labels (N,)."""
+        width = query.shape[1]
+        for name, columns in self._columns.items():
             outside = columns.stop is not None and columns.stop > width
-            if len(picked) == 0 or outside:
+            if len(range(width)[columns]) == 0 or outside:
                 raise ValueError(
                     f"the space {name!r} takes columns {columns.start}:{columns.stop}, "
-                    f"got embeddings of {width} columns"
+                    f"got embeddings with {width} columns"
                 )
         scores = {}
-        for name, (columns, calculator) in self.spaces.items():
-            own = calculator.get_accuracy(
+        for name, columns in self._columns.items():
+            own = self.spaces[name].accuracy_calculator.get_accuracy(
                 query[:, columns],
                 query_labels,
                 None if reference is None else reference[:, columns],
@@ -105,6 +91,10 @@ class EmbeddingSpacesCalculator:
         return scores
 
     def description(self) -> str:
-        """The primary space's name and description."""
+        """Name and description of the primary space."""
         described = self.spaces[self.primary].accuracy_calculator.description()
         return "_".join(filter(None, [self.primary, described]))
+
+
+def _as_slice(columns):
+    return columns if isinstance(columns, slice) else slice(*columns)

@@ -1,50 +1,62 @@
 """RecallAtKMixin: recall at any K, and exact labels, for PML's AccuracyCalculator."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from pytorch_metric_learning.utils import common_functions as c_f
 from pytorch_metric_learning.utils.accuracy_calculator import (
     EQUALITY,
+    AccuracyCalculator,
     maybe_get_avg_of_avgs,
     nan_accuracy,
     try_getting_not_lone_labels,
 )
 
+from ..functional.validation import check_count
 
-class RecallAtKMixin:
+
+class RecallAtKMixin(AccuracyCalculator):
     """Adds ``recall_at_K`` metrics to a PML AccuracyCalculator and keeps labels exact.
 
     ``recall_at_K`` is the fraction of queries (those with a match among the references, as in all
-    PML metrics) that have one among their first K neighbours. The search is widened to the
-    largest K asked for; the other metrics see only the neighbours their own ``k`` gives them. A K
-    beyond the number of references looks at all of them.
+    PML metrics) that have a match among their K nearest neighbours. The search is widened to the
+    largest K asked for; the other metrics only see the neighbours that their own ``k`` gives them.
+    A K beyond the number of references looks at all of them.
 
     Args:
-        recall_at: the values of K, each an integer >= 1. Default (1, 2, 4, 8), as published for
+        recall_at: the values of K, distinct integers >= 1. Default (1, 2, 4, 8), as published for
             CUB and Cars. Each becomes a metric that ``include`` and ``exclude`` know.
-        k: as PML's calculator, but "max_bin_count" by default: what MAP@R and R-Precision need
-            (PML's default ranks all references).
+        k: as PML's calculator, but "max_bin_count" by default, which is what MAP@R and R-Precision
+            need (PML's default ranks all references).
         kwargs: as PML's AccuracyCalculator.
 
     Raises:
         ValueError: a K that is not an integer >= 1, or two equal ones.
     """
 
-    def __init__(self, *, recall_at: Sequence[int] = (1, 2, 4, 8), k="max_bin_count", **kwargs):
-        recall_at = list(recall_at)
-        valid = all(isinstance(K, int) and not isinstance(K, bool) and K > 0 for K in recall_at)
-        if not valid or len(set(recall_at)) < len(recall_at):
-            raise ValueError(f"recall_at must be distinct integers >= 1, got {recall_at}")
+    def __init__(
+        self,
+        *,
+        recall_at: Iterable[int] = (1, 2, 4, 8),
+        k: int | str | None = "max_bin_count",
+        **kwargs: Any,
+    ):
+        recall_at = [check_count(type(self).__name__, "recall_at", K) for K in recall_at]
+        if len(set(recall_at)) < len(recall_at):
+            raise ValueError(
+                f"{type(self).__name__} needs distinct values of recall_at, got {recall_at}"
+            )
         self._recall_at = {f"recall_at_{K}": K for K in recall_at}
+        self._own_k: int | None = None
         # PML finds metrics as attributes named calculate_*.
         for name, K in self._recall_at.items():
             setattr(self, f"calculate_{name}", functools.partial(self._calculate_recall, K))
         super().__init__(k=k, **kwargs)
 
     def requires_knn(self) -> list[str]:
-        """The metrics that need neighbours (PML's list leaves out the mean reciprocal rank)."""
+        """The metrics that need neighbours (PML's list omits the mean reciprocal rank)."""
         return [*super().requires_knn(), "mean_reciprocal_rank", *self._recall_at]
 
     def determine_k(
@@ -63,17 +75,20 @@ class RecallAtKMixin:
         query_labels: torch.Tensor,
         reference: torch.Tensor | None = None,
         reference_labels: torch.Tensor | None = None,
-        *arguments,
-        **options,
+        *arguments: Any,
+        **options: Any,
     ) -> dict[str, float]:
-        """As PML's; labels of any size stay exact."""
+        """As PML's, with labels of any size kept exact."""
         query_labels, reference_labels = self._dense_labels(query_labels, reference_labels)
-        return super().get_accuracy(
-            query, query_labels, reference, reference_labels, *arguments, **options
-        )
+        try:
+            return super().get_accuracy(
+                query, query_labels, reference, reference_labels, *arguments, **options
+            )
+        finally:
+            self._own_k = None
 
     def _dense_labels(self, query_labels, reference_labels):
-        """Labels renumbered from 0 in sorted order: PML casts them to float32.
+        """Labels renumbered from 0 in sorted order, because PML casts them to float32.
 
         A comparison function of the user's own must see the labels themselves.
         """
@@ -91,9 +106,10 @@ class RecallAtKMixin:
         own = {name: f for name, f in function_dict.items() if name not in self._recall_at}
         recalls = {name: f for name, f in function_dict.items() if name in self._recall_at}
         scores = super()._get_accuracy(recalls, **kwargs)
-        if "knn_labels" in kwargs:
-            kwargs["knn_labels"] = kwargs["knn_labels"][:, : self._own_k]
-            kwargs["knn_distances"] = kwargs["knn_distances"][:, : self._own_k]
+        # Without determine_k nothing was widened, and None keeps all neighbours.
+        for name in ("knn_labels", "knn_distances"):
+            if name in kwargs:
+                kwargs[name] = kwargs[name][:, : self._own_k]
         scores.update(super()._get_accuracy(own, **kwargs))
         return {name: scores[name] for name in function_dict}
 

@@ -11,38 +11,10 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 
 from pml_hyperbolic.distances import PoincareDistance
 from pml_hyperbolic.functional import poincare_cdist
-from pml_hyperbolic.utils import (
-    CosineAccuracyCalculator,
-    EmbeddingSpace,
-    EmbeddingSpacesCalculator,
-    HyperbolicAccuracyCalculator,
-)
+from pml_hyperbolic.utils import HyperbolicAccuracyCalculator
+from tests.utils.slow_metrics import CPU, data, slow_metrics
 
-CPU = torch.device("cpu")
 RANKING = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "recall_at_1")
-
-
-def data(count=90, classes=6, size=5):
-    labels = torch.arange(count) % classes
-    return torch.randn(classes, size)[labels] + torch.randn(count, size), labels
-
-
-def slow_metrics(distances, labels, ks, own=None):
-    """R-Precision, MAP@R and recall by loops over the queries; own: the references' labels."""
-    scores = {"r_precision": [], "mean_average_precision_at_r": [], **{K: [] for K in ks}}
-    for row, label in enumerate(labels.tolist()):
-        order = [i for i in distances[row].argsort().tolist() if own is not None or i != row]
-        hits = [(labels if own is None else own)[i].item() == label for i in order]
-        r = sum(hits)
-        if r == 0:
-            continue
-        precisions = [sum(hits[: i + 1]) / (i + 1) for i in range(r) if hits[i]]
-        scores["r_precision"].append(sum(hits[:r]) / r)
-        scores["mean_average_precision_at_r"].append(sum(precisions) / r)
-        for K in ks:
-            scores[K].append(float(any(hits[:K])))
-    names = {K: f"recall_at_{K}" for K in ks}
-    return {names.get(key, key): float(np.mean(values)) for key, values in scores.items()}
 
 
 def geodesics(x, y, distance):
@@ -207,55 +179,22 @@ def test_says_what_ranked(caplog):
     )
 
 
-@pytest.mark.parametrize("recall_at", [(0,), (1, 1), (1.5,), (True,)])
-def test_bad_recall_at(recall_at):
-    with pytest.raises(ValueError, match="distinct integers >= 1"):
+@pytest.mark.parametrize(
+    ("recall_at", "message"),
+    [
+        ((0,), "an integer recall_at >= 1, got 0"),
+        ((1, 1), r"distinct values of recall_at, got \[1, 1\]"),
+        ((1.5,), "an integer recall_at >= 1, got 1.5"),
+        ((True,), "an integer recall_at >= 1, got True"),
+    ],
+)
+def test_bad_recall_at(recall_at, message):
+    with pytest.raises(ValueError, match=message):
         HyperbolicAccuracyCalculator(PoincareDistance(), recall_at=recall_at)
 
 
-def test_cosine_equals_loops(backend):
-    x, labels = data()
-    scores = CosineAccuracyCalculator(recall_at=(1, 2), device=CPU).get_accuracy(x, labels)
-    similarity = torch.nn.functional.cosine_similarity(x[:, None], x, dim=2)
-    for name, value in slow_metrics(-similarity, labels, (1, 2)).items():
-        assert scores[name] == pytest.approx(value, abs=1e-6), name
-    assert 0 < scores["NMI"] <= 1
-
-
-def two_spaces():
-    return {
-        "euclidean": EmbeddingSpace((None, 3), CosineAccuracyCalculator(device=CPU)),
-        "hyperbolic": EmbeddingSpace(
-            slice(3, None), HyperbolicAccuracyCalculator(PoincareDistance(), device=CPU)
-        ),
-    }
-
-
-def test_spaces_are_scored_each_by_its_own_columns():
-    x, labels = data(size=7)
-    spaces = two_spaces()
-    both = EmbeddingSpacesCalculator(spaces)
-    scores = both.get_accuracy(x, labels, x, labels, True)
-    flat = spaces["euclidean"].accuracy_calculator.get_accuracy(x[:, :3], labels)
-    curved = spaces["hyperbolic"].accuracy_calculator.get_accuracy(x[:, 3:], labels)
-    for metric in flat:
-        assert scores[f"euclidean_{metric}"] == flat[metric]
-        assert scores[f"hyperbolic_{metric}"] == scores[metric] == curved[metric]
-    assert set(both.get_curr_metrics()) == set(scores)
-    assert both.description() == "hyperbolic_geodesic_c0p1"
-    by_flat = EmbeddingSpacesCalculator(spaces, primary="euclidean")
-    assert by_flat.get_accuracy(x, labels)["r_precision"] == flat["r_precision"]
-
-
-def test_bad_spaces():
-    calculator = CosineAccuracyCalculator(device=CPU)
-    with pytest.raises(ValueError, match="at least one"):
-        EmbeddingSpacesCalculator({})
-    with pytest.raises(ValueError, match="CUB-200"):
-        EmbeddingSpacesCalculator({"CUB-200": EmbeddingSpace((0, 2), calculator)})
-    with pytest.raises(ValueError, match="primary must be one of"):
-        EmbeddingSpacesCalculator({"flat": EmbeddingSpace((0, 2), calculator)}, primary="x")
-    x, labels = data(size=4)
-    for columns in ((0, 5), (4, None)):
-        with pytest.raises(ValueError, match="embeddings of 4 columns"):
-            EmbeddingSpacesCalculator({"flat": (columns, calculator)}).get_accuracy(x, labels)
+def test_numpy_integers_name_recall_as_plain_ones_do():
+    calculator = HyperbolicAccuracyCalculator(
+        PoincareDistance(), recall_at=np.array([1, 16]), device=CPU
+    )
+    assert {"recall_at_1", "recall_at_16"} <= set(calculator.get_curr_metrics())
