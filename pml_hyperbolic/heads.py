@@ -1,27 +1,29 @@
-"""The last layers of a network: they put features where a hyperbolic loss expects them."""
+"""Heads: the last layers of a network, which put features where a hyperbolic loss expects them."""
 
 import math
 
 import torch
 
+from .functional.validation import check_count
+
 
 class HyperbolicEmbedder(torch.nn.Sequential):
     """LayerNorm without affine parameters, then an orthogonal Linear with zero bias.
 
-    The head of HIER and Hyp. As they start it, tangent norms are near sqrt(embedding_size), far
-    above the usual clip radius of 2.3: every point is clipped and hyperbolic ranking equals
-    cosine ranking. ``initial_radius`` starts them at a chosen norm instead.
+    The head of HIER and Hyp. With the published initialisation, tangent norms start near
+    sqrt(embedding_size), far above the usual clip radius of 2.3: every point is clipped, and
+    hyperbolic ranking equals cosine ranking. ``initial_radius`` lets them start at a chosen norm.
 
     Args:
         in_features: size of the trunk's output, >= 1.
         embedding_size: size of the tangent vectors, >= 1.
-        initial_radius: mean tangent norm at the start, > 0, for example half the clip radius; or
-            None (default) for the published start.
+        initial_radius: mean tangent norm at the start, > 0, for example half the clip radius, or
+            None (default) for the published initialisation.
 
     Shapes: (N, in_features) -> (N, embedding_size).
 
     Raises:
-        ValueError: a size below 1, or ``initial_radius`` not a positive number.
+        ValueError: a size is not an integer >= 1, or ``initial_radius`` is not positive and finite.
 
     Source: Ermolov et al., CVPR 2022; ``initial_radius`` is our choice.
     """
@@ -29,32 +31,35 @@ class HyperbolicEmbedder(torch.nn.Sequential):
     def __init__(
         self, in_features: int, embedding_size: int, *, initial_radius: float | None = None
     ):
-        if in_features < 1 or embedding_size < 1:
-            raise ValueError(f"sizes must be at least 1, got {in_features} and {embedding_size}")
+        name = type(self).__name__
+        in_features = check_count(name, "in_features", in_features)
+        embedding_size = check_count(name, "embedding_size", embedding_size)
         if initial_radius is not None and not (
             math.isfinite(initial_radius) and initial_radius > 0
         ):
-            raise ValueError(f"initial_radius must be > 0 or None, got {initial_radius}")
+            raise ValueError(
+                f"{name} needs a finite initial_radius > 0 or None, got {initial_radius!r}"
+            )
         linear = torch.nn.Linear(in_features, embedding_size)
         super().__init__(torch.nn.LayerNorm(in_features, elementwise_affine=False), linear)
         torch.nn.init.orthogonal_(linear.weight)
         torch.nn.init.zeros_(linear.bias)
         if initial_radius is not None:
-            # A normalised input has norm sqrt(in_features); an orthogonal map keeps, on average,
-            # min(in, out) / in of its square.
+            # A normalised input has norm sqrt(in_features), and an orthogonal map keeps, on
+            # average, min(in, out) / in of its square.
             start = math.sqrt(min(in_features, embedding_size))
             with torch.no_grad():
                 linear.weight.mul_(initial_radius / start)
 
 
 class TwoSpaceEmbedder(torch.nn.Module):
-    """Two heads side by side: the ``[euclidean | hyperbolic]`` embedding that CHESTLoss takes.
+    """Two heads side by side, for the ``[euclidean | hyperbolic]`` embedding of CHESTLoss.
 
     Args:
         in_features: size of the trunk's output, >= 1.
         euclidean_size: size of the Euclidean part, which comes first, >= 1.
         hyperbolic_size: size of the hyperbolic part (tangent vectors), >= 1.
-        initial_radius: as :class:`HyperbolicEmbedder`, for the hyperbolic part.
+        initial_radius: of the hyperbolic part, as :class:`HyperbolicEmbedder`.
 
     Shapes: (N, in_features) -> (N, euclidean_size + hyperbolic_size).
 

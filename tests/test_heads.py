@@ -61,9 +61,17 @@ def test_two_space_embedder_trains_with_chest():
         assert float(parameter.grad.abs().sum()) > 0
 
 
-@pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (4, -1)])
-def test_sizes_below_one_are_refused(sizes):
-    with pytest.raises(ValueError, match=r"{}.*{}".format(*sizes)):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 4), "an integer in_features >= 1, got 0"),
+        ((4, 0), "an integer embedding_size >= 1, got 0"),
+        ((4, -1), "an integer embedding_size >= 1, got -1"),
+        ((4, 2.0), r"an integer embedding_size >= 1, got 2\.0"),
+    ],
+)
+def test_sizes_below_one_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
         HyperbolicEmbedder(*sizes)
 
 

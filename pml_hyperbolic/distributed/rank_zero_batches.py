@@ -1,4 +1,4 @@
-"""RankZeroBatches: the batches that rank 0's sampler makes, on every rank."""
+"""RankZeroBatches: the batches of rank 0's sampler, on every rank."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from .collectives import from_rank_zero, rank
 
 
 class RankZeroBatches(BatchSampler):
-    """Hands out the batches of rank 0, so that all processes work on the same ones.
+    """Yields the batches of rank 0's sampler, so that all processes work on the same batches.
 
-    Samplers of other ranks are not asked: what they would draw need not agree.
+    The samplers of other ranks are never iterated, because their draws need not agree.
 
     Args:
-        batches: makes the batches; every rank has one of the same length.
+        batches: the batch sampler; it must have the same length on every rank.
     """
 
     def __init__(self, batches: BatchSampler):

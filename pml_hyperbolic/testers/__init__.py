@@ -1,4 +1,4 @@
-"""Testers for hyperbolic embeddings."""
+"""PML testers for hyperbolic embeddings."""
 
 from .embedding_spaces_tester import EmbeddingSpacesTester
 

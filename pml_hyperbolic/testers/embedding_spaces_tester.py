@@ -1,35 +1,39 @@
 """EmbeddingSpacesTester: scores the spaces of one embedding, each in its own geometry."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 import tqdm
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from pytorch_metric_learning.utils import common_functions as c_f
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-from ..utils.embedding_spaces_calculator import EmbeddingSpace, EmbeddingSpacesCalculator
+from ..utils import EmbeddingSpace, EmbeddingSpacesCalculator
 
 
 class EmbeddingSpacesTester(GlobalEmbeddingSpaceTester):
-    """PML's GlobalEmbeddingSpaceTester that never L2-normalises and scores one or more spaces.
+    """PML's GlobalEmbeddingSpaceTester, which never L2-normalises and scores one or more spaces.
 
-    With ``spaces``, ``all_accuracies[split]`` holds ``<space>_<metric>_level<L>`` for every space
-    and, under the plain names PML's hooks look for, the primary space's metrics once more:
-    HookContainer then selects models by the primary space. Without, it is an ordinary PML tester.
+    With ``spaces``, ``all_accuracies[split]`` holds ``<space>_<metric>_level<L>`` for every space.
+    It also holds the metrics of the primary space under the plain names that PML's hooks look for,
+    so that HookContainer selects models by the primary space. Without ``spaces``, it is an ordinary
+    PML tester.
 
     Args:
         spaces: name -> :class:`EmbeddingSpace` (columns and accuracy calculator), for example
             ``{"euclidean": EmbeddingSpace((0, 128), CosineAccuracyCalculator()), "hyperbolic":
             EmbeddingSpace((128, None), HyperbolicAccuracyCalculator(distance))}``.
-        primary: the space that models are selected by. Default "hyperbolic" if there is one, else
-            the first.
-        accuracy_calculator: instead of ``spaces``, one calculator for the whole embedding.
-        show_progress: whether to draw a progress bar while embedding. Default False.
+        primary: name of the space that models are selected by. Default "hyperbolic" if there is
+            one, else the first.
+        accuracy_calculator: one calculator for the whole embedding, in place of ``spaces``.
+        show_progress: whether to draw a progress bar while computing embeddings. Default False.
         kwargs: as PML's BaseTester, except ``normalize_embeddings`` and ``pca``.
 
     Raises:
-        ValueError: neither or both of ``spaces`` and ``accuracy_calculator``, or an argument that
-            would change the geometry; otherwise as :class:`EmbeddingSpacesCalculator`.
+        ValueError: neither or both of ``spaces`` and ``accuracy_calculator`` are given, or an
+            argument that would change the geometry; otherwise as
+            :class:`EmbeddingSpacesCalculator`.
     """
 
     def __init__(
@@ -37,9 +41,9 @@ class EmbeddingSpacesTester(GlobalEmbeddingSpaceTester):
         spaces: Mapping[str, EmbeddingSpace | tuple] | None = None,
         *,
         primary: str | None = None,
-        accuracy_calculator=None,
+        accuracy_calculator: AccuracyCalculator | None = None,
         show_progress: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         if "normalize_embeddings" in kwargs:
             raise ValueError(
@@ -56,19 +60,26 @@ class EmbeddingSpacesTester(GlobalEmbeddingSpaceTester):
                 "EmbeddingSpacesTester takes either spaces= or accuracy_calculator=, got "
                 f"{'neither' if spaces is None else 'both'}"
             )
-        if spaces is not None:
-            accuracy_calculator = EmbeddingSpacesCalculator(spaces, primary)
-        elif primary is not None:
-            raise ValueError("primary= names one of spaces=: give spaces, or leave it out")
+        if spaces is None and primary is not None:
+            raise ValueError(
+                f"primary= names one of spaces=, got primary={primary!r} without spaces: "
+                f"pass spaces=, or leave primary out"
+            )
         self.show_progress = show_progress
         super().__init__(
-            normalize_embeddings=False, accuracy_calculator=accuracy_calculator, **kwargs
+            normalize_embeddings=False,
+            accuracy_calculator=(
+                accuracy_calculator
+                if spaces is None
+                else EmbeddingSpacesCalculator(spaces, primary)
+            ),
+            **kwargs,
         )
 
     def compute_all_embeddings(
-        self, dataloader, trunk_model: torch.nn.Module, embedder_model: torch.nn.Module
+        self, dataloader: Iterable, trunk_model: torch.nn.Module, embedder_model: torch.nn.Module
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, D) embeddings and (N, L) labels of a data loader, silently unless asked otherwise."""
+        """(N, D) embeddings and (N, L) labels of a data loader."""
         embeddings, labels = [], []
         with torch.no_grad():
             for batch in tqdm.tqdm(dataloader, disable=not self.show_progress):

@@ -1,4 +1,4 @@
-"""Trainers for pytorch-metric-learning that keep precision, geometry and parameters intact."""
+"""PML trainers that keep precision, geometry and parameters intact."""
 
 from .finite_check import FiniteCheck, NonFiniteError
 from .metric_loss_only import MetricLossOnly

@@ -1,27 +1,27 @@
-"""FiniteCheck: notices a diverged run without synchronising CUDA at every step."""
+"""FiniteCheck: detects divergence without synchronising CUDA at every step."""
 
 import torch
 
 
 class NonFiniteError(RuntimeError):
-    """Training met a NaN or infinite value."""
+    """Training produced a NaN or infinite value."""
 
 
 class FiniteCheck:
-    """Remembers the first step at which a named tensor was not finite.
+    """Records the first step at which a named tensor was not finite.
 
-    CPU tensors are judged at once. For tensors on an accelerator the step number is kept there,
-    and :meth:`first_bad` fetches it: one synchronisation a call, none at :meth:`update`.
+    CPU tensors are checked at once. For tensors on an accelerator, the step number stays there
+    until :meth:`first_bad` fetches it: that synchronises once per call, :meth:`update` never does.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._first_bad: dict[str, torch.Tensor] = {}
 
     def update(self, name: str, values: torch.Tensor, step: int) -> bool:
-        """Note whether ``values`` are finite at ``step``.
+        """Record whether ``values`` are finite at ``step``.
 
         Returns:
-            False where they are known not to be (CPU only), else True.
+            False if they are known not to be finite (on the CPU only), else True.
         """
         finite = torch.isfinite(values.detach()).all()
         first = self._first_bad.get(name)
@@ -31,11 +31,11 @@ class FiniteCheck:
         return values.device.type != "cpu" or bool(finite)
 
     def first_bad(self) -> tuple[str, int] | None:
-        """The earliest (name, step) that was not finite, or None. Synchronises."""
+        """The first (name, step) that was not finite, or None. Synchronises the device."""
         found = [(int(step), name) for name, step in self._first_bad.items()]
         found = [pair for pair in found if pair[0] >= 0]
         if not found:
             return None
-        # Dictionaries keep order: of one step the tensor that was checked first is the cause.
+        # Dictionaries keep their order: within one step, the tensor checked first is the cause.
         step, name = min(found, key=lambda pair: pair[0])
         return name, step

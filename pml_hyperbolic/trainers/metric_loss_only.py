@@ -1,67 +1,77 @@
 """MetricLossOnly: PML's trainer with mixed precision, gradient clipping and safety checks."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import tqdm
 from pytorch_metric_learning import trainers
 from pytorch_metric_learning.utils import common_functions as c_f
 
-from ..distributed.collectives import gather_batch, rank, world_size
+from ..distributed.collectives import rank, world_size
+from ..distributed.gathering import gather_batch
 from ..distributed.joining import join_processes
 from ..distributed.rank_share import RankShare
 from ..distributed.rank_zero_batches import RankZeroBatches
+from ..functional.validation import check_count
 from ..utils.transfer import to_device
 from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
 
 
 class MetricLossOnly(trainers.MetricLossOnly):
-    """PML's ``MetricLossOnly`` that keeps loss parameters in their dtype and stops on divergence.
+    """PML's ``MetricLossOnly``, which keeps the dtype of loss parameters and stops on divergence.
 
-    Models may run under autocast; miners and losses never do: they get embeddings in the dtype of
-    the loss's own parameters (float32 where it has none and embeddings are half), because PML's
-    proxy losses turn their proxies into the embeddings' dtype for good. No step synchronises CUDA
-    on the trainer's behalf, except that float16's gradient scaler reads its overflow flag.
+    Models may run under autocast. Miners and losses never do: they receive embeddings in the dtype
+    of the loss's own parameters (in float32 if the loss has none and the embeddings are half
+    precision), because PML's proxy losses permanently convert their proxies to the dtype of the
+    embeddings. The trainer itself never synchronises CUDA in a step, except that the gradient
+    scaler of float16 reads its overflow flag.
 
-    Under torchrun, once a process group is initialised, all processes train one run together:
-    each takes its share of every batch of rank 0's sampler, the loss is that of the whole batch
-    (as in :class:`DistributedLoss`), and weights, learning rates, clipping and stops do not
-    depend on the number of processes. Give every process the same plain models and losses and
-    its own ``data_device``; batch norm is synchronised on CUDA and must be frozen on the CPU.
+    Under torchrun, once a process group is initialised, all processes train one run together. Each
+    loads its share of every batch of rank 0's sampler, the loss is that of the whole batch (as in
+    :class:`DistributedLoss`), and weights, learning rates, clipping and stopping do not depend on
+    the number of processes. Pass the same plain models and losses to every process, and its own
+    ``data_device``. Batch norm is synchronised on CUDA and must be frozen on the CPU.
 
     Args:
-        args, kwargs: as PML's ``MetricLossOnly``. ``batch_size`` is that of all processes.
-        name: what error messages call this run. Default "the run".
+        args, kwargs: as PML's ``MetricLossOnly``. ``batch_size`` is that of all processes together.
+        name: display name of this run in error messages. Default "the run".
         precision: torch.float32 (default; no autocast), torch.bfloat16 or torch.float16 for the
-            models. float16 on CUDA scales gradients.
-        max_gradient_norm: the gradients of the models together, and those of the losses together,
-            are each scaled down to this norm. Separate, so that a loss with large proxy gradients
-            does not slow the trunk. None (default) clips nothing.
-        max_gradient_value: every element of a gradient is clamped to plus or minus this, after
-            the norms. None (default) clamps nothing.
-        check_interval: steps between looks at the finite check on an accelerator, >= 1; on the
-            CPU every step is looked at. Default 50. Each epoch ends with a look.
-        show_progress: a progress bar an epoch, on rank 0. Default True.
+            models. With float16 on CUDA, gradients are scaled.
+        max_gradient_norm: largest norm of the gradients of all models, and of those of all losses,
+            > 0. The two are clipped separately, so that a loss with large proxy gradients does not
+            slow the trunk. None (default) does not clip.
+        max_gradient_value: every element of a gradient is then clamped to plus or minus this
+            value, > 0. None (default) does not clamp.
+        check_interval: number of steps between two checks for divergence on an accelerator, >= 1.
+            Default 50 (our choice). There is also a check at the end of each epoch; on the CPU,
+            every step is checked.
+        show_progress: whether rank 0 draws a progress bar for each epoch. Default True.
 
     Raises:
-        ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of
-            models or losses is in no optimizer or in two, or several processes cannot train what
-            was given.
-        NonFiniteError: from :meth:`train`, embeddings, loss or the loss's parameters became NaN
-            or infinite.
+        ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of the
+            models or losses is in no optimizer or in two, or the parts of the trainer cannot be
+            trained in several processes.
+        NonFiniteError: from :meth:`train`, embeddings, the loss or its parameters became NaN or
+            infinite.
     """
+
+    # Attributes of PML's trainer, which initialize_dataloader replaces for a moment.
+    dataset: Any
+    sampler: Any
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         name: str = "the run",
         precision: torch.dtype = torch.float32,
         max_gradient_norm: float | None = None,
         max_gradient_value: float | None = None,
         check_interval: int = 50,
         show_progress: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         if precision not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(
@@ -73,8 +83,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
         ):
             if value is not None and not value > 0:
                 raise ValueError(f"{limit} must be > 0 or None, got {value}")
-        if check_interval < 1:
-            raise ValueError(f"check_interval must be at least 1, got {check_interval}")
+        check_interval = check_count(type(self).__name__, "check_interval", check_interval)
         super().__init__(*args, **kwargs)
         self.name = name
         self.precision = precision
@@ -88,7 +97,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
             enabled=precision == torch.float16 and self.device_type == "cuda",
         )
         self.finite_check = FiniteCheck()
-        self._network = None
+        self._network: torch.nn.Module | None = None
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
@@ -126,12 +135,11 @@ class MetricLossOnly(trainers.MetricLossOnly):
         if world_size() == 1:
             super().initialize_dataloader()
             return
-        dataset, sampler = self.dataset, self.sampler
+        dataset, sampler = given = self.dataset, self.sampler
         if not isinstance(sampler, torch.utils.data.BatchSampler):
             if sampler is None:
                 sampler = torch.utils.data.RandomSampler(dataset)
             sampler = torch.utils.data.BatchSampler(sampler, int(self.batch_size), drop_last=True)
-        given = self.dataset, self.sampler
         self.dataset, self.sampler = RankShare(dataset), RankZeroBatches(sampler)
         try:
             super().initialize_dataloader()
@@ -139,26 +147,27 @@ class MetricLossOnly(trainers.MetricLossOnly):
             self.dataset, self.sampler = given
 
     def forward_and_backward(self) -> None:
-        """One optimization step; autocast is on in the models only, whatever surrounds it."""
+        """One optimization step; autocast is only on in the models, whatever surrounds the step."""
         with torch.autocast(self.device_type, enabled=False):
             super().forward_and_backward()
 
     def compute_embeddings(self, data: torch.Tensor) -> torch.Tensor:
-        """Embeddings of a batch, in the dtype that losses and miners want."""
+        """(N, D) embeddings of a batch, in the dtype that losses and miners need."""
         with torch.autocast(
             self.device_type,
             dtype=self.precision if self.precision != torch.float32 else None,
             enabled=self.precision != torch.float32,
-            # Inside a caller's autocast the cache of cast weights would outlive optimizer steps.
+            # Inside a caller's autocast, the cache of cast weights would outlive optimizer steps.
             cache_enabled=False,
         ):
-            embeddings = (
-                self._network(data) if world_size() > 1 else super().compute_embeddings(data)
-            )
+            if world_size() > 1 and self._network is not None:
+                embeddings = self._network(data)
+            else:
+                embeddings = super().compute_embeddings(data)
         return embeddings.to(self.loss_dtype(embeddings.dtype))
 
     def loss_dtype(self, embeddings_dtype: torch.dtype) -> torch.dtype:
-        """The dtype of the losses' own parameters, else float32 at least."""
+        """The dtype of the losses' own parameters; without any, that given or at least float32."""
         own = {
             parameter.dtype
             for loss in self.loss_funcs.values()
@@ -172,22 +181,22 @@ class MetricLossOnly(trainers.MetricLossOnly):
         return result
 
     def calculate_loss(self, curr_batch: tuple) -> None:
-        """PML's loss of the batch of all processes, with embeddings and loss checked."""
+        """PML's loss of the batch of all processes; embeddings and loss must be finite."""
         data, labels = curr_batch
-        # PML hands labels over on the CPU; its losses would wait for the device to move them.
+        # PML passes labels on the CPU; its losses would wait for the device when moving them.
         labels = to_device(labels, self.data_device)
         embeddings = self.compute_embeddings(data)
-        randomness = contextlib.nullcontext()
+        randomness: contextlib.AbstractContextManager = contextlib.nullcontext()
         if world_size() > 1:
-            (embeddings, labels), randomness = gather_batch(embeddings, labels)
-        # All processes look at the same values: none stops alone and leaves the others waiting.
+            embeddings, (labels,), randomness = gather_batch(embeddings, labels)
+        # All processes check the same values, so that none stops alone while the others wait.
         self._check("embeddings", embeddings)
         with randomness:
             try:
                 indices_tuple = self.maybe_mine_embeddings(embeddings, labels)
                 loss = self.maybe_get_metric_loss(embeddings, labels, indices_tuple)
             except ValueError:
-                # A loss may refuse proxies that diverged: that is divergence, not a wrong argument.
+                # A loss may refuse diverged proxies, which is divergence, not an invalid argument.
                 self._check_parameters()
                 raise
         if torch.is_tensor(loss):
@@ -195,17 +204,17 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.losses["metric_loss"] = loss
 
     def backward(self) -> None:
-        """Gradients of the total loss, scaled where float16 needs it."""
+        """Gradients of the total loss, scaled if float16 needs it."""
         self.scaler.scale(self.losses["total_loss"]).backward()
 
     def clip_gradients(self) -> None:
-        """Limit gradients by norm, then by value, then by PML's own gradient clippers."""
+        """Clip gradients by norm, then by value, then with PML's own gradient clippers."""
         if self.scaler.is_enabled():
-            for optimizer in self._moving_optimizers():
+            for optimizer in self._active_optimizers():
                 self.scaler.unscale_(optimizer)
         for modules in (self.models, self.loss_funcs):
             parameters = [p for m in modules.values() for p in m.parameters()]
-            # Many losses have none; torch refuses to clip the values of nothing.
+            # Many losses have no parameters, and torch refuses to clip an empty list by value.
             if all(p.grad is None for p in parameters):
                 continue
             if self.max_gradient_norm is not None:
@@ -216,15 +225,15 @@ class MetricLossOnly(trainers.MetricLossOnly):
 
     def step_optimizers(self) -> None:
         """Step every optimizer whose module is not frozen."""
-        for optimizer in self._moving_optimizers():
+        for optimizer in self._active_optimizers():
             self.scaler.step(optimizer)
         self.scaler.update()
 
     def stop_unless_finite(self) -> None:
-        """Raise if any step so far met NaN or infinite embeddings or losses. Synchronises.
+        """Raise if embeddings or losses were NaN or infinite so far. Synchronises the device.
 
         Raises:
-            NonFiniteError: naming the run, what was not finite, the step and the learning rates.
+            NonFiniteError: names the run, what was not finite, the step and the learning rates.
         """
         bad = self.finite_check.first_bad()
         if bad is not None:
@@ -259,16 +268,16 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.stop_unless_finite()
 
     def _without_frozen(self, named):
-        """The modules or optimizers that ``freeze_these`` leaves in use."""
+        """The modules or optimizers that ``freeze_these`` does not freeze."""
         return {
             name: value
             for name, value in named.items()
             if name.removesuffix("_optimizer") not in self.freeze_these
         }
 
-    def _moving_optimizers(self):
+    def _active_optimizers(self) -> Iterator[torch.optim.Optimizer]:
         for optimizer in self._without_frozen(self.optimizers).values():
-            # The scaler refuses an optimizer none of whose parameters took part in this step.
+            # The scaler refuses an optimizer if none of its parameters has a gradient.
             if not self.scaler.is_enabled() or any(
                 p.grad is not None for group in optimizer.param_groups for p in group["params"]
             ):

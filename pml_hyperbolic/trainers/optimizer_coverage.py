@@ -1,4 +1,4 @@
-"""check_optimizer_coverage: every trainable parameter is moved by exactly one optimizer."""
+"""check_optimizer_coverage: exactly one optimizer updates each trainable parameter."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,16 @@ import torch
 def check_optimizer_coverage(
     modules: Mapping[str, torch.nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
-    """Refuse trainable parameters that no optimizer moves, or that two do.
+    """Raise unless exactly one optimizer updates each trainable parameter.
 
-    PML's trainers start without a word when a loss's proxies are in no optimizer.
+    PML's trainers start silently when the proxies of a loss are in no optimizer.
 
     Args:
-        modules: name -> module, models and losses alike.
+        modules: name -> module, both models and losses.
         optimizers: name -> optimizer.
 
     Raises:
-        ValueError: naming the parameters and, where there are two, their optimizers.
+        ValueError: names the parameters and, if there are two, their optimizers.
     """
     owners: dict[int, list[str]] = {}
     for name, optimizer in optimizers.items():
@@ -33,13 +33,13 @@ def check_optimizer_coverage(
     forgotten = [path for path, names in trainable.values() if not names]
     if forgotten:
         raise ValueError(
-            f"{_some(forgotten)} in no optimizer and would never move: add an optimizer for "
+            f"{_some(forgotten)} in no optimizer and would never be trained: add an optimizer for "
             f"them (PML's key is {forgotten[0].split('.')[0]}_optimizer) or set "
             f"requires_grad=False"
         )
     shared = [f"{path} ({' and '.join(names)})" for path, names in trainable.values() if names[1:]]
     if shared:
-        raise ValueError(f"{_some(shared)} in two optimizers: leave each parameter in one")
+        raise ValueError(f"{_some(shared)} in two optimizers: keep each parameter in only one")
 
 
 def _some(names):

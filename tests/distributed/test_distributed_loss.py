@@ -104,10 +104,10 @@ def test_what_does_not_fit_together_is_refused_on_every_rank(two):
         two[0]["refusals"]
         == two[1]["refusals"]
         == [
-            "every process must hand in tensors of the same trailing sizes and dtypes, got "
+            "every process must pass tensors with the same trailing sizes and dtypes, got "
             "(N, 3) torch.float32, (N,) torch.float32, None on rank 0 and "
             "(N, 4) torch.float32, (N,) torch.float32, None on rank 1",
-            "every process must hand in tensors of the same trailing sizes and dtypes, got "
+            "every process must pass tensors with the same trailing sizes and dtypes, got "
             "(N, 3) torch.float32, (N,) torch.float32, None on rank 0 and "
             "(N, 3) torch.float32, None, None on rank 1",
         ]

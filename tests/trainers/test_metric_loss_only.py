@@ -756,8 +756,8 @@ def test_a_loss_without_parameters_has_nothing_to_clamp():
         ({"max_gradient_norm": NAN}, "max_gradient_norm must be > 0 or None, got nan"),
         ({"max_gradient_value": 0}, "max_gradient_value must be > 0 or None, got 0"),
         ({"max_gradient_value": NAN}, "max_gradient_value must be > 0 or None, got nan"),
-        ({"check_interval": 0}, "check_interval must be at least 1, got 0"),
-        ({"check_interval": -5}, "check_interval must be at least 1, got -5"),
+        ({"check_interval": 0}, "an integer check_interval >= 1, got 0"),
+        ({"check_interval": -5}, "an integer check_interval >= 1, got -5"),
     ],
 )
 def test_bad_arguments(arguments, message):
