@@ -1,4 +1,4 @@
-"""Tiny data sets, made up or in exactly the layout of the official releases."""
+"""Tiny data sets, and functions that write image files and archives."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pml_hyperbolic.benchmark.datasets import ImageData
+from pml_hyperbolic.images import decode_images
 
 
 class Ramps(ImageData):
@@ -24,7 +25,7 @@ class Ramps(ImageData):
 
 
 class Photos(ImageData):
-    """Three-channel noise, every image of another size, and a count of how often one was asked."""
+    """Three-channel noise, every image of another size; it records which images were read."""
 
     level_names = ("class",)
 
@@ -40,6 +41,12 @@ class Photos(ImageData):
         return rng.integers(0, 256, (self.channels, height, width), dtype=np.uint8)
 
 
+def decode(data, **options):
+    """Decode a tiny data set; ``options`` are arguments of ``decode_images``."""
+    defaults = {"name": "photos", "identity": {"labels": data.labels.tolist()}}
+    return decode_images(data.image, len(data), **{**defaults, **options})
+
+
 @pytest.fixture
 def ramps():
     return Ramps()
@@ -52,15 +59,15 @@ def photos():
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache folder, used even for the smallest data set."""
+    """An empty cache folder, which is used even for the smallest data set."""
     monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pml_hyperbolic.images.decoded_images.IN_MEMORY", 0)
+    monkeypatch.setattr("pml_hyperbolic.images.image_cache.IN_MEMORY", 0)
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def write_image():
-    """A function that writes an image of random pixels and returns them, (channels, h, w)."""
+    """A function that writes an image of random pixels and returns them as (channels, h, w)."""
     generator = np.random.default_rng(0)
 
     def write(path, size=(8, 6), mode="RGB"):
@@ -85,7 +92,7 @@ def pack():
         path = shutil.make_archive(str(base), form, folder.parent, folder.name)
         shutil.rmtree(folder)
         if form == "gztar":
-            # As the official archives are called.
+            # The suffix of the official archives.
             path = shutil.move(path, f"{base}.tgz")
         return Path(path)
 

@@ -258,9 +258,9 @@ def _search_one(config, options):
 
 
 def _validate(options):
+    from .checking.check import check_benchmark
     from .config import load_benchmarks
     from .config.curvature_control import with_flat_twins
-    from .running.runner import check_benchmark
 
     for loaded in _announced(load_benchmarks(options.config, options.overrides)):
         config = with_flat_twins(loaded)

@@ -1,6 +1,19 @@
-"""Images: archives, decoding, the decoded cache, resizing and transforms."""
+"""Images: archives, decoding, the cache of decoded images, resizing and transforms.
 
-from .decoded_images import DecodedImages, decode_images
+Everything here takes plain values, so that a trained model can be used without the benchmark.
+"""
+
+from .augmentation import Augmentation, RandomCrop
+from .decoded_images import DecodedImages
+from .image_cache import decode_images
 from .image_transform import ImageTransform
+from .input_size import InputSize
 
-__all__ = ["DecodedImages", "ImageTransform", "decode_images"]
+__all__ = [
+    "Augmentation",
+    "DecodedImages",
+    "ImageTransform",
+    "InputSize",
+    "RandomCrop",
+    "decode_images",
+]

@@ -1,4 +1,4 @@
-"""ImageArchive: the files of a folder or an archive, by name."""
+"""ImageArchive: the files of a folder or an archive, read by name."""
 
 import lzma
 import os
@@ -18,29 +18,33 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 
 class ImageArchive:
-    """Read-only files of a folder, a zip (read in place) or a tar (unpacked once).
+    """The files of a folder, of a zip (read in place) or of a tar (unpacked once), read-only.
 
-    Safe in DataLoader workers however they are started: every process opens the zip by itself.
+    It is safe in DataLoader workers however they are started: every process opens a zip by itself.
 
     Args:
-        path: a folder or an archive; a relative one starts at the current directory.
-        unpacked: the folder that ``NAME.tgz`` is unpacked into, as ``NAME.unpacked``. Default:
-            that of the tar.
+        path: a folder or an archive, absolute or relative to the current directory.
+        unpacked: the folder that ``NAME.tgz`` is unpacked into, as ``NAME.unpacked``. Default: the
+            folder of the tar.
+
+    Attributes:
+        path: absolute path of the folder or the zip; for a tar, of the folder it was unpacked to.
 
     Raises:
-        InputError: neither a folder nor an archive, or a tar that is damaged or would write
-            outside its folder.
+        InputError: the path is neither a folder nor an archive, or it is a tar that is damaged or
+            would write outside its folder.
     """
 
     def __init__(self, path: str | Path, unpacked: str | Path | None = None):
         path = Path(path).expanduser().absolute()
         self.path = path
         self._is_zip = False
-        self._opened = None
+        self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self._listing: list[str] | None = None
         if path.is_dir():
             return
         if not path.exists():
-            raise InputError(f"{path} is missing: give a folder, a zip or a tar that is there")
+            raise InputError(f"{path} does not exist: give the path of a folder, a zip or a tar")
         if zipfile.is_zipfile(path) and self._opens():
             self._is_zip = True
         elif path.name.lower().endswith(TAR_SUFFIXES):
@@ -48,32 +52,40 @@ class ImageArchive:
             self.path = unpack_tar(path, folder / f"{stem(path)}.unpacked")
         else:
             raise InputError(
-                f"{path} is neither a folder nor a whole archive "
+                f"{path} is neither a folder nor an intact archive "
                 f"({', '.join(ARCHIVE_SUFFIXES)}): download it again"
             )
 
     def names(self) -> list[str]:
-        """Paths of all files in it, with slashes, sorted; hidden files are left out."""
+        """Return the sorted paths of all files but hidden ones, with slashes as separators."""
+        return sorted(name for name in self.listing() if not _is_hidden(name))
+
+    def listing(self) -> list[str]:
+        """Return the paths of all files, hidden ones too; they are listed once and kept."""
+        if self._listing is None:
+            self._listing = self._listed()
+        return self._listing
+
+    def _listed(self):
         if self._is_zip:
-            found = [name for name in self._zip().namelist() if not name.endswith("/")]
-        else:
-            found = []
-            for folder, _, files in os.walk(self.path, followlinks=True):
-                prefix = Path(folder).relative_to(self.path).as_posix()
-                found += [file if prefix == "." else f"{prefix}/{file}" for file in files]
-        return sorted(name for name in found if not _is_hidden(name))
+            return [name for name in self._zip().namelist() if not name.endswith("/")]
+        found = []
+        for folder, _, files in os.walk(self.path, followlinks=True):
+            prefix = Path(folder).relative_to(self.path).as_posix()
+            found += [file if prefix == "." else f"{prefix}/{file}" for file in files]
+        return found
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
-            InputError: it is absent or damaged.
+            InputError: the file does not exist or is damaged.
         """
         try:
             if self._is_zip:
                 return self._zip().read(name)
             return (self.path / name).read_bytes()
-        # zipfile also raises RuntimeError: for passwords and unknown compressions.
+        # zipfile also raises RuntimeError, for passwords and unknown compressions.
         except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
             reason = " ".join(str(error).split())
             raise InputError(
@@ -88,16 +100,16 @@ class ImageArchive:
         separator: str | None = None,
         header: int = 0,
     ) -> list[list[Any]]:
-        """The rows of a text file, blank ones left out.
+        """Return the rows of a text file, without blank lines.
 
         Args:
             name: of the file.
-            types: of its columns.
+            types: of its columns, such as ``(int, str)``.
             separator: between columns. Default: any white space.
-            header: how many lines to skip. Default 0.
+            header: number of lines to skip. Default 0.
 
         Raises:
-            InputError: a line that does not fit, by its number.
+            InputError: a line does not have these columns; the message gives its number.
         """
         text = self.read(name).decode("utf-8-sig", errors="replace")
         rows = []
@@ -116,7 +128,7 @@ class ImageArchive:
         return rows
 
     def where(self, name: str) -> str:
-        """What messages call a file."""
+        """Return the full path of a file, for messages."""
         return str(self.path / name)
 
     def _opens(self):
@@ -127,7 +139,7 @@ class ImageArchive:
         return True
 
     def _zip(self):
-        # A forked process shares the file position of a handle with its parent: never use that.
+        # A forked process shares the file position with its parent, so it opens its own handle.
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), zipfile.ZipFile(self.path))
         return self._opened[1]
@@ -137,11 +149,11 @@ class ImageArchive:
 
 
 def unpack_tar(path: Path, target: Path) -> Path:
-    """Unpack a tar into a folder, once: the folder is there whole or not at all.
+    """Unpack a tar into a folder, once; the folder exists completely or not at all.
 
     Args:
         path: the tar, compressed or not.
-        target: the folder; if it is there already, nothing is done.
+        target: the folder; if it exists, nothing is done.
 
     Returns:
         The folder.
@@ -155,7 +167,7 @@ def unpack_tar(path: Path, target: Path) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Runs that start together would each unpack it otherwise.
+        # Otherwise every one of several runs that start together would unpack it.
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
                 _unpack(path, target)
@@ -169,7 +181,7 @@ def unpack_tar(path: Path, target: Path) -> Path:
 
 
 def stem(path: Path) -> str:
-    """The name of an archive less its suffix, ``.tar.gz`` being one."""
+    """Return the name of an archive without its suffix; ``.tar.gz`` counts as one suffix."""
     for suffix in ARCHIVE_SUFFIXES:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
@@ -178,7 +190,7 @@ def stem(path: Path) -> str:
 
 def _unpack(path, target):
     part = target.with_name(f".{target.name}.part")
-    # What a killed process left behind.
+    # A killed process may have left this folder behind.
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
@@ -196,8 +208,8 @@ def _write_member(archive, member, path, folder):
         member.isfile() or member.isdir()
     ):
         raise InputError(
-            f"{path} has the member {member.name!r}, which is a link, a device or outside of its "
-            f"folder: nothing was unpacked, download the official archive"
+            f"{path} has the member {member.name!r}, which is a link, a device or outside its "
+            f"folder: nothing was unpacked; download the official archive"
         )
     if member.isfile():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -206,5 +218,5 @@ def _write_member(archive, member, path, folder):
 
 
 def _is_hidden(name):
-    # macOS puts such files into archives and folders beside every real one.
+    # macOS adds such files to archives and folders, one for every real file.
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

@@ -1,4 +1,4 @@
-"""Encoded images to arrays."""
+"""Decode image files to arrays."""
 
 import io
 import re
@@ -13,16 +13,16 @@ _MODES = {1: "L", 3: "RGB"}
 def decode_image(
     content: bytes, name: str, *, channels: int = 3, size: int | None = None
 ) -> np.ndarray:
-    """An image file as an array, whatever its colours were.
+    """Decode an image file of any colour mode.
 
-    The orientation that a camera noted (EXIF) is applied: an image is what viewers show, and
-    photos taken by phone would lie on their side otherwise. Transparent pixels become white.
+    The orientation recorded by the camera (EXIF) is applied, because viewers apply it and photos
+    taken by phone would lie on their sides otherwise. Transparent pixels become white.
 
     Args:
         content: of the file.
         name: of the file, for messages.
         channels: 3 (red, green, blue) or 1 (grey). Default 3.
-        size: height and width to resize to, antialiased. Default: as stored.
+        size: height and width in pixels to resize to, with antialiasing. Default: as stored.
 
     Returns:
         (channels, height, width) uint8.
@@ -35,12 +35,12 @@ def decode_image(
     try:
         with Image.open(io.BytesIO(content)) as stored:
             image = _converted(ImageOps.exif_transpose(stored), _MODES[channels])
-    # Damaged files raise whatever PIL's many decoders meet.
+    # Pillow's decoders raise exceptions of many kinds for damaged files.
     except Exception as error:
-        # PIL names the stream by its address.
+        # Pillow names the stream by its memory address.
         reason = re.sub(r"<.*?>", "it", " ".join(str(error).split()))
         raise InputError(
-            f"{name} cannot be read as an image ({reason}): replace it by an undamaged copy"
+            f"{name} cannot be read as an image ({reason}): replace it with an undamaged copy"
         ) from error
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -52,7 +52,7 @@ def _converted(image, mode):
     from PIL import Image
 
     if image.mode.startswith("I"):
-        # 16-bit grey, which PIL's versions convert differently.
+        # 16-bit grey, which Pillow's versions convert differently.
         image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

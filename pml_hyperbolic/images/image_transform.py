@@ -1,34 +1,36 @@
-"""ImageTransform: from decoded images to the backbone's input, a batch at a time on its device."""
+"""ImageTransform: from decoded images to a network's input, a batch at a time on its device."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..utils.transfer import to_device
+from .augmentation import Augmentation
+from .input_size import InputSize
 from .resizing import resize_short_side, resized_crop
 
-if TYPE_CHECKING:
-    from ..benchmark.config import AugmentationConfig, ImageConfig
-
-# Tries of torchvision's RandomResizedCrop before it takes the centre.
+# Number of tries that torchvision's RandomResizedCrop makes before it takes the centre.
 _CROP_TRIES = 10
+_NO_AUGMENTATION = Augmentation()
 
 
 class Draws(NamedTuple):
     """The random numbers of one batch, on the CPU; None where nothing is drawn.
 
-    boxes: (B, 4) int64 top, left, height and width of the crops; shifts: (2, B, 1) int64 rows and
-    columns, from 0 to twice the reach; flips: (B,) bool.
+    Attributes:
+        boxes: (B, 4) int64, top, left, height and width of each crop in pixels.
+        shifts: (2, B, 1) int64, rows and columns in pixels, from 0 to twice the largest shift.
+        flips: (B,) bool.
     """
 
-    boxes: torch.Tensor | None
-    shifts: torch.Tensor | None
-    flips: torch.Tensor | None
+    boxes: torch.Tensor | None = None
+    shifts: torch.Tensor | None = None
+    flips: torch.Tensor | None = None
 
     def rows(self, part: slice) -> "Draws":
-        """Those of some images of the batch."""
+        """Select the random numbers of some images of the batch."""
         boxes, shifts, flips = self
         return Draws(
             None if boxes is None else boxes[part],
@@ -37,15 +39,18 @@ class Draws(NamedTuple):
         )
 
 
+_NO_DRAWS = Draws()
+
+
 class ImageTransform:
     """Crop and resize, normalise, shift and flip images.
 
     Args:
-        mean, std: of the backbone's input (pixels scaled to [0, 1]), one number a channel or one
-            for all.
-        image: size of the input. Default: images as they are.
+        mean, std: of the network's input with pixels scaled to [0, 1], one number per channel or
+            one for all channels.
+        input_size: how images are brought to one size. Default: they keep their size.
         augmentation: what is drawn at random. Default: nothing.
-        device: of the backbone. Default "cpu".
+        device: of the network. Default "cpu".
     """
 
     def __init__(
@@ -53,8 +58,8 @@ class ImageTransform:
         mean: float | Sequence[float],
         std: float | Sequence[float],
         *,
-        image: "ImageConfig | None" = None,
-        augmentation: "AugmentationConfig | None" = None,
+        input_size: InputSize | None = None,
+        augmentation: Augmentation = _NO_AUGMENTATION,
         device: torch.device | str = "cpu",
     ):
         self.device = torch.device(device)
@@ -62,20 +67,18 @@ class ImageTransform:
             torch.as_tensor(value, dtype=torch.float32).reshape(-1, 1, 1).to(self.device)
             for value in (mean, std)
         )
-        self.image = image
-        from ..benchmark.config import AugmentationConfig
-
-        self.augmentation = augmentation or AugmentationConfig()
+        self.input_size = input_size
+        self.augmentation = augmentation
 
     def draw(self, sizes: np.ndarray, generator: torch.Generator) -> Draws:
-        """The random numbers for a batch of images of these (B, 3) sizes.
+        """Draw the random numbers for a batch of images of these (B, 3) sizes.
 
-        How many are drawn depends on the number of images alone.
+        How many numbers are drawn depends on the number of images alone.
         """
         count, chosen = len(sizes), self.augmentation
         boxes = shifts = flips = None
-        if chosen.random_resized_crop is not None:
-            crop = chosen.random_resized_crop
+        if chosen.random_crop is not None:
+            crop = chosen.random_crop
             uniform = torch.rand(count, _CROP_TRIES, 4, generator=generator, dtype=torch.float64)
             boxes = crop_boxes(uniform, torch.from_numpy(sizes), crop.scale, crop.ratio)
         if chosen.random_shift:
@@ -86,9 +89,11 @@ class ImageTransform:
             flips = torch.rand(count, generator=generator) < 0.5
         return Draws(boxes, shifts, flips)
 
-    def __call__(self, images: torch.Tensor | list[torch.Tensor], draws: Draws) -> torch.Tensor:
-        """(B, C, H, W) float32 of uint8 images, one tensor or a list of (C, H, W) ones."""
-        images = self._sized(images, draws.boxes).float().div_(255)
+    def __call__(
+        self, images: torch.Tensor | list[torch.Tensor], draws: Draws = _NO_DRAWS
+    ) -> torch.Tensor:
+        """Transform uint8 images, (B, C, H, W) or a list of (C, H, W), to (B, C, H, W) float32."""
+        images = self._resized(images, draws.boxes).float().div_(255)
         images = (images - self.mean) / self.std
         if draws.shifts is not None:
             images = _shifted(
@@ -99,36 +104,39 @@ class ImageTransform:
             images = torch.where(flips, images.flip(-1), images)
         return images
 
-    def _sized(self, images, boxes):
-        image = self.image
+    def _resized(self, images, boxes):
+        target = self.input_size
         if boxes is not None:
-            size = images[0].shape[-2:] if image is None else (image.size, image.size)
-            interpolation = "bilinear" if image is None else image.interpolation
+            size = images[0].shape[-2:] if target is None else (target.size, target.size)
+            interpolation = "bilinear" if target is None else target.interpolation
             return torch.stack(
                 [
                     resized_crop(one, box, size, interpolation)
                     for one, box in zip(images, boxes.tolist(), strict=True)
                 ]
             )
-        if image is None:
-            return images
+        if target is None:
+            return images if torch.is_tensor(images) else torch.stack(images)
         if torch.is_tensor(images):
-            return _centre(images, image)
-        return torch.stack([_centre(one, image) for one in images])
+            return _centre_crop(images, target)
+        return torch.stack([_centre_crop(one, target) for one in images])
 
 
 def crop_boxes(
     uniform: torch.Tensor, sizes: torch.Tensor, scale: Sequence[float], ratio: Sequence[float]
 ) -> torch.Tensor:
-    """(B, 4) int64 top, left, height and width of torchvision's RandomResizedCrop.
+    """Compute the crops of torchvision's RandomResizedCrop from uniform random numbers.
 
     Args:
-        uniform: (B, tries, 4) float64 draws in [0, 1): area, ratio, top, left of each try. The
-            first try whose crop fits counts; if none does, the largest centred crop of a ratio
-            within the range.
-        sizes: (B, 3) int64 channels, height and width.
-        scale: smallest and largest share of the area.
+        uniform: (B, tries, 4) float64 numbers in [0, 1): area, ratio, top and left of each try.
+            The first try whose crop lies within the image is taken; if there is none, the largest
+            centred crop whose ratio is within the range is taken.
+        sizes: (B, 3) int64, channels, height and width of each image.
+        scale: smallest and largest share of the image's area.
         ratio: smallest and largest width / height.
+
+    Returns:
+        (B, 4) int64, top, left, height and width of each crop in pixels.
     """
     height, width = sizes[:, 1:2].double(), sizes[:, 2:3].double()
     area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[..., 0])
@@ -156,15 +164,15 @@ def crop_boxes(
     return torch.where(fits.any(1, keepdim=True), boxes, centre).long()
 
 
-def _centre(images, image):
+def _centre_crop(images, target):
     from torchvision.transforms.v2 import functional
 
-    images = resize_short_side(images, image.short_side, image.interpolation)
-    return functional.center_crop(images, [image.size, image.size])
+    images = resize_short_side(images, target.resized_side, target.interpolation)
+    return functional.center_crop(images, [target.size, target.size])
 
 
 def _shifted(images, shifts, reach):
-    """Images moved by ``shifts - reach`` pixels, the border repeated."""
+    """Move images by ``shifts - reach`` pixels and repeat their borders."""
     height, width = images.shape[-2:]
     device = images.device
     rows = (shifts[0] - reach + torch.arange(height, device=device)).clamp(0, height - 1)

@@ -3,17 +3,19 @@
 import torch
 
 from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
+from pml_hyperbolic.benchmark.assembly.protocol_data import ProtocolData
 from pml_hyperbolic.benchmark.config import BenchmarkConfig
 
 
 def weights(module):
-    """Copies of all values of a module."""
+    """Return copies of all parameters and buffers of a module."""
     return [value.clone() for value in module.state_dict().values()]
 
 
 def one_step(config: BenchmarkConfig, name: str) -> Pipeline:
-    """Train a method for one epoch: every part learns, and everything stays finite."""
-    parts = Pipeline(config.protocol, config.methods[name], name, config.protocol.seeds[0])
+    """Train a method for one epoch, and check that every part learns and stays finite."""
+    data = ProtocolData(config.protocol)
+    parts = Pipeline(data, config.methods[name], name, config.protocol.seeds[0])
     before = {key: weights(module) for key, module in parts.models.items()}
     own = [p.detach().clone() for p in parts.loss.parameters()]
     parts.trainer().train(num_epochs=1)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pml_hyperbolic.benchmark.checking import check
 from pml_hyperbolic.benchmark.cli import main
-from pml_hyperbolic.benchmark.running import parallel, runner
+from pml_hyperbolic.benchmark.running import parallel
 
 SHORT = ("protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.seeds=[0]")
 
@@ -115,7 +116,7 @@ def test_what_goes_wrong_is_said_in_one_line(
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(runner, "check_benchmark", fail)
+    monkeypatch.setattr(check, "check_benchmark", fail)
     assert main(["validate", str(config_file)]) == status
     err = capsys.readouterr().err
     assert message in err

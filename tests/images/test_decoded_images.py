@@ -1,241 +1,26 @@
-"""Images decoded once: the same as direct decoding, never stale, built once."""
-
-import errno
-import multiprocessing
-import os
-import shutil
-import threading
+"""Batches of decoded images."""
 
 import numpy as np
-import pytest
 import torch
-from torchvision.transforms.v2 import InterpolationMode, functional
 
-from pml_hyperbolic.errors import InputError
-from pml_hyperbolic.images import decode_images, decoded_images
-from pml_hyperbolic.images.decoded_images import cache_folder, source_stamp
-from tests.image_fixtures import Photos
-
-SPEC = {"photos": {}}
+from pml_hyperbolic.images import DecodedImages
+from tests.image_fixtures import decode
 
 
-def assert_direct(images, data):
-    assert len(images) == len(data.labels)
-    assert images.channels == 3
-    for index in range(len(images)):
-        assert np.array_equal(images.image(index), data.image(index))
-
-
-def test_a_small_set_stays_in_memory(photos, tmp_path, monkeypatch):
-    monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path / "cache"))
-    assert_direct(decode_images(photos, SPEC), photos)
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_large_set_is_decoded_once(photos, cache):
-    assert_direct(decode_images(photos, SPEC), photos)
-    (folder,) = [entry for entry in cache.iterdir() if entry.is_dir()]
-    assert sum(f.stat().st_size for f in folder.glob("*.bin")) == sum(
-        photos.image(i).size for i in range(24)
-    )
-    photos.asked.clear()
-    images = decode_images(photos, SPEC)
-    # One look tells how large the set will be.
-    assert photos.asked == [0]
-    assert isinstance(images.pixels, np.memmap)
-    assert_direct(images, photos)
-
-
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_short_sides_are_reduced_and_never_enlarged(photos, cache, interpolation):
-    images = decode_images(photos, SPEC, short_side=16, interpolation=interpolation)
-    kinds = set()
-    for index in range(len(images)):
-        expected = torch.from_numpy(photos.image(index))
-        small = min(expected.shape[1:]) <= 16
-        kinds.add(small)
-        if not small:
-            expected = functional.resize(
-                expected, [16], InterpolationMode(interpolation), antialias=True
-            )
-        assert np.array_equal(images.image(index), expected.numpy())
-    assert kinds == {True, False}
+def test_images_are_parts_of_one_array():
+    pixels = np.arange(2 * 1 * 3 + 2 * 4 * 5, dtype=np.uint8)
+    images = DecodedImages(pixels, np.array([[2, 1, 3], [2, 4, 5]]))
+    assert len(images) == 2
+    assert images.channels == 2
+    assert images.image(0).tolist() == [[[0, 1, 2]], [[3, 4, 5]]]
+    assert np.array_equal(images.image(1), pixels[6:].reshape(2, 4, 5))
 
 
 def test_batches(photos, ramps):
-    batch = decode_images(photos, SPEC).batch(np.array([7, 2, 2]))
+    batch = decode(photos).batch(np.array([7, 2, 2]))
     assert isinstance(batch, list)
     for index, image in zip([7, 2, 2], batch, strict=True):
         assert torch.equal(image, torch.from_numpy(photos.image(index)))
-    batch = decode_images(ramps, {"ramps": {}}).batch(np.array([7, 2]))
+    batch = decode(ramps).batch(np.array([7, 2]))
     assert torch.equal(batch[1], torch.from_numpy(ramps.image(2)))
     assert batch.shape == (2, 2, 4, 5)
-
-
-def test_several_sizes_are_refused_where_one_is_needed(photos, ramps):
-    decode_images(ramps, {"ramps": {}}).check_one_size()
-    with pytest.raises(InputError, match="10 to 38 high and 11 to 38 wide: set protocol"):
-        decode_images(photos, SPEC).check_one_size()
-
-
-def test_whatever_changes_the_content_changes_the_cache(cache, tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "a.png").write_bytes(b"a")
-
-    def decodes(spec=None, **kwargs):
-        data = Photos()
-        decode_images(data, spec or {"photos": {"root": str(source)}}, **kwargs)
-        return data.asked != [0]
-
-    assert decodes()
-    assert not decodes()
-    (source / "a.png").write_bytes(b"ab")
-    assert decodes()
-    (source / "b.png").write_bytes(b"")
-    assert decodes()
-    assert decodes(short_side=12)
-    assert decodes(short_side=12, interpolation="bicubic")
-    assert decodes({"photos": {"root": str(source), "level": 1}})
-    assert not decodes()
-
-
-def test_labels_belong_to_the_content(cache):
-    for count in (24, 20, 24):
-        assert len(decode_images(Photos(count), SPEC)) == count
-
-
-def test_a_file_rewritten_in_the_same_second_is_noticed(tmp_path):
-    file = tmp_path / "archive.zip"
-    file.write_bytes(b"1")
-    first = source_stamp(file)
-    assert first == source_stamp(file)
-    os.utime(file, ns=(1, 1))
-    assert source_stamp(file) != first
-
-
-def test_hidden_files_and_dead_links_are_no_content(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x.png").write_bytes(b"1")
-    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "nowhere")
-    first = source_stamp(tmp_path)
-    (tmp_path / "a" / ".lock").write_text("")
-    assert source_stamp(tmp_path) == first
-    (tmp_path / "a" / "y.png").write_text("")
-    assert source_stamp(tmp_path) != first
-
-
-def test_the_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
-    monkeypatch.delenv("PML_HYPERBOLIC_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "pml_hyperbolic"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "pml_hyperbolic"
-
-
-def _build(start, results):
-    start.wait()
-    data = Photos()
-    images = decode_images(data, SPEC)
-    results.put((len(data.asked), int(images.pixels.sum())))
-
-
-def test_one_of_several_processes_decodes(cache):
-    context = multiprocessing.get_context("fork")
-    start, results = context.Event(), context.Queue()
-    processes = [context.Process(target=_build, args=(start, results)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    start.set()
-    seen = [results.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join()
-    # Every one looks at the first image, one of them then decodes all.
-    assert sorted(asked for asked, _ in seen) == [1, 1, 25]
-    assert {total for _, total in seen} == {sum(int(Photos().image(i).sum()) for i in range(24))}
-
-
-def test_without_locks_the_first_to_finish_wins(cache, photos, monkeypatch):
-    """Where a file system has no locks, two processes may build the same."""
-    import filelock
-
-    class NoLock:
-        def __init__(self, path):
-            pass
-
-        def __enter__(self):
-            # Another process finishes while this one decodes.
-            decoded = threading.Event()
-            rename = os.rename
-
-            def slow(source, target):
-                if not decoded.is_set():
-                    decoded.set()
-                    shutil.copytree(source, target)
-                rename(source, target)
-
-            monkeypatch.setattr(os, "rename", slow)
-
-        def __exit__(self, *exception):
-            pass
-
-    monkeypatch.setattr(filelock, "FileLock", NoLock)
-    assert_direct(decode_images(photos, SPEC), photos)
-    assert not list(cache.glob("*.part-*"))
-
-
-def test_a_killed_builder_leaves_nothing_behind(cache, photos):
-    class Killed(BaseException):
-        pass
-
-    whole = photos.image
-    photos.image = lambda index: whole(index)
-    decode_images(photos, SPEC)
-    (folder,) = [entry for entry in cache.iterdir() if entry.is_dir()]
-    # What kill -9 leaves: a part of a folder, never the folder itself.
-    folder.rename(folder.with_name(f"{folder.name}.part-abc"))
-    (cache / f"{folder.name}.part-abc" / "pixels.bin").write_bytes(b"half")
-    assert_direct(decode_images(photos, SPEC), photos)
-    assert [entry.name for entry in cache.iterdir() if entry.is_dir()] == [folder.name]
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, photos, cache):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path / "file"))
-    with pytest.raises(
-        InputError, match=r"photos cannot be kept in .*PML_HYPERBOLIC_CACHE"
-    ) as info:
-        decode_images(photos, SPEC)
-    assert "\n" not in str(info.value)
-
-
-def test_a_full_disk(monkeypatch, photos, cache):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(decoded_images.os, "fsync", full)
-    with pytest.raises(InputError, match=r"No space left on device, [\d.]+ GiB free\): free some"):
-        decode_images(photos, SPEC)
-    assert not [entry for entry in cache.iterdir() if entry.is_dir()]
-
-
-def test_an_image_that_cannot_be_decoded_is_named(photos, cache):
-    whole = photos.image
-
-    def image(index):
-        if index == 7:
-            raise OSError("broken data stream")
-        return whole(index)
-
-    photos.image = image
-    with pytest.raises(InputError, match="photos: image 7 cannot be decoded: broken data stream"):
-        decode_images(photos, SPEC)
-    photos.image = lambda index: whole(index)[:1] if index == 3 else whole(index)
-    with pytest.raises(InputError, match="image 3 has 1 channels, the first has 3"):
-        decode_images(photos, SPEC)
-    photos.image = lambda index: whole(index).astype(float)
-    with pytest.raises(InputError, match=r"image 0 .* uint8, got \(3, .*\) float64"):
-        decode_images(photos, SPEC)

@@ -183,14 +183,14 @@ def test_members_that_escape_are_refused(tmp_path, member):
 
 def test_what_is_not_an_archive_is_refused(tmp_path):
     (tmp_path / "tree.zip").write_bytes(b"<html>not found</html>")
-    with pytest.raises(InputError, match=r"neither a folder nor a whole archive .* again"):
+    with pytest.raises(InputError, match=r"neither a folder nor an intact archive .* again"):
         ImageArchive(tmp_path / "tree.zip")
     whole = fill_zip(tmp_path / "tree.zip").read_bytes()
     # The end of a zip says what it holds.
     (tmp_path / "tree.zip").write_bytes(whole[-200:])
-    with pytest.raises(InputError, match=r"neither a folder nor a whole archive .* again"):
+    with pytest.raises(InputError, match=r"neither a folder nor an intact archive .* again"):
         ImageArchive(tmp_path / "tree.zip")
-    with pytest.raises(InputError, match=r"nowhere.zip is missing"):
+    with pytest.raises(InputError, match=r"nowhere.zip does not exist"):
         ImageArchive(tmp_path / "nowhere.zip")
 
 

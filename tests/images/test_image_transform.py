@@ -1,4 +1,4 @@
-"""Transforms of whole batches, against slow ones of single images."""
+"""Transforms of whole batches, compared with slow transforms of single images."""
 
 import math
 
@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from pml_hyperbolic.benchmark.config import AugmentationConfig, ImageConfig
-from pml_hyperbolic.images import ImageTransform, decode_images
+from pml_hyperbolic.images import Augmentation, ImageTransform, InputSize, RandomCrop
+from pml_hyperbolic.images.image_decoding import decode_image
 from pml_hyperbolic.images.image_transform import crop_boxes
+from tests.image_fixtures import decode
 
-CROP = AugmentationConfig(random_resized_crop={"scale": [0.1, 0.6], "ratio": [0.5, 2.0]})
+CROP = Augmentation(random_crop=RandomCrop(scale=(0.1, 0.6), ratio=(0.5, 2.0)))
 
 
 def seeded_generator():
@@ -34,7 +35,7 @@ def transformed(transform, images):
 def test_shifts_move_the_image_and_repeat_its_border(ramps):
     image = torch.from_numpy(ramps.image(0))
     shifted, _ = transformed(
-        raw(augmentation=AugmentationConfig(random_shift=1)), image.expand(200, -1, -1, -1)
+        raw(augmentation=Augmentation(random_shift=1)), image.expand(200, -1, -1, -1)
     )
     padded = torch.nn.functional.pad(image[None].float(), (1,) * 4, mode="replicate")[0]
     possible = [padded[:, r : r + 4, c : c + 5] for r in range(3) for c in range(3)]
@@ -48,7 +49,7 @@ def test_shifts_move_the_image_and_repeat_its_border(ramps):
 
 def test_half_of_the_images_are_flipped(ramps):
     images = torch.from_numpy(ramps.image(0)).expand(400, -1, -1, -1)
-    seen, draws = transformed(raw(augmentation=AugmentationConfig(horizontal_flip=True)), images)
+    seen, draws = transformed(raw(augmentation=Augmentation(horizontal_flip=True)), images)
     assert 160 < draws.flips.sum() < 240
     for image, one, flipped in zip(images, seen, draws.flips, strict=True):
         expected = image.numpy()[..., ::-1] if flipped else image.numpy()
@@ -58,7 +59,7 @@ def test_half_of_the_images_are_flipped(ramps):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_resize_and_centre_crop_are_pillows(photos, interpolation):
     images = [torch.from_numpy(photos.image(i)) for i in range(12)]
-    transform = raw(image=ImageConfig(size=8, resize=12, interpolation=interpolation))
+    transform = raw(input_size=InputSize(8, 12, interpolation))
     seen, _ = transformed(transform, images)
     assert seen.shape == (12, 3, 8, 8)
     for image, one in zip(images, seen, strict=True):
@@ -76,7 +77,7 @@ def test_resize_and_centre_crop_are_pillows(photos, interpolation):
 
 def test_random_crops_are_pillows(photos):
     images = [torch.from_numpy(photos.image(i)) for i in range(12)]
-    transform = raw(image=ImageConfig(size=8), augmentation=CROP)
+    transform = raw(input_size=InputSize(8), augmentation=CROP)
     seen, draws = transformed(transform, images)
     for image, (top, left, height, width), one in zip(images, draws.boxes, seen, strict=True):
         crop = image[:, top : top + height, left : left + width]
@@ -144,10 +145,8 @@ def test_crop_boxes_are_distributed_as_torchvisions():
 
 def test_draws_do_not_depend_on_the_sizes():
     transform = raw(
-        image=ImageConfig(size=8),
-        augmentation=AugmentationConfig(
-            random_resized_crop={}, random_shift=3, horizontal_flip=True
-        ),
+        input_size=InputSize(8),
+        augmentation=Augmentation(random_crop=RandomCrop(), random_shift=3, horizontal_flip=True),
     )
     after = []
     for sizes in ([[3, 20, 20]] * 4, [[3, 8, 90], [3, 100, 9], [3, 33, 44], [3, 5, 5]]):
@@ -158,22 +157,40 @@ def test_draws_do_not_depend_on_the_sizes():
 
 
 def test_evaluation_is_not_augmented(photos):
-    images = decode_images(photos, {"photos": {}})
-    transform = raw(image=ImageConfig(size=8))
+    images = decode(photos)
+    transform = raw(input_size=InputSize(8))
     draws = transform.draw(images.sizes[:4], generator := seeded_generator())
     assert draws == (None, None, None)
     assert torch.equal(generator.get_state(), seeded_generator().get_state())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("augmentation", [None, CROP])
+@pytest.mark.parametrize("augmentation", [Augmentation(), CROP])
 def test_cuda_sees_the_same_images(photos, augmentation):
-    images = decode_images(photos, {"photos": {}})
+    images = decode(photos)
     indices = np.array([3, 1, 8, 20])
     seen = []
     for device in ("cpu", "cuda"):
-        transform = raw(image=ImageConfig(size=8), augmentation=augmentation, device=device)
+        transform = raw(input_size=InputSize(8), augmentation=augmentation, device=device)
         draws = transform.draw(images.sizes[indices], seeded_generator())
         seen.append(transform(images.batch(indices, device), draws).cpu() * 255)
     # The CPU rounds to whole levels after each of two passes, CUDA after both.
     assert (seen[0] - seen[1]).abs().max() < 2.001
+
+
+def test_a_file_becomes_a_networks_input(tmp_path, write_image):
+    """From a file to a normalised batch without the benchmark."""
+    pixels = write_image(tmp_path / "photo.png", size=(20, 30))
+    image = decode_image((tmp_path / "photo.png").read_bytes(), "photo.png")
+    assert np.array_equal(image, pixels)
+    transform = ImageTransform([0.5, 0.4, 0.3], 0.25, input_size=InputSize(8, 10))
+    batch = transform([torch.from_numpy(image)])
+    resized = v2.functional.resize(torch.from_numpy(pixels), [10], antialias=True)
+    expected = v2.functional.center_crop(resized, [8, 8]) / 255
+    mean = torch.tensor([0.5, 0.4, 0.3])[:, None, None]
+    assert torch.allclose(batch, ((expected - mean) / 0.25)[None])
+
+
+def test_a_list_of_images_keeps_its_size(ramps):
+    images = [torch.from_numpy(ramps.image(i)) for i in range(3)]
+    assert torch.equal(raw()(images), raw()(torch.stack(images)))

@@ -1,1 +1,1 @@
-"""From a protocol and a method to everything one run is made of."""
+"""Assembly: from a protocol and a method to the parts of one run."""

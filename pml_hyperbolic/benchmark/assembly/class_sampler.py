@@ -9,17 +9,17 @@ from pytorch_metric_learning.utils import common_functions as c_f
 
 
 class ClassSampler(MPerClassSampler):
-    """Batches of whole classes that depend on the seed alone.
+    """Draw batches that have the same number of samples of each class and depend on the seed only.
 
-    PML's sampler draws from numpy's global state, which miners and losses may draw from too:
+    PML's sampler draws from NumPy's global state, which miners and losses may draw from too;
     methods would then see different batches from the second epoch on.
 
     Args:
-        labels: (N,) classes.
-        samples_per_class: of each class in a batch.
-        batch_size: a multiple of it.
-        steps: batches of one pass.
-        seed: of the batches.
+        labels: (N,) classes of the samples.
+        samples_per_class: samples of each class in a batch, >= 1.
+        batch_size: samples in a batch, a multiple of ``samples_per_class``.
+        steps: batches in one pass.
+        seed: of the random numbers.
     """
 
     def __init__(
@@ -43,22 +43,22 @@ class ClassSampler(MPerClassSampler):
             c_f.NUMPY_RANDOM = shared
 
     def state(self) -> dict[str, Any]:
-        """Its random numbers and the order its classes are in: PML shuffles them in place."""
+        """Return the state of the generator and the order of the classes, which PML shuffles."""
         return {
             "generator": self.generator.bit_generator.state,
             "labels": [int(label) for label in self.labels],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state`.
+        """Continue from a :meth:`state`.
 
         Raises:
-            ValueError: it is the state of a sampler of other classes.
+            ValueError: the state belongs to a sampler of other classes.
         """
         if sorted(state["labels"]) != sorted(self.labels):
             raise ValueError(
-                f"the sampler has {len(self.labels)} classes, the stored state is of "
-                f"{len(state['labels'])} others"
+                f"the sampler has {len(self.labels)} classes, but the stored state belongs to "
+                f"{len(state['labels'])} other classes"
             )
         self.generator.bit_generator.state = state["generator"]
         self.labels = list(state["labels"])

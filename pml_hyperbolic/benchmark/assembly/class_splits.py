@@ -1,4 +1,4 @@
-"""ClassSplits: which classes train, select and test in one fold."""
+"""ClassSplits: the training, validation and test classes of one fold."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from ...errors import InputError
 from ..config import FoldedSplits, ListedSplits
-from ..datasets import ImageData
+from ..datasets import LabelledData
 
 
 class ClassSplits(NamedTuple):
-    """Disjoint classes of one data set.
+    """Disjoint sets of classes of one data set.
 
     Attributes:
-        train, validation, test: classes, at least two each.
+        train, validation, test: the classes, at least two in each set.
     """
 
     train: list[int]
@@ -21,18 +21,18 @@ class ClassSplits(NamedTuple):
     test: list[int]
 
 
-def class_splits(splits: ListedSplits | FoldedSplits, data: ImageData, fold: int) -> ClassSplits:
-    """The classes of one fold.
+def class_splits(splits: ListedSplits | FoldedSplits, data: LabelledData, fold: int) -> ClassSplits:
+    """Return the classes of one fold.
 
-    Listed splits are one fold. Folded ones take the test classes away, cut the rest into
-    contiguous blocks of classes in order, and validate on block number ``fold``: neighbouring
-    classes are often alike (birds of one family), so blocks keep the validation classes further
-    from the training ones than a random choice would.
+    Listed splits have a single fold. Folded splits remove the test classes, divide the others into
+    contiguous blocks, and validate on block number ``fold``. Neighbouring classes are often
+    similar (birds of one family), so validation classes differ more from training classes than
+    they would under a random choice.
 
     Args:
         splits: of the protocol.
-        data: the data set, whose labels and official test classes count.
-        fold: from 0.
+        data: provides the labels and the official test classes.
+        fold: number of the fold, from 0.
 
     Raises:
         InputError: the data set has no official test classes, or too few classes.

@@ -1,4 +1,4 @@
-"""How a run is scored: every space in its own geometry, by the metrics of the protocol."""
+"""Evaluation of a run: each space in its own geometry, with the metrics of the protocol."""
 
 from collections.abc import Mapping
 
@@ -23,15 +23,15 @@ def make_tester(
     device: torch.device,
     **hooks,
 ) -> EmbeddingSpacesTester:
-    """A tester that ranks the Euclidean space by cosine and the hyperbolic one by geodesics.
+    """Make a tester that ranks by cosine similarity in Euclidean space, by geodesics in hyperbolic.
 
     Args:
         sizes: dimension of each space, in the order of the embedding.
-        distance: the method's own, which says with which curvature to rank; None where there is
-            no hyperbolic space.
+        distance: of the method, whose curvature is used for ranking; None if there is no
+            hyperbolic space.
         evaluation: batch size and the values of K of ``recall_at_K``.
-        device: where to embed and search.
-        hooks: as PML's testers take them.
+        device: for embedding and search.
+        hooks: keyword arguments of PML's testers.
     """
     chosen = {
         "include": (*METRICS, *map(recall_key, evaluation.recall_at)),
@@ -58,14 +58,14 @@ def make_tester(
 
 
 def select_space(sizes: Mapping[str, int]) -> str:
-    """The space whose validation score chooses the checkpoint: the hyperbolic one, if any."""
+    """Return the space whose validation score selects the checkpoint, hyperbolic if possible."""
     return "hyperbolic" if "hyperbolic" in sizes else next(iter(sizes))
 
 
 def clip_saturation(tester: EmbeddingSpacesTester, split: str) -> float | None:
-    """Fraction of a split's hyperbolic embeddings at the clip radius, None without that space.
+    """Return the fraction of hyperbolic embeddings at the clip radius, None without that space.
 
-    To be called from the tester's ``end_of_testing_hook``: PML drops the embeddings after it.
+    Call it from the tester's ``end_of_testing_hook``, because PML discards the embeddings after it.
     """
     space = tester.accuracy_calculator.spaces.get("hyperbolic")
     if space is None:
@@ -75,7 +75,7 @@ def clip_saturation(tester: EmbeddingSpacesTester, split: str) -> float | None:
 
 
 def space_metrics(tester: EmbeddingSpacesTester, split: str) -> dict[str, dict[str, float]]:
-    """The last scores of a split: space -> metric -> value, on the finest labels."""
+    """Return the latest scores of a split on the finest labels: space -> metric -> value."""
     scores = tester.all_accuracies[split]
     return {
         name: {

@@ -1,4 +1,4 @@
-"""From names in YAML to objects: PML's classes, torch's and ours, arguments checked."""
+"""Build objects from the names and arguments in a config, with every argument checked."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from ... import losses as our_losses
 from ... import regularizers as our_regularizers
 from ...errors import InputError, nearest
 
-# They wrap other losses in ways that a method expresses by its own keys, or take other batches.
+# These wrap other losses in ways for which a method has keys of its own, or take other batches.
 _NOT_FOR_CONFIGS = {
     "EmbeddingsAlreadyPackagedAsTriplets",
     "MultipleLosses",
@@ -40,7 +40,7 @@ REGISTRY: dict[str, dict[str, type]] = {
     "reducer": _classes(reducers),
     "regularizer": _classes(regularizers, our_regularizers),
 }
-# Arguments whose value is itself a name with arguments.
+# Arguments whose value is again a name with arguments.
 _NESTED = {
     "loss": "loss",
     "distance": "distance",
@@ -53,15 +53,15 @@ _NESTED = {
 
 
 def find(kind: str, name: str, where: str) -> type:
-    """The class registered under a name.
+    """Return the class that is registered under a name.
 
     Args:
         kind: a key of ``REGISTRY``.
-        name: what the config says.
-        where: what error messages call the place.
+        name: from the config.
+        where: the place in the config, for messages.
 
     Raises:
-        InputError: an unknown name; the message has the nearest right one.
+        InputError: an unknown name; the message suggests the nearest known one.
     """
     if name not in REGISTRY[kind]:
         raise InputError(f"{where}: no {kind} {name!r}: {nearest(str(name), REGISTRY[kind])}")
@@ -76,18 +76,18 @@ def build(
     fill: Mapping[str, Any] | None = None,
     objects: Mapping[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """Build what a spec ``Name`` or ``{Name: {argument: value}}`` describes, nested ones too.
+    """Build the object that ``Name`` or ``{Name: {argument: value}}`` describes, nested ones too.
 
     Args:
         kind: a key of ``REGISTRY``.
-        spec: as in the YAML.
-        where: what error messages call the place.
-        fill: arguments that the protocol knows (num_classes, embedding_size, ...), given to every
-            class that takes them; a config that sets one is refused.
-        objects: further arguments of the outermost class, ready made.
+        spec: as in the YAML file.
+        where: the place in the config, for messages.
+        fill: arguments that the protocol determines (num_classes, embedding_size, ...). Every
+            class that takes them gets them; a config must not set them.
+        objects: further arguments of the outermost class, which are objects already.
 
     Raises:
-        InputError: an unknown name or argument, or the class refuses its arguments.
+        InputError: an unknown name or argument, or the class does not accept its arguments.
     """
     name, given = _name_and_arguments(spec, where)
     cls = find(kind, name, where)
@@ -103,7 +103,19 @@ def call(
     objects: Mapping[str, Any] | None = None,
     nested_fill: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Call a class or function with checked arguments; see :func:`build`."""
+    """Call a class or function with checked arguments.
+
+    Args:
+        target: the class or function.
+        given: arguments from the config.
+        where: the place in the config, for messages.
+        fill: arguments that the protocol determines, passed if ``target`` takes them.
+        objects: further arguments, which are objects already.
+        nested_fill: as ``fill``, for objects that are built from ``given``.
+
+    Raises:
+        InputError: an unknown argument, or ``target`` does not accept its arguments.
+    """
     accepted = accepted_arguments(target)
     filled = {key: value for key, value in (fill or {}).items() if key in accepted}
     arguments = {}
@@ -122,8 +134,8 @@ def call(
         return target(**filled, **arguments, **(objects or {}))
     except InputError:
         raise
-    # PML's constructors assert and look arguments up in whatever way, torch refuses sizes with
-    # RuntimeError; all of it is bad input.
+    # PML's constructors use assertions and unchecked look-ups, torch refuses sizes with
+    # RuntimeError; all of these mean that the input is wrong.
     except (
         TypeError,
         ValueError,
@@ -134,14 +146,39 @@ def call(
         RuntimeError,
     ) as error:
         reason = " ".join(str(error).split()) or (
-            "it refuses these arguments without a word; a loss made for similarities wants "
-            "distance: PoincareSimilarity"
+            "it does not accept these arguments and gives no reason; a loss made for similarities "
+            "needs distance: PoincareSimilarity"
         )
         raise InputError(f"{where}: {reason}") from error
 
 
+def from_registry(
+    registry: Mapping[str, Callable[..., Any]],
+    kind: str,
+    spec: Mapping[str, Mapping[str, Any]],
+    where: str,
+    fill: Mapping[str, Any] | None = None,
+) -> Any:
+    """Build the data set or backbone that ``{name: arguments}`` describes.
+
+    Args:
+        registry: name -> class.
+        kind: what the registry contains, for messages.
+        spec: as in the YAML file.
+        where: the place in the config, for messages.
+        fill: arguments that the protocol determines.
+
+    Raises:
+        InputError: an unknown name or argument, or the class does not accept its arguments.
+    """
+    name, arguments = next(iter(spec.items()))
+    if name not in registry:
+        raise InputError(f"{where}: no {kind} {name!r}: {nearest(name, registry)}")
+    return call(registry[name], arguments, where=f"{where}: {name}", fill=fill)
+
+
 def accepted_arguments(target: Callable[..., Any]) -> set[str]:
-    """Names of the arguments that a function takes, or a class and the bases it passes them to."""
+    """Return the argument names of a function, or of a class with the bases it forwards them to."""
     if not inspect.isclass(target):
         return _names(target)[0]
     accepted = set()

@@ -1,1 +1,1 @@
-"""What is checked of a benchmark before anything runs."""
+"""Checks of a benchmark before anything runs."""

@@ -1,4 +1,4 @@
-"""The curvature that a benchmark's training images suggest, before anything is trained."""
+"""Estimate a curvature from the training images of a benchmark, before anything is trained."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,24 @@ import torch
 from ...errors import InputError
 from ...functional.hyperbolicity import suggested_curvature
 from ..assembly.pipeline import Pipeline
+from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig
 
-# Cubic in points: a second for each sample.
+# The time is cubic in the number of points: about a second per sample.
 _SAMPLE_SIZE = 1000
 _SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class CurvatureEstimate:
-    """What Gromov's delta says of some features.
+    """The curvature that Gromov's delta of some features suggests.
 
     Attributes:
-        c: suggested curvature magnitude, mean over samples.
-        spread: its standard deviation over samples.
-        images: of the training classes.
-        sample_size: points of one sample.
-        samples: how many.
+        c: suggested curvature magnitude, mean over the samples.
+        spread: its standard deviation over the samples.
+        images: number of images of the training classes.
+        sample_size: points per sample.
+        samples: number of samples.
         dimension: of the features.
     """
 
@@ -38,16 +39,16 @@ class CurvatureEstimate:
 def estimate_curvature(config: BenchmarkConfig) -> CurvatureEstimate:
     """Estimate the curvature from the trunk's features of the training classes.
 
-    The trunk is as runs start: with its published weights, or with the random ones of the first
-    seed. The first fold's training classes are looked at, not augmented; validation and test
-    classes are not.
+    The trunk has its initial weights: the published ones, or the random ones of the first seed.
+    Only training classes of the first fold are used, without augmentation.
 
     Raises:
-        InputError: data or backbone cannot be had, or the features suggest no finite curvature.
+        InputError: data or backbone are not available, or the features suggest no finite
+            curvature.
     """
     protocol = config.protocol
     name, method = next(iter(config.methods.items()))
-    parts = Pipeline(protocol, method, name, protocol.seeds[0], protocol.folds[0])
+    parts = Pipeline(ProtocolData(protocol), method, name, protocol.seeds[0], protocol.folds[0])
     features = _features(parts, protocol.evaluation.batch_size)
     draws = torch.Generator().manual_seed(protocol.seeds[0])
     try:

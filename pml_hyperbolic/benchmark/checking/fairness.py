@@ -1,30 +1,29 @@
-"""What would make a comparison unfair although each method is valid by itself."""
+"""Differences that make a comparison unfair although each method is valid by itself."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import ValidationError
 from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch.nn import Module
 
 from ...distances import PoincareDistance
 from ...errors import InputError
-from ..assembly.loss_builder import build_loss
+from ..assembly.objective import build_objective
 from ..assembly.pipeline import Pipeline
 from ..config import BenchmarkConfig, MethodConfig
 
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What a method turned out to be once built.
+    """Properties of a method that are known once it is built.
 
     Attributes:
-        parameters: trainable ones of trunk and head together.
+        parameters: number of trainable parameters of trunk and head together.
         total_dimension: of its embedding.
-        images: of the smallest split that is scored.
-        doubts: what may handicap it, in words.
+        images: number of images in the smallest split that is scored.
+        doubts: sentences on what may put the method at a disadvantage.
     """
 
     parameters: int
@@ -34,10 +33,10 @@ class MethodFacts:
 
 
 def method_facts(pipeline: Pipeline) -> MethodFacts:
-    """Look at a built method, and build its loss with every extreme of its search space.
+    """Collect the properties of a method, and build its loss with every extreme of its search.
 
     Raises:
-        InputError: its search space holds a value that it cannot have.
+        InputError: the search space contains a value that the method cannot have.
     """
     _check_search_space(pipeline)
     return MethodFacts(
@@ -49,17 +48,18 @@ def method_facts(pipeline: Pipeline) -> MethodFacts:
 
 
 def check_fairness(config: BenchmarkConfig, facts: Mapping[str, MethodFacts]) -> list[str]:
-    """Refuse what is unfair between methods.
+    """Refuse undeclared differences between methods that would make the comparison unfair.
 
     Args:
         config: the benchmark.
-        facts: of each of its methods.
+        facts: properties of each of its methods.
 
     Returns:
-        Sentences to show: differences that methods declare, and doubts that stop nothing.
+        Sentences to show: differences that methods declare, and doubts that are no error.
 
     Raises:
-        InputError: naming the methods, the difference and the key that declares it.
+        InputError: the comparison is unfair; the message names the methods, the difference and the
+            key that declares it.
     """
     _check_twins(config.methods)
     _check_recall(config, facts)
@@ -84,24 +84,24 @@ def _check_twins(methods):
         other = first.setdefault(method.hash, name)
         if other != name:
             raise InputError(
-                f"{other} and {name} are the same method under two names: it would have two "
-                f"chances to come out best; leave one out"
+                f"{other} and {name} are the same method under two names, which would give it two "
+                f"chances to come out best: leave one out"
             )
 
 
 def _check_recall(config, facts):
-    # A query is no reference of its own.
+    # A query is not searched in itself.
     references = min(fact.images for fact in facts.values()) - 1
     largest = max(config.protocol.evaluation.recall_at, default=0)
     if largest > references:
         raise InputError(
             f"protocol.evaluation.recall_at has {largest}, but a query has only {references} "
-            f"references in the smallest scored split: choose K of at most {references}"
+            f"references in the smallest scored split: choose K <= {references}"
         )
 
 
 def _check_parameters(methods, facts):
-    """Methods that declare nothing have one number of trainable parameters."""
+    """Methods that declare no difference must have the same number of trainable parameters."""
     plain = {name: facts[name] for name in methods if not methods[name].different_parameters}
     counts = Counter(fact.parameters for fact in plain.values())
     if len(counts) > 1:
@@ -124,7 +124,7 @@ def _check_parameters(methods, facts):
 
 
 def _check_search_trials(methods):
-    """Methods that declare nothing were tuned alike, or none was."""
+    """Methods that declare no difference must have been tuned equally, or not at all."""
     plain = {name: m for name, m in methods.items() if not m.different_search_trials}
     for what, of in (
         ("search trials", lambda m: m.search_trials or 0),
@@ -136,9 +136,9 @@ def _check_search_trials(methods):
         for name, value in found.items():
             if value != found[like]:
                 raise InputError(
-                    f"{name} had {what}: {value}, {like}: {found[like]}: tune all with one call "
-                    f"of `pml-hyperbolic search`, or declare it with different_search_trials: "
-                    f"true in {name}"
+                    f"{name} had {what}: {value}, {like}: {found[like]}: tune all methods with one "
+                    f"call of `pml-hyperbolic search`, or declare it with "
+                    f"different_search_trials: true in {name}"
                 )
     return [
         f"{name} declares different_search_trials: {methods[name].search_trials or 0} trials"
@@ -151,13 +151,13 @@ def _batch_doubts(config):
     sampler = config.protocol.sampler
     if sampler.samples_per_class == 1:
         yield (
-            "protocol.sampler.samples_per_class is 1: losses of pairs see no positive pair, "
-            "losses of proxies do not need one"
+            "protocol.sampler.samples_per_class is 1: pair-based losses see no positive pair, "
+            "proxy-based losses do not need one"
         )
     if sampler.samples_per_class == sampler.batch_size:
         yield (
-            "a batch holds a single class: losses of pairs see no negative pair, losses of "
-            "proxies do not need one"
+            "a batch has a single class: pair-based losses see no negative pair, proxy-based "
+            "losses do not need one"
         )
 
 
@@ -174,10 +174,10 @@ def _check_search_space(pipeline):
 
 
 def _build(candidate: MethodConfig, where, pipeline):
-    build_loss(
+    build_objective(
         candidate,
         where=where,
-        num_classes=len(np.unique(pipeline.subsets["train"].labels[:, 0])),
+        num_classes=len(pipeline.classes.train),
         sizes=pipeline.sizes,
     )
 
@@ -188,14 +188,14 @@ def _doubts(pipeline):
     if radius is not None and clip is not None and radius >= clip:
         yield (
             f"head.initial_radius {radius:g} is not below clip_radius {clip:g}: all embeddings "
-            f"start clipped, where hyperbolic ranking equals cosine ranking"
+            f"are clipped at the start, so that hyperbolic ranking equals cosine ranking"
         )
     if distance is None:
         raw = [d for d in _distances(pipeline.loss) if _keeps_norms(d)]
         if raw:
             yield (
                 f"it trains on {type(raw[0]).__name__} of embeddings that are not normalised, "
-                f"but is ranked by cosine: their norms are lost"
+                f"but is ranked by cosine similarity, which ignores their norms"
             )
     if pipeline.miner is not None:
         of_loss, of_miner = (
@@ -205,7 +205,7 @@ def _doubts(pipeline):
         if of_loss and not of_miner:
             yield (
                 "its loss is hyperbolic, but its miner is not: give the miner the same distance, "
-                "or pairs are chosen in another geometry than they are trained in"
+                "or pairs are mined in another geometry than they are trained in"
             )
 
 

@@ -1,4 +1,4 @@
-"""Cars196: cars of 196 models."""
+"""Cars196: photos of cars of 196 models."""
 
 import io
 
@@ -19,16 +19,16 @@ class Cars196(ImageFiles):
     Source: Krause et al., "3D Object Representations for Fine-Grained Categorization", 3dRR 2013.
 
     Args:
-        root: a folder that holds ``cars_annos.mat`` and ``car_ims.tgz`` (unpacked once) or the
+        root: a folder that contains ``cars_annos.mat`` and ``car_ims.tgz`` (unpacked once) or the
             folder ``car_ims``; or the release in two parts: ``devkit``,
             ``cars_test_annos_withlabels.mat``, and ``cars_train`` and ``cars_test`` as folders or
             ``.tgz``.
-        unpacked: the folder that tars are unpacked into. Default: that of the tar.
-        verify: refuse a part of the data set. Default True; without, listed photos that are not
-            there are left out.
+        unpacked: the folder that tars are unpacked into. Default: the folder of the tar.
+        verify: accept only the complete release. Default True; otherwise listed photos that do
+            not exist are left out.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = (
@@ -77,7 +77,7 @@ class Cars196(ImageFiles):
     def _read_one(self, archive, present, name):
         prefix = prefix_of(present, name)
         if prefix is None:
-            raise self.missing(archive.path, f"{name} is not there")
+            raise self.missing(archive.path, f"{name} does not exist")
         return _read_mat(archive, prefix + name)
 
 
@@ -87,7 +87,7 @@ def _read_mat(archive, name):
     content = archive.read(name)
     try:
         return loadmat(io.BytesIO(content), squeeze_me=True)
-    # scipy raises whatever a damaged file leads it to.
+    # scipy raises exceptions of many kinds for damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -1,4 +1,4 @@
-"""CUB200: birds of 200 species."""
+"""CUB200: photos of birds of 200 species."""
 
 import numpy as np
 
@@ -17,13 +17,13 @@ class CUB200(ImageFiles):
 
     Args:
         root: the folder ``CUB_200_2011``, the archive ``CUB_200_2011.tgz`` (unpacked once), or a
-            folder that holds either.
-        unpacked: the folder that an archive is unpacked into. Default: that of the archive.
-        verify: refuse a part of the data set. Default True; without, listed photos that are not
-            there are left out.
+            folder that contains either.
+        unpacked: the folder that an archive is unpacked into. Default: the folder of the archive.
+        verify: accept only the complete release. Default True; otherwise listed photos that do
+            not exist are left out.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = (

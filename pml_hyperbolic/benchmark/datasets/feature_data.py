@@ -1,4 +1,4 @@
-"""FeatureData: precomputed features in place of images."""
+"""FeatureData: precomputed features instead of images."""
 
 import pickle
 import zipfile
@@ -14,22 +14,22 @@ _EXPECTED = "features (N, D) of floats and labels (N,) or (N, L)"
 
 
 class FeatureData(LabelledData):
-    """Features that a frozen model made of the samples of any data set.
+    """Features that a frozen model computed from the samples of any data set.
 
-    Heads and losses are then compared in minutes on a CPU. Features are taken as they are: they
-    are not normalised.
+    Heads and losses can then be compared in minutes on a CPU. The features are not normalised.
 
     Args:
-        root: an ``.npz`` with the arrays ``features`` and ``labels``, or a ``.pt`` with a dict of
-            these two tensors or the pair of them. Labels may be integers or names; the first
-            column is the class that methods train on, further columns are coarser.
+        root: an ``.npz`` file with the arrays ``features`` and ``labels``, or a ``.pt`` file with
+            a dict or a pair of these two tensors. Labels may be integers or names; the first
+            column is the class that methods train on, further columns are coarser levels.
         level_names: names of these columns. Default: class, superclass, level 3, ...
 
     Attributes:
         features: (N, D) float32.
 
     Raises:
-        InputError: the file is absent, damaged, holds code, or something else.
+        InputError: the file does not exist, is damaged, contains code, or contains anything but
+            finite features with their labels.
     """
 
     features: np.ndarray
@@ -37,7 +37,9 @@ class FeatureData(LabelledData):
     def __init__(self, root: str, level_names: list[str] | None = None):
         path = Path(root).expanduser().absolute()
         if not path.is_file():
-            raise InputError(f"{path} is missing: expected a file .npz or .pt with {_EXPECTED}")
+            raise InputError(
+                f"{path} does not exist: expected an .npz or .pt file with {_EXPECTED}"
+            )
         features, labels = _read(path)
         if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
             raise InputError(
@@ -56,7 +58,7 @@ class FeatureData(LabelledData):
         if len(broken):
             raise InputError(
                 f"{path}: features of {len(broken):,} samples are not finite in float32, the "
-                f"first is sample {broken[0]}: leave such samples out"
+                f"first is sample {broken[0]}: remove such samples"
             )
         count = labels.shape[1]
         if level_names is None:
@@ -64,7 +66,8 @@ class FeatureData(LabelledData):
             level_names = level_names[:count]
         if len(level_names) != count:
             raise InputError(
-                f"{path}: labels have {count} columns, level_names has {len(level_names)} names"
+                f"{path}: labels have {count} columns, but level_names has {len(level_names)} "
+                f"names: give one name per column"
             )
         self.level_names = tuple(level_names)
         columns = [np.unique(column, return_inverse=True) for column in labels.T]
@@ -74,19 +77,20 @@ class FeatureData(LabelledData):
         self.class_names = [str(name) for name in columns[0][0]]
 
     def _check_coarser(self, path, column):
-        """Refuse labels of which one is part of two coarser ones: mostly columns in wrong order."""
+        """Refuse a label that belongs to two coarser ones; usually columns are in wrong order."""
         pairs = np.unique(self.labels[:, column - 1 : column + 1], axis=0)[:, 0]
         split = pairs[1:][pairs[1:] == pairs[:-1]]
         if len(split):
             raise InputError(
                 f"{path}: label {split[0]} of column {column - 1} (counted from 0, labels in "
-                f"order) lies in several of column {column}: columns must go from fine to coarse"
+                f"sorted order) belongs to several labels of column {column}: order the columns "
+                f"from fine to coarse"
             )
 
 
 def _read(path):
     try:
-        # Neither reader runs code that a file might carry.
+        # Neither reader executes code that a file might contain.
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as content:
                 return content["features"], content["labels"]
@@ -109,5 +113,5 @@ def _read(path):
     ) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} cannot be read ({reason}): expected a file .npz or .pt with {_EXPECTED}"
+            f"{path} cannot be read ({reason}): expected an .npz or .pt file with {_EXPECTED}"
         ) from error

@@ -11,18 +11,19 @@ _LISTS = ("train.txt", "val.txt", "test.txt")
 class GroceryStore(ImageFiles):
     """Grocery Store Dataset: 5,421 photos of 81 fine classes in 43 coarse ones.
 
-    The published lists split every class's photos; all three lists are taken together here,
-    because metric learning splits classes.
+    The published lists split the photos of every class. All three lists are joined here, because
+    metric learning splits the classes.
     Source: Klasson et al., "A Hierarchical Grocery Store Image Dataset with Visual and Semantic
     Labels", WACV 2019.
 
     Args:
-        root: the folder ``GroceryStoreDataset``, a zip of it, or a folder that holds either.
-        verify: refuse a part of the data set. Default True; without, listed photos that are not
-            there are left out.
+        root: the folder ``GroceryStoreDataset``, a zip of it, or a folder that contains
+            either.
+        verify: accept only the complete release. Default True; otherwise listed photos that do
+            not exist are left out.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = "GroceryStoreDataset/dataset/{train.txt, val.txt, test.txt, classes.csv, train/, ...}"

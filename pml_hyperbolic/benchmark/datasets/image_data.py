@@ -1,6 +1,8 @@
-"""ImageData: what every image data set of the benchmarks offers."""
+"""ImageData: the interface of every image data set of the benchmarks."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,8 +10,13 @@ from .labelled_data import LabelledData
 
 
 class ImageData(LabelledData, ABC):
-    """Labelled images of one data set, all splits together."""
+    """The labelled images of one data set, all splits together."""
 
     @abstractmethod
     def image(self, index: int) -> np.ndarray:
-        """(channels, height, width) uint8, of any size; may be called from several threads."""
+        """Return an image, (channels, height, width) uint8; may be called from several threads."""
+
+    @property
+    def listings(self) -> Mapping[Path, Sequence[str]]:
+        """Files that this data set has listed: absolute folder -> paths relative to it."""
+        return {}

@@ -12,15 +12,15 @@ from .image_data import ImageData
 
 
 class ImageFiles(ImageData):
-    """Images read from files when they are asked for.
+    """A data set that reads an image from its file whenever it is asked for.
 
     Attributes:
-        layout: what a root folder or archive holds, for messages.
-        source: where the data set officially comes from, for messages.
-        official_counts: how many of what the official release has, by a plural noun.
-        channels: 3 (colours) or 1 (grey), whatever a file has.
-        entries: N pairs of archive and name in it.
-        resize_to: height and width that images are resized to; None leaves them as stored.
+        layout: what the root folder or archive contains, for messages.
+        source: where the official release is published, for messages.
+        official_counts: contents of the official release, plural noun -> number.
+        channels: 3 (colour) or 1 (grey), whatever the file has. Default 3.
+        entries: N pairs of an archive and the name of a file in it.
+        resize_to: height and width in pixels that images are resized to. Default: as stored.
     """
 
     layout: str
@@ -39,49 +39,55 @@ class ImageFiles(ImageData):
             size=self.resize_to,
         )
 
+    @property
+    def listings(self) -> dict[Path, list[str]]:
+        archives = {id(archive): archive for archive, _ in self.entries}.values()
+        return {one.path: one.listing() for one in archives if one.path.is_dir()}
+
     @classmethod
     def missing(cls, root: str | Path, what: str) -> InputError:
-        """The error that says what a root lacks, what belongs there, and where it comes from."""
+        """Return an error that says what is missing, what is expected and where to get it."""
         return InputError(f"{root}: {what}; expected {cls.layout}, from {cls.source}")
 
     def check_counts(self, root: str | Path, *found: int) -> None:
-        """Refuse what is not the whole official release.
+        """Check that this is the complete official release.
 
         Args:
             root: of the data set, for the message.
-            found: how many are there, in the order of ``official_counts``.
+            found: the counts that were found, in the order of ``official_counts``.
 
         Raises:
-            InputError: counts differ from ``official_counts``.
+            InputError: the counts differ from ``official_counts``.
         """
         counts = dict(zip(self.official_counts, found, strict=True))
         if counts != dict(self.official_counts):
             raise InputError(
                 f"{root}: {type(self).__name__} has {_in_words(self.official_counts)}, found "
-                f"{_in_words(counts)}: {self._how_to_mend()}"
+                f"{_in_words(counts)}: {self._how_to_fix()}"
             )
 
     def present_files(
         self, root: str | Path, files: Sequence[str], present: set[str], *, verify: bool
     ) -> np.ndarray:
-        """Which of the listed files are there, (N,) boolean.
+        """Return which of the listed files exist, (N,) bool.
 
         Args:
             root: of the data set, for the message.
             files: names of all listed images.
-            present: names of all files.
-            verify: refuse if one is not there.
+            present: names of all existing files.
+            verify: raise an error if a listed file does not exist.
 
         Raises:
-            InputError: naming the first file that is not there.
+            InputError: no listed file exists, or ``verify`` is set and one does not exist; the
+                message names the first one.
         """
         found = np.array([file in present for file in files], dtype=bool)
         if not found.any():
-            raise self.missing(root, "none of the listed images is there")
+            raise self.missing(root, "none of the listed images exists")
         if verify and not found.all():
             raise InputError(
                 f"{root}: {(~found).sum():,} listed images are missing, the first is "
-                f"{files[int(found.argmin())]}: {self._how_to_mend()}"
+                f"{files[int(found.argmin())]}: {self._how_to_fix()}"
             )
         return found
 
@@ -90,13 +96,14 @@ class ImageFiles(ImageData):
     ) -> None:
         """Set labels, class names and test classes.
 
-        A whole release keeps its numbers, counted from 0; a part of it is numbered in the same
-        order without gaps.
+        Classes are numbered from 0 in the order of their published labels. In a part of a release
+        they are numbered without gaps.
 
         Args:
             official: (N, L) integer labels as published.
-            names: of the classes, by the published label.
-            test: (N,) boolean; classes of these images are the test classes. Default: none are.
+            names: published label -> name of the class.
+            test: (N,) bool; the classes of these images are the test classes. Default: there are
+                no official test classes.
 
         Raises:
             InputError: a class has no name.
@@ -113,8 +120,11 @@ class ImageFiles(ImageData):
         if test is not None:
             self.test_classes = np.unique(self.labels[test, 0])
 
-    def _how_to_mend(self):
-        return f"get it whole from {self.source}, or set verify: false to use a part of it"
+    def _how_to_fix(self):
+        return (
+            f"download the complete release from {self.source}, or set verify: false to use a part "
+            f"of it"
+        )
 
 
 def _in_words(counts):

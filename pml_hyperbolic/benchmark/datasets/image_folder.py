@@ -1,4 +1,4 @@
-"""ImageFolder: any tree of class folders."""
+"""ImageFolder: any images sorted into class folders."""
 
 from itertools import takewhile
 
@@ -13,18 +13,19 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".t
 
 
 class ImageFolder(ImageFiles):
-    """Images in folders named after their class, or after superclass and class.
+    """Images in folders that are named after their class, or after superclass and class.
 
-    Classes are numbered in the order of their names. Folders that hold everything are left out,
-    such as the only folder of a zip; hidden files and files that are not images are too.
+    Classes are numbered in the order of their names. A folder that contains all others, such as
+    the only folder of a zip, is not a level; hidden files and files that are not images are
+    ignored.
 
     Args:
         root: a folder of ``class/*.jpg`` or ``superclass/class/*.jpg``, or a zip (read in place)
-            or tar (unpacked once) of one.
-        unpacked: the folder that a tar is unpacked into. Default: that of the tar.
+            or tar (unpacked once) of such a folder.
+        unpacked: the folder that a tar is unpacked into. Default: the folder of the tar.
 
     Raises:
-        InputError: there is no image, or not all lie equally deep.
+        InputError: there are no images, or they are not all at the same depth.
     """
 
     layout = "class/*.jpg or superclass/class/*.jpg (in a folder, a zip or a tar)"
@@ -37,10 +38,10 @@ class ImageFolder(ImageFiles):
         )
         if not paths:
             raise InputError(
-                f"{archive.path} holds no images ({', '.join(SUFFIXES)}): expected {self.layout}"
+                f"{archive.path} contains no images ({', '.join(SUFFIXES)}): expected {self.layout}"
             )
         folders = [path[:-1] for path in paths]
-        # The class itself stays, even if it is the only one.
+        # The class folder itself is kept, even if it is the only one.
         parents = zip(*(folder[:-1] for folder in folders), strict=False)
         common = len(list(takewhile(lambda names: len(set(names)) == 1, parents)))
         levels = [folder[common:] for folder in folders]
@@ -48,11 +49,11 @@ class ImageFolder(ImageFiles):
         if set(examples) not in ({1}, {2}):
             found = ", ".join(f"{depth} ({path})" for depth, path in sorted(examples.items()))
             raise InputError(
-                f"{archive.path}: images lie in folders of depth {found}: expected all in "
+                f"{archive.path}: images lie in folders of depth {found}: expected all images in "
                 f"{self.layout}"
             )
         self.entries = [(archive, "/".join(path)) for path in paths]
-        # Two superclasses may each have a class of one name.
+        # Two superclasses may have classes of the same name.
         columns = [["/".join(level) for level in levels]]
         self.level_names = ("class",)
         if 2 in examples:

@@ -1,4 +1,4 @@
-"""InShop: clothes, searched by photos of the same article."""
+"""InShop: photos of clothes, searched by other photos of the same article."""
 
 import numpy as np
 
@@ -13,20 +13,20 @@ class InShop(ImageFiles):
     """DeepFashion In-shop Clothes Retrieval: 52,712 photos of 7,982 articles.
 
     The official test classes are the 3,985 articles of the query and gallery photos; each query
-    photo is searched among the gallery photos. The category is the photo's folder, such as
+    photo is searched among the gallery photos. The category is the folder of the photo, such as
     WOMEN/Dresses.
     Source: Liu et al., "DeepFashion: Powering Robust Clothes Recognition and Retrieval with Rich
     Annotations", CVPR 2016.
 
     Args:
-        root: a folder that holds ``list_eval_partition.txt`` (in ``Eval/`` or not) and
+        root: a folder that contains ``list_eval_partition.txt`` (in ``Eval/`` or not) and
             ``img.zip`` (read in place) or the folder ``img`` (in ``Img/`` or not).
-        unpacked: the folder that a tar of images is unpacked into. Default: that of the tar.
-        verify: refuse a part of the data set. Default True; without, listed photos that are not
-            there are left out.
+        unpacked: the folder that a tar of images is unpacked into. Default: the folder of the tar.
+        verify: accept only the complete release. Default True; otherwise listed photos that do
+            not exist are left out.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = (
@@ -44,12 +44,12 @@ class InShop(ImageFiles):
 
     def __init__(self, root: str, unpacked: str | None = None, verify: bool = True):
         archive, base, present = open_release(self, root, _LIST)
-        # Two lines of header: the number of images, and the names of the columns.
+        # The header has two lines: the number of images, and the names of the columns.
         rows = archive.table(base + _LIST, (str, str, str), header=2)
         unknown = sorted({status for *_, status in rows} - set(_STATUSES))
         if unknown:
             raise self.missing(
-                archive.path, f"{_LIST} puts images into {unknown}, not only into {_STATUSES}"
+                archive.path, f"{_LIST} assigns images to {unknown}, not only to {_STATUSES}"
             )
         images, prefix, present = open_images(self, archive, present, "img", unpacked)
         files = [prefix + file for file, _, _ in rows]

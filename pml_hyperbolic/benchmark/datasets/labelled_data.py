@@ -1,4 +1,4 @@
-"""LabelledData: what every data set of the benchmarks knows of its samples' classes."""
+"""LabelledData: the labels of a data set, which every data set of the benchmarks has."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ import numpy as np
 
 
 class LabelledData:
-    """Labels of one data set, all splits together.
+    """The labels of one data set, all splits together.
 
     Attributes:
-        labels: (N, L) int64; column 0 is the class that methods train on, further columns are
+        labels: (N, L) int64. Column 0 is the class that methods train on; further columns are
             coarser levels of its hierarchy. Classes are numbered from 0 in the official order,
-            and each has a sample.
-        level_names: L names of those columns.
-        class_names: names of the classes of column 0, in order.
-        test_classes: (T,) int64 classes of the official test part, where there is one.
-        query, gallery: (N,) boolean masks, where the official protocol searches query images in a
-            gallery of others.
+            and each has at least one sample.
+        level_names: names of the L columns.
+        class_names: names of the classes in column 0, in order.
+        test_classes: (T,) int64, the classes of the official test set, or None.
+        query, gallery: (N,) bool masks if the official protocol searches query images in a
+            gallery of other images, otherwise None.
     """
 
     labels: np.ndarray
@@ -31,10 +31,11 @@ class LabelledData:
         return len(self.labels)
 
     def fingerprint(self, content: np.ndarray) -> str:
-        """Twelve digits that tell these samples from others, wherever they lie.
+        """Return twelve hexadecimal digits that identify these samples, wherever they are stored.
 
         Args:
-            content: what to know the samples by besides their classes: features, or image sizes.
+            content: identifies the samples in addition to their classes: features, or the sizes
+                of the images.
         """
         digest = hashlib.sha256("\n".join([*self.level_names, *self.class_names]).encode())
         for array in (self.labels, content):
@@ -42,10 +43,10 @@ class LabelledData:
         return digest.hexdigest()[:12]
 
     def indices_of(self, classes: Sequence[int]) -> np.ndarray:
-        """Indices of all samples of these classes, in the data set's order.
+        """Return the indices of all samples of these classes, in the order of the data set.
 
         Raises:
-            ValueError: a class that the data set does not have.
+            ValueError: the data set does not have one of the classes.
         """
         missing = sorted(set(classes) - set(np.unique(self.labels[:, 0]).tolist()))
         if missing:

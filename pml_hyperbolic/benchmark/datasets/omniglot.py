@@ -10,20 +10,21 @@ _PARTS = ("images_background", "images_evaluation")
 
 
 class Omniglot(ImageFiles):
-    """Omniglot: 20 drawings of each of 1,623 characters, grey, the superclass is the alphabet.
+    """Omniglot: 20 grey drawings of each of 1,623 characters; the superclass is the alphabet.
 
     The official test classes are the 659 characters of the evaluation part.
     Source: Lake et al., "Human-level concept learning through probabilistic program induction",
     Science 2015.
 
     Args:
-        root: the folder that holds ``images_background.zip`` and ``images_evaluation.zip``, or the
-            folders that they unpack to.
-        size: height and width that drawings are resized to, antialiased. Default: 105, as stored.
-        verify: refuse a part of the data set. Default True.
+        root: the folder that contains ``images_background.zip`` and ``images_evaluation.zip``, or
+            the folders that they unpack to.
+        size: height and width in pixels that drawings are resized to, with antialiasing. Default:
+            105, as stored.
+        verify: accept only the complete release. Default True.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = (
@@ -57,7 +58,8 @@ class Omniglot(ImageFiles):
             counts.append(len({path[:2] for path, _ in drawings}))
         if verify:
             self.check_counts(folder, *counts, len(self.entries))
-        # In order of appearance: the background part comes first, as no alphabet is in both.
+        # Classes are in order of appearance: the background set is first, and the two sets have
+        # no alphabet in common.
         classes = {character: rank for rank, character in enumerate(dict.fromkeys(characters))}
         alphabets = {name: rank for rank, name in enumerate(dict.fromkeys(a for a, _ in classes))}
         self.labels = np.array(
@@ -70,4 +72,4 @@ class Omniglot(ImageFiles):
         for path in (folder / part, folder / f"{part}.zip"):
             if path.exists():
                 return ImageArchive(path)
-        raise self.missing(folder, f"neither {part} nor {part}.zip is there")
+        raise self.missing(folder, f"neither {part} nor {part}.zip exists")

@@ -1,4 +1,4 @@
-"""Find the official files of a data set under the root that a config names."""
+"""Find the files of an official release below the root that a config names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,23 +16,23 @@ def open_release(
     tar: str | None = None,
     unpacked: str | Path | None = None,
 ) -> tuple[ImageArchive, str, set[str]]:
-    """Open the folder or archive that holds a file, however deep it lies in there.
+    """Open the folder or archive that contains a marker file at any depth.
 
     Args:
         data: the data set, for messages.
-        root: a folder of the release, an archive of it, or a folder that holds such an archive.
-        marker: path that identifies the release; what precedes it is the main folder.
+        root: a folder of the release, an archive of it, or a folder that contains such an archive.
+        marker: path that identifies the release; the path before it is the main folder.
         also: further files that must be in the main folder.
-        tar: name of the official tar less its suffix. Default: there is none. Other tars beside
-            it are not unpacked to look into them.
-        unpacked: where a tar is unpacked; as :class:`ImageArchive`.
+        tar: name of the official tar without its suffix. Other tars are not unpacked. Default:
+            there is none.
+        unpacked: the folder that a tar is unpacked into, as for :class:`ImageArchive`.
 
     Returns:
-        The archive, the prefix (empty or ending with a slash) of the main folder in it, and the
-        names of all its files.
+        The archive, the prefix of its main folder (empty, or ending with a slash), and the names
+        of all its files.
 
     Raises:
-        InputError: something is missing.
+        InputError: the marker or one of the further files is missing.
     """
     root = existing_root(data, root)
     candidates = [root]
@@ -51,16 +51,16 @@ def open_release(
             present = set(names)
             for name in also:
                 if base + name not in present:
-                    raise data.missing(archive.path, f"{base}{name} is not there")
+                    raise data.missing(archive.path, f"{base}{name} does not exist")
             return archive, base, present
-    raise data.missing(root, f"{marker} is not there")
+    raise data.missing(root, f"{marker} does not exist")
 
 
 def existing_root(data: ImageFiles, root: str | Path) -> Path:
-    """The absolute path of a root, which must be there.
+    """Return the absolute path of a root.
 
     Raises:
-        InputError: it is not.
+        InputError: it does not exist.
     """
     path = Path(root).expanduser().absolute()
     if not path.exists():
@@ -79,13 +79,13 @@ def open_images(
 
     Args:
         data: the data set, for messages.
-        archive: what holds the release's lists.
+        archive: contains the lists of the release.
         names: of all files in it.
-        folder: of the images; the archive beside the lists is called the same.
-        unpacked: where a tar is unpacked; as :class:`ImageArchive`.
+        folder: of the images; the archive beside the lists has the same name.
+        unpacked: the folder that a tar is unpacked into, as for :class:`ImageArchive`.
 
     Returns:
-        As :func:`open_release`; the prefix is what precedes ``folder``.
+        As :func:`open_release`; the prefix is the path before ``folder``.
 
     Raises:
         InputError: there is neither such a folder nor such an archive.
@@ -95,21 +95,22 @@ def open_images(
         return archive, base, names
     packed = [Path(name) for name in sorted(names) if name.lower().endswith(ARCHIVE_SUFFIXES)]
     packed = [path for path in packed if stem(path) == folder]
-    # An archive in an archive cannot be read in place.
+    # An archive within an archive cannot be read in place.
     if packed and archive.path.is_dir():
         images = ImageArchive(archive.path / packed[0], unpacked)
         present = images.names()
         base = prefix_of(present, f"{folder}/")
         if base is not None:
             return images, base, set(present)
-    raise data.missing(archive.path, f"neither {folder}/ nor an archive {folder} is there")
+    raise data.missing(archive.path, f"neither {folder}/ nor an archive {folder} exists")
 
 
 def prefix_of(names: Sequence[str] | set[str], part: str) -> str | None:
-    """What precedes a file, or a folder with a slash at its end, where it lies least deep.
+    """Return the path before a file, or before a folder that ends with a slash.
 
     Returns:
-        Empty or ending with a slash; None if there is no such file or folder.
+        The shallowest such path, empty or ending with a slash; None if there is no such file or
+        folder.
     """
     found = set()
     for name in names:

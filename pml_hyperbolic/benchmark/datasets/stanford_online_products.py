@@ -16,13 +16,13 @@ class StanfordOnlineProducts(ImageFiles):
 
     Args:
         root: the folder ``Stanford_Online_Products``, a zip of it (read in place), or a folder
-            that holds either.
-        unpacked: the folder that a tar is unpacked into. Default: that of the tar.
-        verify: refuse a part of the data set. Default True; without, listed photos that are not
-            there are left out.
+            that contains either.
+        unpacked: the folder that a tar is unpacked into. Default: the folder of the tar.
+        verify: accept only the complete release. Default True; otherwise listed photos that do
+            not exist are left out.
 
     Raises:
-        InputError: something is missing.
+        InputError: a file is missing, or the release is incomplete.
     """
 
     layout = (
@@ -55,7 +55,7 @@ class StanfordOnlineProducts(ImageFiles):
         files = [base + row[3] for row in rows]
         kept = self.present_files(archive.path, files, present, verify=verify)
         self.entries = [(archive, file) for file in np.array(files)[kept].tolist()]
-        # The release names products only by their category and number.
+        # The release names a product by its category and number only.
         names = {row[1]: f"{row[3].split('/')[0].removesuffix('_final')}/{row[1]}" for row in rows}
         self.number_classes(np.array([row[1:3] for row in rows])[kept], names, test=test[kept])
         if verify:

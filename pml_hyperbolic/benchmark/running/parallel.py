@@ -12,7 +12,8 @@ import torch
 
 from ...distributed.collectives import world_size
 from ...distributed.worker_process import become_worker
-from ..assembly.pipeline import choose_device
+from ..assembly.models import choose_device
+from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig
 from .plan import Task
 from .progress import Progress
@@ -43,20 +44,24 @@ def default_jobs(config: BenchmarkConfig) -> int:
     return max(1, cores // config.protocol.threads)
 
 
-def do_runs(tasks: list[Task], jobs: int, progress: Progress) -> Iterator[Outcome]:
+def do_runs(
+    tasks: list[Task], jobs: int, progress: Progress, data: ProtocolData
+) -> Iterator[Outcome]:
     """Do all runs and yield their outcomes as they end; a failed run stops no other.
 
     Args:
         tasks: the runs.
         jobs: how many to do at a time; one is done in this process.
         progress: told of every epoch and run.
+        data: of the protocol, shared by runs in this process; each worker process reads its own.
     """
-    for outcome in _in_processes(tasks, jobs, progress) if jobs > 1 else _here(tasks, progress):
+    outcomes = _in_processes(tasks, jobs, progress) if jobs > 1 else _here(tasks, progress, data)
+    for outcome in outcomes:
         progress.run_done(failed=outcome.error is not None)
         yield outcome
 
 
-def _do(task: Task, on_epoch: Callable[[int, float], None]) -> Outcome:
+def _do(task: Task, data: ProtocolData, on_epoch: Callable[[int, float], None]) -> Outcome:
     try:
         execute_run(
             task.config,
@@ -64,6 +69,7 @@ def _do(task: Task, on_epoch: Callable[[int, float], None]) -> Outcome:
             task.fold,
             task.seed,
             task.folder,
+            data=data,
             tensorboard=task.tensorboard,
             on_epoch=on_epoch,
         )
@@ -74,11 +80,11 @@ def _do(task: Task, on_epoch: Callable[[int, float], None]) -> Outcome:
     return Outcome(task)
 
 
-def _here(tasks: list[Task], progress: Progress) -> Iterator[Outcome]:
+def _here(tasks: list[Task], progress: Progress, data: ProtocolData) -> Iterator[Outcome]:
     threads = torch.get_num_threads()
     try:
         for task in tasks:
-            yield _do(task, lambda epoch, score: progress.epoch_done())
+            yield _do(task, data, lambda epoch, score: progress.epoch_done())
     finally:
         torch.set_num_threads(threads)
 
@@ -114,7 +120,8 @@ def _in_pool(
     context = multiprocessing.get_context("spawn")
     messages = context.SimpleQueue()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(messages,))
+    started_with = (messages, tasks[0].config.protocol)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=started_with)
     begun, left = set(), []
 
     def read_messages():
@@ -154,14 +161,16 @@ def _in_pool(
 
 # A worker's queue to its parent: the folder of a run that begins, None for each scored epoch.
 _messages = None
+# The data of the one protocol whose runs a worker does.
+_data = None
 
 
-def _start_worker(messages):
-    global _messages
-    _messages = messages
+def _start_worker(messages, protocol):
+    global _messages, _data
+    _messages, _data = messages, ProtocolData(protocol)
     become_worker()
 
 
 def _do_in_worker(task):
     _messages.put(task.folder)
-    return _do(task, lambda epoch, score: _messages.put(None))
+    return _do(task, _data, lambda epoch, score: _messages.put(None))

@@ -17,7 +17,10 @@ import torch.distributed as dist
 from ...distributed.collectives import from_rank_zero, rank, world_size
 from ...errors import InputError
 from ...trainers import MetricLossOnly, NonFiniteError
-from ..assembly.pipeline import Pipeline, choose_device, seed_everything
+from ..assembly.models import choose_device
+from ..assembly.pipeline import Pipeline
+from ..assembly.protocol_data import ProtocolData
+from ..assembly.seeding import seed_everything
 from ..config import MethodConfig, ProtocolConfig
 from .training_state import restore_training
 
@@ -33,9 +36,9 @@ class Training:
     fold: int
     state: dict[str, Any] | None
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self, data: ProtocolData) -> Pipeline:
         """Build the same pipeline as rank 0."""
-        return Pipeline(self.protocol, self.method, self.name, self.seed, self.fold)
+        return Pipeline(data, self.method, self.name, self.seed, self.fold)
 
     def run(self, trainer: MetricLossOnly) -> None:
         """Train from the epoch of the state to the last epoch."""
@@ -129,12 +132,15 @@ def _join(device):
 
 def _follow():
     """Train what rank 0 trains until it sends the exit status, and return that."""
+    data = None
     while isinstance(order := from_rank_zero(None), Training):
-        _train_with_leader(order)
+        if data is None or data.protocol != order.protocol:
+            data = ProtocolData(order.protocol)
+        _train_with_leader(order, data)
     return order
 
 
-def _train_with_leader(training):
+def _train_with_leader(training, data):
     torch.set_num_threads(training.protocol.threads)
 
     def wait_for_score(trainer):
@@ -142,7 +148,7 @@ def _train_with_leader(training):
         seed_follower(training.seed, trainer.epoch)
         return proceed
 
-    trainer = training.pipeline().trainer(end_of_epoch_hook=wait_for_score)
+    trainer = training.pipeline(data).trainer(end_of_epoch_hook=wait_for_score)
     if training.state is not None:
         restore_training(trainer, training.state)
     seed_follower(training.seed, training.epochs_done)

@@ -3,15 +3,15 @@
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from ...distributed.collectives import world_size
 from ...errors import InputError
 from ...files import make_output_folder, write_text
-from ..assembly.pipeline import Pipeline, choose_device
-from ..checking.fairness import check_fairness, method_facts
+from ..assembly.models import choose_device
+from ..assembly.protocol_data import ProtocolData
+from ..checking.check import check_benchmark
 from ..config import BenchmarkConfig
 from ..config.curvature_control import with_flat_twins
 from ..config.yaml_files import dump_yaml
@@ -23,38 +23,6 @@ from .folder_lock import FolderLock
 from .parallel import Outcome, default_jobs, do_runs
 from .plan import check_folder, plan_runs
 from .progress import Progress
-
-
-class Checked(NamedTuple):
-    """What is known of a benchmark before anything runs.
-
-    Attributes:
-        notes: sentences to show: declared differences between methods, and doubts.
-        data: fingerprint of the data.
-    """
-
-    notes: list[str]
-    data: str
-
-
-def check_benchmark(config: BenchmarkConfig) -> Checked:
-    """Build every method of a benchmark as a run would, and try its loss on random embeddings.
-
-    Raises:
-        InputError: naming the method, the key and how to mend it.
-    """
-    config = with_flat_twins(config)
-    protocol, facts = config.protocol, {}
-    first, *others = protocol.folds
-    for name, method in config.methods.items():
-        pipeline = Pipeline(protocol, method, name, protocol.seeds[0], first)
-        pipeline.try_loss()
-        facts[name] = method_facts(pipeline)
-    # Methods differ between folds in their number of classes only.
-    name, method = next(iter(config.methods.items()))
-    for fold in others:
-        Pipeline(protocol, method, name, protocol.seeds[0], fold)
-    return Checked(check_fairness(config, facts), pipeline.data_fingerprint)
 
 
 def run_benchmark(
@@ -93,7 +61,8 @@ def run_benchmark(
             f"together: leave --jobs out"
         )
     _check_recorders(tensorboard)
-    checked = check_benchmark(config)
+    data = ProtocolData(config.protocol)
+    checked = check_benchmark(config, data)
     for note in checked.notes:
         say(f"note: {note}")
     folder = output / config.name
@@ -107,7 +76,7 @@ def run_benchmark(
             say(f"{finished} finished runs in {folder} are kept, {len(tasks)} are left to do")
         jobs = min(jobs or default_jobs(config), max(len(tasks), 1))
         with Progress(config, len(tasks), show_progress) as progress:
-            outcomes = list(do_runs(tasks, jobs, progress))
+            outcomes = list(do_runs(tasks, jobs, progress, data))
         _concatenate_folds(config, folder)
         rows = collect_results(folder, config.methods)
         write_rows(folder / RESULTS_FILE, rows)

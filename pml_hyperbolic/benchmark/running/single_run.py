@@ -12,9 +12,10 @@ from ...files import read_json, write_json, write_text
 from ...trainers import NonFiniteError
 from ..assembly.evaluation import select_space
 from ..assembly.pipeline import Pipeline, run_title
+from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig, MethodConfig
 from ..config.yaml_files import dump_yaml
-from ..datasets.image_subset import keep_batch
+from ..datasets import keep_batch
 from ..environment import describe_environment
 from ..results.row import Row, write_rows
 from ..results.run_files import (
@@ -47,6 +48,7 @@ def execute_run(
     seed: int,
     folder: Path,
     *,
+    data: ProtocolData | None = None,
     tensorboard: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> list[Row]:
@@ -61,6 +63,7 @@ def execute_run(
         fold: of this run.
         seed: of this run.
         folder: of this run.
+        data: of the protocol, where other runs share it. Default: it is read.
         tensorboard: also write TensorBoard events. Default False.
         on_epoch: called after each scored epoch with (epoch, score). Default: nothing is called.
 
@@ -74,7 +77,7 @@ def execute_run(
     folder.mkdir(parents=True, exist_ok=True)
     with FolderLock(folder, wait=_ORPHAN_SECONDS):
         identity = _identity(config, method_name, fold, seed)
-        arguments = (config, identity, folder, tensorboard, on_epoch)
+        arguments = (config, identity, folder, data, tensorboard, on_epoch)
         unusable = None
         try:
             state = stored_state(folder, identity)
@@ -87,7 +90,13 @@ def execute_run(
 
 
 def validate_run(
-    config: BenchmarkConfig, method_name: str, fold: int, seed: int, folder: Path
+    config: BenchmarkConfig,
+    method_name: str,
+    fold: int,
+    seed: int,
+    folder: Path,
+    *,
+    data: ProtocolData | None = None,
 ) -> dict[str, float]:
     """Train one method on one fold under one seed without a look at the test classes.
 
@@ -97,6 +106,7 @@ def validate_run(
         fold: of this run.
         seed: of this run.
         folder: for the log and the records; what it holds is discarded. No checkpoint is left.
+        data: of the protocol, where other runs share it. Default: it is read.
 
     Returns:
         The validation scores of the selected epoch, in the space that selects.
@@ -109,7 +119,8 @@ def validate_run(
     torch.set_num_threads(config.protocol.threads)
     keep_freed_memory()
     with RunLog(folder / LOG_FILE) as log:
-        pipeline = Pipeline(config.protocol, config.methods[method_name], method_name, seed, fold)
+        data = ProtocolData(config.protocol) if data is None else data
+        pipeline = Pipeline(data, config.methods[method_name], method_name, seed, fold)
         try:
             _, hooks = _train(pipeline, folder, log, _identity(config, method_name, fold, seed))
         except Exception as error:
@@ -181,7 +192,7 @@ def _identity(config, method_name, fold, seed):
     }
 
 
-def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusable=None):
+def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, unusable=None):
     method_name, fold, seed = (identity[key] for key in ("method", "fold", "seed"))
     method = config.methods[method_name]
     resolved = {
@@ -193,7 +204,8 @@ def _run(config, identity, folder, tensorboard, on_epoch, *, state=None, unusabl
     torch.set_num_threads(config.protocol.threads)
     keep_freed_memory()
     with RunLog(folder / LOG_FILE) as log:
-        pipeline = Pipeline(config.protocol, method, method_name, seed, fold)
+        data = ProtocolData(config.protocol) if data is None else data
+        pipeline = Pipeline(data, method, method_name, seed, fold)
         environment = {"seed": seed, **describe_environment(pipeline.device)}
         if state is not None:
             environment |= _begun_with_others(folder / ENVIRONMENT_FILE, environment, log)

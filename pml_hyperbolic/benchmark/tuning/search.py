@@ -19,8 +19,9 @@ from ...distributed.worker_process import become_worker
 from ...errors import InputError
 from ...files import content_hash, make_output_folder, write_text
 from ...trainers import NonFiniteError
+from ..assembly.protocol_data import ProtocolData
+from ..checking.check import check_benchmark
 from ..config import BenchmarkConfig, value_at
-from ..running.runner import check_benchmark
 from ..running.single_run import validate_run
 from .repeatable_sampler import RepeatableSampler, trials_before
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
@@ -109,7 +110,8 @@ def search_benchmark(
             the storage cannot be opened.
     """
     _check(config, seeds)
-    checked = check_benchmark(config)
+    data = ProtocolData(config.protocol)
+    checked = check_benchmark(config, data)
     for note in checked.notes:
         say(f"note: {note}")
     folder = output / f"{config.name}-search"
@@ -125,7 +127,7 @@ def search_benchmark(
             say(f"{done} of {trials * len(studies)} trials are finished already")
         with _progress(search, studies, show_progress) as show:
             if jobs == 1:
-                errors = _work_here(search, storage, studies, show)
+                errors = _work_here(search, storage, studies, show, data)
             else:
                 errors = _work_in_processes(search, studies, jobs, show)
         found = []
@@ -268,10 +270,10 @@ def _progress(search, studies, show):
         yield lambda: bar.update(_done(search, studies) - bar.n)
 
 
-def _work_here(search, storage, studies, show):
+def _work_here(search, storage, studies, show, data):
     threads = torch.get_num_threads()
     try:
-        return _work(search, storage, studies, 0, show)
+        return _work(search, storage, studies, 0, show, data)
     finally:
         torch.set_num_threads(threads)
 
@@ -311,10 +313,11 @@ def _work_in_processes(search, studies, jobs, show):
 def _worker(search, first, answers):
     become_worker()
     with _opened(search) as (storage, studies):
-        answers.put(_work(search, storage, studies, first, lambda: None))
+        data = ProtocolData(search.config.protocol)
+        answers.put(_work(search, storage, studies, first, lambda: None, data))
 
 
-def _work(search, storage, studies, first, show) -> dict[str, str]:
+def _work(search, storage, studies, first, show, data) -> dict[str, str]:
     """Do trials until every method has enough; the errors of methods that fail."""
     names = list(studies)
     # Workers begin with different methods, so that most studies have one worker.
@@ -334,7 +337,7 @@ def _work(search, storage, studies, first, show) -> dict[str, str]:
             if claimed < search.trials:
                 try:
                     study.optimize(
-                        lambda trial, name=name: _objective(search, storage, name, trial),
+                        lambda trial, name=name: _objective(search, storage, name, trial, data),
                         n_trials=1,
                         catch=(_Surplus,),
                     )
@@ -353,7 +356,7 @@ def _work(search, storage, studies, first, show) -> dict[str, str]:
                     optuna.storages.fail_stale_trials(studies[name])
 
 
-def _objective(search, storage, name, trial) -> float:
+def _objective(search, storage, name, trial, data) -> float:
     if trials_before(trial.study, trial.number) >= search.trials:
         raise _Surplus
     method = search.config.methods[name]
@@ -378,7 +381,7 @@ def _objective(search, storage, name, trial) -> float:
     for seed in search.seeds:
         try:
             run = search.folder / where / f"fold{search.fold}_seed{seed}"
-            metrics = validate_run(config, name, search.fold, seed, run)
+            metrics = validate_run(config, name, search.fold, seed, run, data=data)
         except NonFiniteError as error:
             return _diverged(trial, str(error))
         scores.append(metrics[config.protocol.evaluation.select_by])

@@ -1,11 +1,17 @@
-"""From names to objects: arguments are checked, nested names built."""
+"""Objects are built from names and arguments, nested ones too, and arguments are checked."""
 
 import pytest
 from pytorch_metric_learning import losses, miners
 
-from pml_hyperbolic.benchmark.assembly.registry import REGISTRY, accepted_arguments, build, find
+from pml_hyperbolic.benchmark.assembly.registry import (
+    REGISTRY,
+    accepted_arguments,
+    build,
+    find,
+    from_registry,
+)
 from pml_hyperbolic.distances import PoincareDistance
-from pml_hyperbolic.errors import InputError, nearest
+from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.losses import CHESTLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
 
@@ -77,14 +83,11 @@ def test_what_is_refused(spec, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "known", "answer"),
-    [
-        ("epoch", ["epochs", "seeds"], "did you mean 'epochs'?"),
-        ("EPOCHS", ["epochs", "seeds"], "did you mean 'epochs'?"),
-        ("zzz", ["b", "a"], "known: a, b"),
-        ("zzz", [], "none is known here"),
-    ],
-)
-def test_nearest(name, known, answer):
-    assert nearest(name, known) == answer
+def test_data_sets_and_backbones_come_from_registries_of_their_own():
+    registry = {"thing": lambda size, width=1: (size, width)}
+    spec = {"thing": {"width": 3}}
+    assert from_registry(registry, "thing", spec, "protocol.x", fill={"size": 2}) == (2, 3)
+    with pytest.raises(InputError, match=r"^protocol.x: no toy 'thin': did you mean 'thing'"):
+        from_registry(registry, "toy", {"thin": {}}, "protocol.x")
+    with pytest.raises(InputError, match=r"^protocol.x: thing: unknown argument 'w'"):
+        from_registry(registry, "thing", {"thing": {"w": 3}}, "protocol.x", fill={"size": 2})

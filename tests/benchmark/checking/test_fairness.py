@@ -1,4 +1,4 @@
-"""Planted unfairness: `validate` finds every one, and what is declared is recorded."""
+"""Planted unfairness: `validate` finds all of it, and declared differences are recorded."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses, miners
 
-from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
+from pml_hyperbolic.benchmark.assembly import pipeline
 from pml_hyperbolic.benchmark.assembly.registry import REGISTRY
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.files import read_json
@@ -235,7 +235,7 @@ NOTED = {
     "no negative pairs": (
         {"a": PA},
         ["protocol.sampler={batch_size: 4, samples_per_class: 4}"],
-        "note: a batch holds a single class",
+        "note: a batch has a single class",
     ),
     "declared parameters": (
         {"a": MS, "chest": {**CHEST, "different_parameters": True}},
@@ -296,15 +296,15 @@ def test_a_fair_benchmark_is_left_in_peace(planted, capsys):
 
 
 def test_a_parameter_in_two_optimizers_is_refused(planted, refused, monkeypatch):
-    make = Pipeline._optimizers
+    make = pipeline.make_optimizers
 
-    def shared(self, groups):
-        optimizers = make(self, groups)
-        twice = list(self.models["trunk"].parameters())
+    def shared(config, models, groups):
+        optimizers = make(config, models, groups)
+        twice = list(models["trunk"].parameters())
         optimizers["embedder_optimizer"].add_param_group({"params": twice})
         return optimizers
 
-    monkeypatch.setattr(Pipeline, "_optimizers", shared)
+    monkeypatch.setattr(pipeline, "make_optimizers", shared)
     line = refused("validate", planted({"a": MS}))
     assert "a: trunk." in line
     assert "in two optimizers" in line

@@ -86,7 +86,7 @@ def test_what_is_missing_is_named(write_tree):
     with pytest.raises(InputError, match=r"annos_withlabels.mat is not a MATLAB file"):
         Cars196(str(root), verify=False)
     (root / "cars_test_annos_withlabels.mat").unlink()
-    with pytest.raises(InputError, match=r"withlabels.mat is not there; expected a folder with"):
+    with pytest.raises(InputError, match=r"withlabels.mat does not exist; expected a folder with"):
         Cars196(str(root), verify=False)
     with pytest.raises(InputError, match=r"no such folder or archive; expected .*Stanford Cars"):
         Cars196(str(root / "nowhere"))

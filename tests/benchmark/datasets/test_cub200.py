@@ -54,7 +54,7 @@ def test_an_archive_is_unpacked_where_asked(tree, pack, tmp_path):
 def test_other_tars_are_left_alone(tmp_path):
     (tmp_path / "holiday.tgz").write_bytes(b"not even a tar")
     with pytest.raises(
-        InputError, match=r"image_class_labels.txt is not there; .*CUB_200_2011.tgz"
+        InputError, match=r"image_class_labels.txt does not exist; .*CUB_200_2011.tgz"
     ):
         CUB200(str(tmp_path))
 
@@ -81,7 +81,9 @@ def test_lists_that_do_not_fit_are_refused(tree):
     with pytest.raises(InputError, match=r"images.txt and image_class_labels.txt list different"):
         CUB200(str(tree[0]), verify=False)
     (tree[0] / "images.txt").unlink()
-    with pytest.raises(InputError, match=r"images.txt is not there; expected CUB_200_2011.tgz or"):
+    with pytest.raises(
+        InputError, match=r"images.txt does not exist; expected CUB_200_2011.tgz or"
+    ):
         CUB200(str(tree[0]), verify=False)
 
 

@@ -55,7 +55,7 @@ def test_half_precision_and_one_column_of_names(write):
 def test_level_names(write):
     path = write()
     assert FeatureData(path, level_names=["bird", "family"]).level_names == ("bird", "family")
-    with pytest.raises(InputError, match="labels have 2 columns, level_names has 1 names"):
+    with pytest.raises(InputError, match="have 2 columns, but level_names has 1 names: give one"):
         FeatureData(path, level_names=["bird"])
     labels = np.zeros((4, 4), dtype=int)
     names = ("class", "superclass", "level 3", "level 4")
@@ -93,7 +93,7 @@ class Harmful:
 def test_columns_go_from_fine_to_coarse(write, labels):
     # Columns in the wrong order, and a class of two superclasses.
     path = write(labels=np.array(labels))
-    with pytest.raises(InputError, match=r"label [01] of column 0 .* must go from fine to coarse"):
+    with pytest.raises(InputError, match=r"label [01] of column 0 .* columns from fine to coarse"):
         FeatureData(path)
 
 
@@ -105,7 +105,7 @@ def test_code_in_a_file_is_not_run(tmp_path, form):
         np.savez(path, features=np.array([harmful], dtype=object), labels=LABELS)
     else:
         torch.save({"features": harmful, "labels": torch.tensor(LABELS)}, path)
-    with pytest.raises(InputError, match=r"features.* cannot be read \(.*expected a file .npz"):
+    with pytest.raises(InputError, match=r"features.* cannot be read \(.*expected an .npz"):
         FeatureData(str(path))
     assert not mark.exists()
 
@@ -113,12 +113,12 @@ def test_code_in_a_file_is_not_run(tmp_path, form):
 def test_files_that_are_something_else(tmp_path, write):
     for name in ("a.npz", "a.pt", "a.csv"):
         (tmp_path / name).write_bytes(b"1,2,3")
-        with pytest.raises(InputError, match=r"a.* cannot be read .* expected a file .npz or .pt"):
+        with pytest.raises(InputError, match=r"a.* cannot be read .* expected an .npz or .pt file"):
             FeatureData(str(tmp_path / name))
     np.savez(tmp_path / "b.npz", features=FEATURES)
     with pytest.raises(InputError, match=r"b.npz cannot be read .*labels"):
         FeatureData(str(tmp_path / "b.npz"))
-    with pytest.raises(InputError, match=r"nowhere.npz is missing: expected"):
+    with pytest.raises(InputError, match=r"nowhere.npz does not exist: expected"):
         FeatureData(str(tmp_path / "nowhere.npz"))
 
 

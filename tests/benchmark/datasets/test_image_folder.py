@@ -58,7 +58,7 @@ def test_one_class_stays_a_class(write_tree):
         (["a.png"], r"depth 0 \(a.png\): expected"),
         ([*FLAT, *DEEP], r"depth 1 \(fork/1.bmp\), 2 \(kitchen/fork/1.png\): expected"),
         (["a/b/c/1.png", "d/e/f/1.png"], r"depth 3 \(d/e/f/1.png\): expected"),
-        ([], "holds no images"),
+        ([], "contains no images"),
     ],
 )
 def test_other_trees_are_refused(write_tree, tmp_path, names, message):

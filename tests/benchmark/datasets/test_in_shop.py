@@ -79,13 +79,13 @@ def test_photos_that_are_not_there(tree):
     assert data.query.tolist() == [False, False, False, False, True]
     assert (data.image(1) == photos[2]).all()
     shutil.rmtree(root / "Img")
-    with pytest.raises(InputError, match=r"neither img/ nor an archive img is there; .*mmlab"):
+    with pytest.raises(InputError, match=r"neither img/ nor an archive img exists; .*mmlab"):
         InShop(str(root))
 
 
 def test_unknown_parts_are_refused(tree):
     write_list(tree[0], [*ROWS[:3], (ROWS[3][0], "id_00000001", "validation")])
-    with pytest.raises(InputError, match=r"puts images into \['validation'\], not only into"):
+    with pytest.raises(InputError, match=r"assigns images to \['validation'\], not only to"):
         InShop(str(tree[0]))
 
 

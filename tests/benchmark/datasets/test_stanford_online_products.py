@@ -61,7 +61,7 @@ def test_the_whole_release_is_needed(tree):
         error.value
     )
     (tree[0] / "Ebay_test.txt").unlink()
-    with pytest.raises(InputError, match=r"Ebay_test.txt is not there; expected .*cvgl.stanford"):
+    with pytest.raises(InputError, match=r"Ebay_test.txt does not exist; expected .*cvgl.stanford"):
         StanfordOnlineProducts(str(tree[0]))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from pml_hyperbolic.benchmark.assembly.evaluation import space_metrics
 from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
+from pml_hyperbolic.benchmark.assembly.protocol_data import ProtocolData
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
 from pml_hyperbolic.benchmark.running.single_run import execute_run
@@ -102,12 +103,14 @@ def test_scores_follow_from_the_checkpoint(tiny, name, seed):
     (file,) = folder.glob("**/*.p*t*")
     state = torch.load(file, weights_only=True)
     # The weights differ from those that the run started with, so all must come from the file.
-    parts = Pipeline(tiny.config.protocol, tiny.config.methods[name], name, seed + 100)
+    parts = Pipeline(
+        ProtocolData(tiny.config.protocol), tiny.config.methods[name], name, seed + 100
+    )
     for key, module in parts.models.items():
         module.load_state_dict(state["models"][key])
     parts.loss.load_state_dict(state["loss_funcs"]["metric_loss"])
     tester = parts.tester()
-    from pml_hyperbolic.benchmark.datasets.image_subset import keep_batch
+    from pml_hyperbolic.benchmark.datasets import keep_batch
 
     for split in ("test", "validation"):
         tester.test({split: parts.subsets[split]}, 1, *parts.models.values(), collate_fn=keep_batch)
@@ -121,7 +124,9 @@ def test_scores_follow_from_the_checkpoint(tiny, name, seed):
 def test_test_scores_by_hand(tiny):
     """Recall and MAP@R of one run equal those computed from its images by plain torch."""
     (row,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("proxy_anchor", 0)]
-    parts = Pipeline(tiny.config.protocol, tiny.config.methods["proxy_anchor"], "x", 0)
+    parts = Pipeline(
+        ProtocolData(tiny.config.protocol), tiny.config.methods["proxy_anchor"], "x", 0
+    )
     state = torch.load(
         tiny.folder / "proxy_anchor" / "fold0_seed0" / "checkpoint.pt", weights_only=True
     )
@@ -235,7 +240,9 @@ def test_every_query_has_its_scores(tiny):
 def test_parameters_geometry_and_training_scores(tiny):
     config = tiny.config
     for row in tiny.rows:
-        parts = Pipeline(config.protocol, config.methods[row["method"]], row["method"], 0)
+        parts = Pipeline(
+            ProtocolData(config.protocol), config.methods[row["method"]], row["method"], 0
+        )
         assert row["parameters"] == {
             "trunk": sum(p.numel() for p in parts.models["trunk"].parameters()),
             "head": sum(p.numel() for p in parts.models["embedder"].parameters()),
@@ -253,10 +260,10 @@ def test_parameters_geometry_and_training_scores(tiny):
 def test_training_scores_are_of_the_selected_checkpoint_without_augmentation(tiny):
     (row,) = [r for r in tiny.rows if (r["method"], r["seed"]) == ("hier", 0)]
     state = torch.load(tiny.folder / "hier" / "fold0_seed0" / "checkpoint.pt", weights_only=True)
-    parts = Pipeline(tiny.config.protocol, tiny.config.methods["hier"], "hier", 100)
+    parts = Pipeline(ProtocolData(tiny.config.protocol), tiny.config.methods["hier"], "hier", 100)
     for key, module in parts.models.items():
         module.load_state_dict(state["models"][key])
-    from pml_hyperbolic.benchmark.datasets.image_subset import keep_batch
+    from pml_hyperbolic.benchmark.datasets import keep_batch
 
     tester = parts.tester()
     data = {"train": parts.subsets["scored_train"]}

@@ -172,5 +172,5 @@ def test_a_sampler_of_other_classes_is_refused():
     samplers = [
         ClassSampler(torch.arange(12) % n, 2, batch_size=4, steps=2, seed=0) for n in (3, 4)
     ]
-    with pytest.raises(ValueError, match="has 4 classes, the stored state is of 3 others"):
+    with pytest.raises(ValueError, match="has 4 classes, but the stored state belongs to 3 other"):
         samplers[1].restore(samplers[0].state())

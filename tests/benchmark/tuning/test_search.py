@@ -9,11 +9,11 @@ from pathlib import Path
 import optuna
 import pytest
 
+from pml_hyperbolic.benchmark.checking.check import check_benchmark
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.config import load_benchmark
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
-from pml_hyperbolic.benchmark.running.runner import check_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run, validate_run
 from pml_hyperbolic.benchmark.tuning import search
 from pml_hyperbolic.benchmark.tuning.search import search_benchmark
@@ -86,7 +86,7 @@ def fake(monkeypatch):
     """Training replaced by a function of loss_lr, best at 0.1; diverges above 5. The calls."""
     calls = []
 
-    def fake_run(config, method_name, fold, seed, folder):
+    def fake_run(config, method_name, fold, seed, folder, *, data):
         rate = config.methods[method_name].loss_lr
         calls.append((method_name, rate, seed))
         if rate > 5:
@@ -253,7 +253,7 @@ def test_a_killed_search_goes_on(load, go, tmp_path, monkeypatch, grace):
         "from pml_hyperbolic.benchmark.tuning import search\n"
         "from pml_hyperbolic.benchmark.cli import main\n"
         "calls = []\n"
-        "def run(config, name, fold, seed, folder):\n"
+        "def run(config, name, fold, seed, folder, *, data):\n"
         "    calls.append(name)\n"
         "    if len(calls) == 3: os.kill(os.getpid(), 9)\n"
         "    return {'mean_average_precision_at_r': 0.5}\n"
@@ -275,7 +275,12 @@ def test_a_killed_search_goes_on(load, go, tmp_path, monkeypatch, grace):
     monkeypatch.setattr(search, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(search, "GRACE_SECONDS", grace)
     calls = []
-    monkeypatch.setattr(search, "validate_run", lambda *args: calls.append(args) or {MAP: 0.5})
+
+    def run(*args, data):
+        calls.append(args)
+        return {MAP: 0.5}
+
+    monkeypatch.setattr(search, "validate_run", run)
     (found,), errors, resumed = go(spaces=spaces, trials=5)
     assert errors == {}
     assert found.trials == 5
@@ -296,7 +301,7 @@ def test_workers_share_the_trials(go, load, tmp_path):
 def test_a_method_that_fails_stops_no_other(load, tmp_path, monkeypatch, capsys):
     load(spaces={name: {"loss_lr": RATES} for name in SPACES})
 
-    def run(config, name, fold, seed, folder):
+    def run(config, name, fold, seed, folder, *, data):
         if name == "proxy_anchor":
             raise RuntimeError("disk full")
         return {MAP: 0.5}
@@ -310,7 +315,7 @@ def test_a_method_that_fails_stops_no_other(load, tmp_path, monkeypatch, capsys)
     assert "chest" in captured.out
     # Unequal tuning is not written.
     assert not (tmp_path / "runs" / "tiny-search" / "tiny.yaml").exists()
-    monkeypatch.setattr(search, "validate_run", lambda *args: {MAP: 0.5})
+    monkeypatch.setattr(search, "validate_run", lambda *args, data: {MAP: 0.5})
     assert main(command) == 0
     done = studies(f"sqlite:///{tmp_path / 'runs' / 'tiny-search' / 'search.db'}")
     assert done["proxy_anchor"][0].user_attrs["values"] == {"loss_lr": 0.01}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import MultipleLosses
 
-from pml_hyperbolic.benchmark.assembly.loss_builder import build_loss
+from pml_hyperbolic.benchmark.assembly.objective import Objective, build_objective
 from pml_hyperbolic.benchmark.config import MethodConfig
 from pml_hyperbolic.errors import InputError
 
@@ -13,7 +13,7 @@ FLAT, BALL, BOTH = {"euclidean": 8}, {"hyperbolic": 8}, {"euclidean": 4, "hyperb
 
 
 def built(sizes, **method):
-    return build_loss(MethodConfig(**method), where="mine", num_classes=3, sizes=sizes)
+    return build_objective(MethodConfig(**method), where="mine", num_classes=3, sizes=sizes)
 
 
 def hier(**kwargs):
@@ -78,7 +78,7 @@ def test_losses_without_parameters_need_no_rate():
 @pytest.mark.parametrize(
     ("sizes", "method", "message"),
     [
-        (FLAT, {"loss": "ProxyAnchorLoss"}, "loss_lr is required: 24 parameters"),
+        (FLAT, {"loss": "ProxyAnchorLoss"}, "loss_lr is required: its 24 parameters"),
         (FLAT, {"loss": "MultiSimilarityLoss", "loss_lr": 1.0}, "no parameters of its own"),
         (
             FLAT,
@@ -88,7 +88,7 @@ def test_losses_without_parameters_need_no_rate():
         (
             BALL,
             {"loss": "MultiSimilarityLoss", "regularizer": hier(lr=None)},
-            "regularizer.lr is required: 40 parameters",
+            "regularizer.lr is required: its 40 parameters",
         ),
         (
             BALL,
@@ -101,9 +101,13 @@ def test_losses_without_parameters_need_no_rate():
                 "loss": "MultiSimilarityLoss",
                 "regularizer": {"use": "LpRegularizer", "on": "embeddings", "lr": 1.0},
             },
-            "regularizer.lr: .*leave lr out",
+            "regularizer.lr: .*leave it out",
         ),
-        (BALL, {"loss": "ProxyAnchorLoss", "loss_lr": 1.0}, "no PoincareDistance"),
+        (
+            BALL,
+            {"loss": "ProxyAnchorLoss", "loss_lr": 1.0},
+            "neither loss nor regularizer has a PoincareDistance",
+        ),
         (
             FLAT,
             {"loss": {"NTXentLoss": {"distance": POINCARE}}},
@@ -186,3 +190,21 @@ def test_what_is_refused(sizes, method, message):
         built(sizes, **method)
     assert str(caught.value).startswith("mine")
     assert "\n" not in str(caught.value)
+
+
+class Failing(torch.nn.Module):
+    def forward(self, embeddings, labels, indices_tuple):
+        assert len(labels) == 1, "expected\none label"
+        return embeddings.sum()
+
+
+def test_a_loss_is_tried_with_its_gradient_and_its_miner():
+    result = built(FLAT, loss="ProxyAnchorLoss", loss_lr=0.1, miner="MultiSimilarityMiner")
+    embeddings, labels = torch.randn(6, 8), torch.arange(6) // 2
+    result.check("mine", embeddings, labels)
+    assert result.loss.proxies.grad.isfinite().all()
+    assert not embeddings.requires_grad
+    failing = Objective(Failing(), [], None, None)
+    failing.check("mine", embeddings[:1], labels[:1])
+    with pytest.raises(InputError, match=r"^mine: its loss fails on .*: expected one label"):
+        failing.check("mine", embeddings, labels)

@@ -3,16 +3,13 @@
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.config import AugmentationConfig, ImageConfig
-from pml_hyperbolic.benchmark.datasets import (
-    ImageSubset,
-    keep_batch,
-)
-from pml_hyperbolic.images import ImageTransform, decode_images
+from pml_hyperbolic.benchmark.datasets import ImageSubset, keep_batch
+from pml_hyperbolic.images import Augmentation, ImageTransform, InputSize, RandomCrop
+from tests.image_fixtures import decode
 
-SHIFT = AugmentationConfig(random_shift=1)
-EVERYTHING = AugmentationConfig(
-    random_resized_crop={"scale": [0.2, 1.0]}, random_shift=2, horizontal_flip=True
+SHIFT = Augmentation(random_shift=1)
+EVERYTHING = Augmentation(
+    random_crop=RandomCrop(scale=(0.2, 1.0)), random_shift=2, horizontal_flip=True
 )
 
 
@@ -22,7 +19,7 @@ def subset(ramps):
 
     def make(classes=(3, 1), **kwargs):
         transform = ImageTransform([0.5, 0.25], [0.5, 0.1], **kwargs)
-        return ImageSubset(ramps, classes, decode_images(ramps, {"ramps": {}}), transform)
+        return ImageSubset(ramps, classes, decode(ramps), transform)
 
     return make
 
@@ -69,18 +66,16 @@ def test_draws_come_from_the_subsets_own_generator(subset):
 
 @pytest.fixture
 def augmented(photos):
-    """A function that makes a split of the photos whose every augmentation is on."""
+    """A function that makes a split of the photos with every kind of augmentation."""
 
     def make():
-        transform = ImageTransform(
-            0.5, 0.5, image=ImageConfig(size=8, resize=12), augmentation=EVERYTHING
-        )
-        return ImageSubset(photos, [0, 2], decode_images(photos, {"photos": {}}), transform)
+        transform = ImageTransform(0.5, 0.5, input_size=InputSize(8, 12), augmentation=EVERYTHING)
+        return ImageSubset(photos, [0, 2], decode(photos), transform)
 
     return make
 
 
-def test_draws_go_on_where_they_were_saved(augmented):
+def test_draws_continue_from_a_saved_state(augmented):
     data = augmented()
     data.generator.manual_seed(1)
     first = data.__getitems__([0, 1, 2])[0]

@@ -4,19 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.datasets import FeatureSubset, ImageData
+from pml_hyperbolic.benchmark.datasets import FeatureData, FeatureSubset
 
 
-class Features(ImageData):
+class Features(FeatureData):
     level_names = ("class", "group")
 
     def __init__(self):
         classes = np.arange(12) % 4
         self.labels = np.stack([classes, classes // 2], 1).astype(np.int64)
         self.features = np.random.default_rng(0).normal(size=(12, 5))
-
-    def image(self, index):
-        raise AssertionError("features have no images")
 
 
 def test_batches():
@@ -31,7 +28,7 @@ def test_batches():
     assert torch.equal(label, labels[1])
 
 
-def test_torch_features_do_as_well():
+def test_torch_features_are_accepted():
     data = Features()
     data.features = torch.from_numpy(data.features)
     features, _ = FeatureSubset(data, [0]).__getitems__([2])

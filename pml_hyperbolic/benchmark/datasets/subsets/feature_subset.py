@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...utils.transfer import to_device
+from ....utils.transfer import to_device
+from ..feature_data import FeatureData
 from .class_subset import ClassSubset
-from .image_data import ImageData
 
 
 class FeatureSubset(ClassSubset):
@@ -15,16 +15,18 @@ class FeatureSubset(ClassSubset):
 
     Args:
         data: the whole data set, with ``features`` (N, D).
-        classes: which classes.
-        device: where batches are wanted.
+        classes: the classes of this split.
+        device: device of the batches. Default "cpu".
 
     Items: ((D,) float32 features, (L,) int64 labels).
 
     Raises:
-        ValueError: a class that the data set does not have.
+        ValueError: the data set does not have one of the classes.
     """
 
-    def __init__(self, data: ImageData, classes: Sequence[int], device: torch.device | str = "cpu"):
+    def __init__(
+        self, data: FeatureData, classes: Sequence[int], device: torch.device | str = "cpu"
+    ):
         super().__init__(data, classes)
         self.features = data.features
         self.device = torch.device(device)

@@ -5,30 +5,29 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...images.decoded_images import DecodedImages
-from ...images.image_transform import ImageTransform
+from ....images import DecodedImages, ImageTransform
+from ..labelled_data import LabelledData
 from .class_subset import ClassSubset
-from .image_data import ImageData
 
 
 class ImageSubset(ClassSubset):
-    """The images of some classes, transformed a batch at a time on the backbone's device.
+    """The images of some classes, transformed a batch at a time on the network's device.
 
     Args:
-        data: the whole data set.
-        classes: which classes.
-        images: the data set's decoded images.
-        transform: from them to the backbone's input.
+        data: the labels of the whole data set.
+        classes: the classes of this split.
+        images: the decoded images of the whole data set.
+        transform: from decoded images to the network's input.
 
     Items: ((channels, height, width) float32 image, (L,) int64 labels).
 
     Raises:
-        ValueError: a class that the data set does not have.
+        ValueError: the data set does not have one of the classes.
     """
 
     def __init__(
         self,
-        data: ImageData,
+        data: LabelledData,
         classes: Sequence[int],
         images: DecodedImages,
         transform: ImageTransform,
@@ -40,8 +39,3 @@ class ImageSubset(ClassSubset):
     def inputs(self, indices: np.ndarray, part: slice) -> torch.Tensor:
         draws = self.transform.draw(self.images.sizes[indices], self.generator).rows(part)
         return self.transform(self.images.batch(indices[part], self.transform.device), draws)
-
-
-def keep_batch(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """A collate_fn for datasets that return whole batches."""
-    return batch

@@ -1,4 +1,4 @@
-"""Data sets with a hierarchy, official test classes and a query/gallery protocol."""
+"""Runs on a data set with superclasses, official test classes and a query/gallery protocol."""
 
 import csv
 
@@ -6,27 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
-from pml_hyperbolic.benchmark.datasets import DATASETS, Digits
+from pml_hyperbolic.benchmark.datasets import DATASETS
 from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.distances import PoincareDistance
-from pml_hyperbolic.errors import InputError
 
-
-class Shop(Digits):
-    """Digits with what In-Shop publishes: odd digits test, some of their images ask."""
-
-    level_names = ("digit", "size")
-
-    def __init__(self):
-        super().__init__()
-        digit = self.labels[:, 0]
-        self.labels = np.stack([digit, digit // 4], axis=1)
-        self.test_classes = np.array([1, 3, 5, 7, 9])
-        place = np.arange(len(digit))
-        of_test = np.isin(digit, self.test_classes)
-        self.query = of_test & (place % 3 == 0)
-        self.gallery = of_test & (place % 3 == 1)
+from ..shop import Shop
 
 
 @pytest.fixture
@@ -95,15 +79,9 @@ def test_queries_are_searched_in_the_gallery_on_every_level(shop, load, tmp_path
 
 
 def nearest(part, rows, asked, answers, labels, distance):
-    """Per level, whether each query's nearest gallery image has its label."""
+    """Return, for each level, whether the nearest gallery image of each query has its label."""
     place = {index: row for row, index in enumerate(rows)}
     query = part[[place[i] for i in asked]]
     gallery = part[[place[i] for i in answers]]
     first = answers[distance(query, gallery).argmin(1).numpy()]
     return (labels[first] == labels[asked]).T.astype(np.float32)
-
-
-def test_classes_without_queries_are_refused(shop, load):
-    config = load(*OVERRIDES, "protocol.splits={train: [1, 3], validation: [5, 7], test: [0, 2]}")
-    with pytest.raises(InputError, match=r"have 0 and 0 of them: use test: official"):
-        Pipeline(config.protocol, config.methods["hier"], "hier", 0)

@@ -1,4 +1,4 @@
-"""From a method's config to its loss, its miner and the learning rates of their parameters."""
+"""Objective: the loss of a method, its miner, and the learning rates of its parameters."""
 
 import inspect
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from .registry import REGISTRY, accepted_arguments, build, find
 
 
 @dataclass(frozen=True)
-class BuiltLoss:
-    """A method's objective.
+class Objective:
+    """What a method minimizes.
 
     Attributes:
-        loss: takes (embeddings, labels, indices_tuple).
-        parameter_groups: what a torch optimizer takes, empty where nothing is learned.
+        loss: a PML loss, called with (embeddings, labels, indices_tuple).
+        parameter_groups: for a torch optimizer; empty if the loss has no parameters.
         miner: a PML miner, or None.
-        distance: the one PoincareDistance that owns the method's curvature, or None.
+        distance: the PoincareDistance that owns the curvature of the method, or None.
     """
 
     loss: torch.nn.Module
@@ -28,20 +28,42 @@ class BuiltLoss:
     miner: torch.nn.Module | None
     distance: PoincareDistance | None
 
+    def check(self, name: str, embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+        """Compute the loss and its gradient once.
 
-def build_loss(
+        Args:
+            name: of the method, for messages.
+            embeddings: (N, D), such as random ones.
+            labels: (N,).
+
+        Raises:
+            InputError: the miner or the loss fails, for whatever reason.
+        """
+        embeddings = embeddings.detach().requires_grad_()
+        try:
+            mined = None if self.miner is None else self.miner(embeddings.detach(), labels)
+            self.loss(embeddings, labels, mined).backward()
+        # PML's losses use assertions and unchecked look-ups.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"{name}: its loss fails on a batch of random embeddings: {reason}"
+            ) from error
+
+
+def build_objective(
     method: MethodConfig, *, where: str, num_classes: int, sizes: dict[str, int]
-) -> BuiltLoss:
-    """Build a method's objective.
+) -> Objective:
+    """Build the objective that a method's config describes.
 
     Args:
         method: its config.
-        where: what error messages call it.
-        num_classes: training classes.
+        where: the name of the method, for messages.
+        num_classes: number of training classes.
         sizes: dimension of each space, in the order of the embedding.
 
     Raises:
-        InputError: naming the key and how to mend it.
+        InputError: the parts do not fit together; the message names the key and how to fix it.
     """
     fill = {
         "num_classes": num_classes,
@@ -57,7 +79,7 @@ def build_loss(
     miner = None
     if method.miner is not None:
         miner = build("miner", method.miner, where=f"{where}: miner", fill=fill)
-    return BuiltLoss(loss, groups, miner, _curvature_owner(where, loss, miner, sizes))
+    return Objective(loss, groups, miner, _curvature_owner(where, loss, miner, sizes))
 
 
 def _check_spaces(method, where, sizes):
@@ -70,7 +92,7 @@ def _check_spaces(method, where, sizes):
             f"set head.spaces: [{', '.join(needed)}]"
         )
     if needed and list(sizes) != needed:
-        raise InputError(f"{where}: {name} wants head.spaces: [{', '.join(needed)}], in this order")
+        raise InputError(f"{where}: {name} needs head.spaces: [{', '.join(needed)}], in this order")
     if not needed and len(sizes) > 1:
         raise InputError(
             f"{where}: {name} trains a single space, but head.spaces is {list(sizes)}: keep one"
@@ -78,7 +100,12 @@ def _check_spaces(method, where, sizes):
 
 
 def _second_term(method, where, fill, sizes):
-    """(is it added as a loss of its own, arguments for the first loss, the term itself)."""
+    """Build the second term.
+
+    Returns:
+        Whether it is a loss to be added to the first one, arguments for the first loss, and the
+        term itself.
+    """
     if method.regularizer is None:
         return False, {}, None
     config, place = method.regularizer, f"{where}: regularizer"
@@ -87,19 +114,19 @@ def _second_term(method, where, fill, sizes):
     takes = accepted_arguments(find(kind, name, place))
     if len(sizes) > 1 and "embedding_size" in takes:
         raise InputError(
-            f"{place}: {name} has one geometry, but head.spaces is {list(sizes)}: it would take "
-            f"both spaces for one"
+            f"{place}: {name} has one geometry, but head.spaces is {list(sizes)}: keep one space, "
+            f"or leave the regularizer out"
         )
     if kind == "loss":
         if config.on is not None:
             raise InputError(
-                f"{place}: {name} is a loss and takes embeddings with labels: leave `on` out"
+                f"{place}: {name} is a loss, which takes embeddings and labels: leave `on` out"
             )
         return True, {}, build("loss", config.use, where=place, fill=fill)
     if config.on is None:
         raise InputError(
-            f"{place}: say what {name} works on: `on: embeddings`, or `on: weights` for the "
-            f"loss's proxies"
+            f"{place}: say what {name} regularizes: `on: embeddings`, or `on: weights` for the "
+            f"proxies of the loss"
         )
     first = next(iter(method.loss))
     first_class = find("loss", first, f"{where}: loss")
@@ -112,7 +139,7 @@ def _second_term(method, where, fill, sizes):
 
 
 def _centers_per_class(cls, arguments):
-    """A regularizer of centres must agree with its loss on their number."""
+    """Return centers_per_class of the loss, which a regularizer of its centers must have too."""
     name = "centers_per_class"
     default = inspect.signature(cls).parameters.get(name)
     if default is None:
@@ -127,7 +154,9 @@ def _parameter_groups(method, where, loss, regularizer):
     config = method.regularizer
     their_lr = None if config is None else config.lr or method.loss_lr
     if config is not None and config.lr is not None and not theirs:
-        raise InputError(f"{where}: regularizer.lr: it has no parameters of its own: leave lr out")
+        raise InputError(
+            f"{where}: regularizer.lr: the regularizer has no parameters: leave it out"
+        )
     if method.loss_lr is not None and not own and (not theirs or config.lr is not None):
         raise InputError(f"{where}: loss_lr: the loss has no parameters of its own: leave it out")
     groups = []
@@ -139,8 +168,8 @@ def _parameter_groups(method, where, loss, regularizer):
             continue
         if rate is None:
             raise InputError(
-                f"{where}: {key} is required: {sum(p.numel() for p in parameters)} parameters of "
-                f"its own need a learning rate of their own"
+                f"{where}: {key} is required: its {sum(p.numel() for p in parameters)} parameters "
+                f"need a learning rate of their own"
             )
         groups.append({"params": parameters, "lr": rate, "weight_decay": method.loss_weight_decay})
     if method.loss_weight_decay and not groups:
@@ -157,14 +186,15 @@ def _curvature_owner(where, loss, miner, sizes):
     if "hyperbolic" not in sizes:
         if everywhere:
             raise InputError(
-                f"{where}: it trains with a {type(everywhere[0]).__name__}, but head.spaces is "
+                f"{where}: it trains with {type(everywhere[0]).__name__}, but head.spaces is "
                 f"{list(sizes)}, which is ranked by cosine: set head.spaces: [hyperbolic]"
             )
         return None
     if not found:
         raise InputError(
-            f"{where}: head.spaces has hyperbolic, but no PoincareDistance in loss or "
-            f"regularizer says with which curvature to rank: use one, or drop the space"
+            f"{where}: head.spaces has hyperbolic, but neither loss nor regularizer has a "
+            f"PoincareDistance whose curvature could be used for ranking: use one, or remove the "
+            f"space"
         )
     if len(kinds) > 1:
         raise InputError(
