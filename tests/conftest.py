@@ -115,3 +115,22 @@ def seeded():
     torch.manual_seed(0)
     # PML's samplers draw from numpy's global state.
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(params=["set_float32_matmul_precision", "allow_tf32", "fp32_precision"])
+def reduced_precision(request):
+    """Products of float32 matrices may use fewer bits, by each of torch's names for that."""
+    cuda, mkldnn = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+    backends = [backend for backend in (cuda, mkldnn) if hasattr(backend, "fp32_precision")]
+    if request.param == "set_float32_matmul_precision":
+        torch.set_float32_matmul_precision("medium")
+    elif request.param == "allow_tf32":
+        cuda.allow_tf32 = True
+    elif backends:
+        cuda.fp32_precision, mkldnn.fp32_precision = "tf32", "bf16"
+    else:
+        pytest.skip("this torch has one setting for all backends")
+    yield
+    torch.set_float32_matmul_precision("highest")
+    for backend in backends:
+        backend.fp32_precision = "none"

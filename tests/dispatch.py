@@ -3,6 +3,9 @@
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+# Operations whose result, or its shape, is known only when the device has got there.
+READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
+
 
 class Dispatched(TorchDispatchMode):
     """Remembers the number and names of operations, and the largest tensor any of them made."""

@@ -13,7 +13,13 @@ from ..functional.poincare import (
     poincare_distance,
     to_poincare_ball,
 )
-from ..functional.validation import check_clip_radius, check_curvature, check_finite
+from ..functional.validation import (
+    check_broadcast,
+    check_clip_radius,
+    check_curvature,
+    check_finite,
+    is_readable,
+)
 
 if TYPE_CHECKING:
     import geoopt
@@ -47,6 +53,10 @@ class PoincareDistance(BaseDistance):
     Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (clipping).
     """
 
+    # Whether forward may map and measure in one step, without holding the mapped points. A subclass
+    # that defines a hook of its own for either is asked for both.
+    _is_fused = True
+
     def __init__(
         self,
         c: float = 0.1,
@@ -73,33 +83,52 @@ class PoincareDistance(BaseDistance):
             list_of_names=["clipped_query_fraction", "clipped_ref_fraction"], is_stat=True
         )
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        hooks = ("compute_mat", "maybe_normalize", "to_ball")
+        cls._is_fused = all(getattr(cls, h) is getattr(PoincareDistance, h) for h in hooks)
+
     def forward(self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None = None) -> torch.Tensor:
         """(N, M) matrix between queries (N, D) and references (M, D), default the queries."""
-        ref_emb = query_emb if ref_emb is None else ref_emb
+        ref_emb = None if ref_emb is query_emb else ref_emb
+        # Statistics are of mapped points, so these must be held.
+        if self._is_fused and self.inputs == "tangent" and not self.collect_stats:
+            return self._map_and_measure(query_emb, ref_emb)
         with full_precision(query_emb):
-            # Statistics are of mapped points; a subclass may map or measure in its own way.
-            own_way = any(
-                getattr(type(self), name) is not getattr(PoincareDistance, name)
-                for name in ("compute_mat", "maybe_normalize", "to_ball")
+            return super().forward(query_emb, ref_emb)
+
+    def _map_and_measure(self, query_emb, ref_emb):
+        """What BaseDistance.forward does with the hooks of this class, in one step."""
+        self.check_shapes(query_emb, ref_emb)
+        references = query_emb if ref_emb is None else ref_emb
+        if query_emb.shape[1] != references.shape[1]:
+            raise ValueError(
+                f"{type(self).__name__} takes (N, D) queries and (M, D) references, got "
+                f"{tuple(query_emb.shape)} and {tuple(references.shape)}"
             )
-            if self.inputs == "ball" or self.collect_stats or own_way:
-                return super().forward(query_emb, None if ref_emb is query_emb else ref_emb)
-            self.check_shapes(query_emb, ref_emb)
-            if query_emb.shape[1] != ref_emb.shape[1]:
-                raise ValueError(
-                    f"{type(self).__name__} takes (N, D) queries and (M, D) references, got "
-                    f"{tuple(query_emb.shape)} and {tuple(ref_emb.shape)}"
-                )
-            for embeddings in (query_emb,) if ref_emb is query_emb else (query_emb, ref_emb):
-                check_finite(type(self).__name__, embeddings)
-            geodesics = tangent_cdist(query_emb, ref_emb, c=self.c, clip_radius=self.clip_radius)
-            return self._powered(self.from_geodesic(geodesics))
+        check_finite(type(self).__name__, query_emb)
+        if ref_emb is not None:
+            check_finite(type(self).__name__, ref_emb)
+        geodesics = tangent_cdist(query_emb, references, c=self.c, clip_radius=self.clip_radius)
+        return self._powered(self.from_geodesic(geodesics))
 
     def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
-        """(N,) values between corresponding rows of two raw (N, D) tensors."""
-        if query_emb.ndim != 2 or query_emb.shape != ref_emb.shape:
+        """Values between corresponding rows of two raw tensors.
+
+        Args:
+            query_emb, ref_emb: (N, D), (1, D) or (D,), broadcast against each other as PML's
+                LpDistance does.
+
+        Returns:
+            (N,) values, or a scalar for two vectors (D,).
+
+        Raises:
+            ValueError: the shapes do not broadcast, or values that :meth:`to_ball` refuses.
+        """
+        check_broadcast(f"{type(self).__name__}.pairwise_distance", query_emb, ref_emb)
+        if max(query_emb.ndim, ref_emb.ndim) > 2:
             raise ValueError(
-                f"pairwise_distance takes two tensors of one shape (N, D), "
+                f"{type(self).__name__}.pairwise_distance takes rows of shape (N, D) or (D,), "
                 f"got {tuple(query_emb.shape)} and {tuple(ref_emb.shape)}"
             )
         with full_precision(query_emb):
@@ -118,17 +147,18 @@ class PoincareDistance(BaseDistance):
         return distances
 
     def to_ball(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Map raw embeddings (N, D) onto the ball, in float32 at least.
+        """Map raw embeddings (..., D) onto the ball, in float32 at least.
 
         Raises:
-            ValueError: NaN or infinite values (on the CPU), or with ``inputs="ball"`` a point on
-                or outside the boundary (on the CPU).
+            ValueError: NaN or infinite values, or with ``inputs="ball"`` a point on or outside the
+                boundary. Values are checked on the CPU only, and not inside ``torch.compile`` or
+                transforms of ``torch.func``.
         """
         check_finite(type(self).__name__, embeddings)
         if self.inputs == "tangent":
             return to_poincare_ball(embeddings, c=self.c, clip_radius=self.clip_radius)
         embeddings = embeddings.to(at_least_float32(embeddings.dtype))
-        if embeddings.device.type == "cpu" and embeddings.numel():
+        if is_readable(embeddings) and embeddings.numel():
             largest = float(embeddings.detach().square().sum(-1).amax())
             if self.c * largest >= 1:
                 raise ValueError(

@@ -46,7 +46,8 @@ class PoincareSimilarity(PoincareDistance):
         # Rounding gives -1.0000007 at the far end, which range-checking losses refuse. It has no
         # part in the gradient.
         with torch.no_grad():
-            return similarities.clamp_(-1, 1)
+            # clamp_ has no batching rule under torch.vmap.
+            return torch.nn.functional.hardtanh_(similarities, -1, 1)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bounded={self.bounded}"

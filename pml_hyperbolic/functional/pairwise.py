@@ -1,55 +1,89 @@
-"""All-pairs hyperbolic distance at the cost of a Euclidean one: the kernel behind every loss."""
+"""All-pairs hyperbolic distance at the cost of a Euclidean one: the kernel behind every loss.
+
+Formula. In the Poincare ball of curvature -c, with a = 1 / (1 - c|x|^2) and b = 1 / (1 - c|y|^2),
+
+    d = arcosh(1 + w) / sqrt(c),    w = 2c a b |x-y|^2.
+
+A row v holds a tangent vector, and clip and exponential map only scale it: x = s v (``ball_scale``;
+a row that holds a point of the ball has s = 1). Hence
+
+    w = 2c (a|x|^2 b + a b|y|^2) - 4c <(a s_x) v_x, (b s_y) v_y>
+
+is one Gram matrix of the raw rows, scaled by row and by column, plus a product of rank two. Only
+scalars are computed per row (``_Side``); neither mapped points nor an (N, M, D) tensor is held.
+
+Gradient. As sinh(sqrt(c) d)^2 = w (w + 2), d moves with w at 1 / (sqrt(c) sinh(sqrt(c) d)), and w
+with x at 4c a b (x - y) + 2c a w x. With the pair's weight p = grad / (2 sinh(sqrt(c) d)), the
+gradient to x is
+
+    g = 8 sqrt(c) a sum_y p (b (x - y) + w x / 2)
+      = 8 sqrt(c) a [a (P + c (Q - 2 <x, R>)) x - R]
+
+with P = sum p b, Q = sum p b|y|^2 and R = sum p b y, which are one product of the weights with the
+scaled rows of the other side. (The second line uses w / 2 = c a b |x-y|^2 and 1 + c a |x|^2 = a; it
+adds a rounding error of c a |x|^2 times that of the other terms.) The gradient to v follows from
+``ball_scale``: s g + (|v| ds/d|v|) <g, u> u, u being the unit vector along v. For the backward pass
+only distances are kept: they give sinh without w. Forward and backward are thus three matrix
+products, worked on in tiles along the longer side.
+
+Refinement. The Gram form cancels for close pairs: its error in |x-y|^2 is about 1e-7 of
+|x|^2 + |y|^2 in float32. Where |x-y|^2 is below a tenth of that sum, w is computed again from the
+difference of the two points, which is exact to rounding. A gradient loses only the square root of
+what the distance loses, so it is refined below a thousandth.
+
+Higher derivatives are those of :func:`plain_poincare_cdist`, the formula written down as it stands.
+"""
 
 import math
+from typing import NamedTuple
 
 import torch
 
-from .poincare import (
-    at_least_float32,
-    ball_scale,
-    full_precision,
-    has_float64,
+from .close_pairs import (
+    add_refined_gradients,
+    find_close_pairs,
+    join_pairs,
+    mark_pairs,
+    refine_distances,
 )
-from .validation import check_clip_radius, check_curvature
+from .poincare import at_least_float32, ball_scale, full_precision, has_float64
+from .validation import check_clip_radius, check_curvature, is_readable
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
 # while a GPU wants few launches.
 _FORWARD_TILE = 2**19
 _BACKWARD_TILE = 2**18
-_TILE_ENTRIES_OTHER = 2**26
-_REFINED_ENTRIES = 2**18  # coordinates of refined pairs handled at a time: half a core's cache
-# A pair is refined where |x-y|^2 / (|x|^2 + |y|^2) is below the first: the Gram form's error
-# there, 1e-7 of |x|^2 + |y|^2, reaches 1e-6 of the distance. The gradient loses only the square
-# root of what the distance loses, so it is refined below the second.
-_CANCELLATION = 0.1
-_GRADIENT_CANCELLATION = 1e-3
+_TILE_ON_ACCELERATORS = 2**26
 
 
 def poincare_cdist(
-    x: torch.Tensor, y: torch.Tensor, *, c: float, refine: bool = True
+    x: torch.Tensor, y: torch.Tensor, *, c: float, refine: bool | None = None
 ) -> torch.Tensor:
     """Geodesic distances between all pairs of points of the Poincare ball, from one Gram matrix.
 
-    No (N, M, D) tensor is built: forward and backward are three matrix products, worked on in
-    tiles. As with torch.cdist, the distances themselves are kept for the backward pass: do not
-    change them in place.
+    No (N, M, D) tensor is built. As with torch.cdist, the distances themselves are kept for the
+    backward pass: do not change them in place.
 
     Args:
         x: (N, D) points with ``c|x|^2 < 1``.
         y: (M, D) points; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
-        refine: compute pairs for which the Gram form cancels (``|x-y|^2`` below a tenth of
-            ``|x|^2 + |y|^2``) from their direct difference: distances are then within a few 1e-6
-            relative in float32 at any distance, exactly 0 for coincident points, and gradients
-            within 1e-5 norm-wise for sqrt(c)|x| <= 0.9. Default True; its cost grows with the
-            number of such pairs, and on CUDA finding them synchronises. Ignored under
-            ``torch.compile``. Without it the error of a distance d is about 1e-6 of
-            ``|x|^2 / d^2``, more in many dimensions.
+        refine: compute close pairs (``|x-y|^2`` below a tenth of ``|x|^2 + |y|^2``) from their
+            direct difference, at a cost that grows with their number. Default None: on the CPU
+            only, because elsewhere finding them makes the host wait for the device; True does so
+            on any device. Ignored under ``torch.compile``.
 
     Returns:
         (N, M) distances in the inputs' dtype, float32 at least. Gradients at distance 0 are 0.
-        Can be differentiated twice, and works under ``torch.func.grad`` and ``torch.vmap``; there
-        is no forward-mode derivative.
+        The distances can be differentiated twice, and work under ``torch.func.grad`` and
+        ``torch.vmap``; there is no forward-mode derivative.
+
+        Accuracy in float32: refined, distances are within a few 1e-6 relative at any distance,
+        exactly 0 for coincident points, and gradients within 1e-5 norm-wise for
+        sqrt(c)|x| <= 0.9. Unrefined, as by default on CUDA, the relative error of a distance d is
+        about 1e-6 of ``|x|^2 / d^2``, more in many dimensions: 1e-4 for points a tenth of their
+        norm apart, and no digit is left below a thousandth, where coincident points of different
+        tensors may be at distance 0 or up to about 1e-3 of their norm apart.
 
     Raises:
         ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` is not positive and finite.
@@ -65,7 +99,7 @@ def tangent_cdist(
     *,
     c: float,
     clip_radius: float | None = None,
-    refine: bool = True,
+    refine: bool | None = None,
 ) -> torch.Tensor:
     """:func:`poincare_cdist` of :func:`to_poincare_ball`, of tangent vectors, in one step.
 
@@ -94,100 +128,151 @@ def tangent_cdist(
     return _distances(x, y, c, math.inf if clip_radius is None else float(clip_radius), refine)
 
 
+def plain_poincare_cdist(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
+    """The distances of :func:`poincare_cdist` in plain operations, for autograd of any order.
+
+    Args:
+        x: (N, D) points with ``c|x|^2 < 1``; in float64, because nothing is refined here.
+        y: (M, D) points; pass the very same tensor for an exactly zero diagonal.
+        c: curvature magnitude, > 0.
+
+    Returns:
+        (N, M) distances. At distance 0 all derivatives are 0.
+    """
+    square_x, square_y = x.square().sum(1).unsqueeze(1), y.square().sum(1)
+    square_gap = square_x + square_y - 2 * x @ y.T
+    w = 2 * c * square_gap / ((1 - c * square_x) * (1 - c * square_y))
+    is_apart = w > 0
+    if x is y:
+        is_apart = is_apart & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+    # Chosen twice: a root at 0 has an infinite slope, and infinity times 0 is NaN.
+    w = torch.where(is_apart, w, 1)
+    # arcosh(1 + w), without the cancellation of 1 + w.
+    return torch.where(is_apart, 2 / math.sqrt(c) * torch.asinh((w / 2).sqrt()), 0)
+
+
 def _distances(x, y, c, clip_radius, refine):
-    same = x is y
+    """All-pairs distances: of points where ``clip_radius`` is None, else of tangent vectors."""
+    is_same, is_compiling = x is y, torch.compiler.is_compiling()
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
     x = x.to(dtype)
-    y = x if same else y.to(dtype)
-    refine = refine and not torch.compiler.is_compiling()
-    distance, *_ = _PairwiseDistance.apply(x, y, float(c), clip_radius, same, refine)
-    return distance
+    y = x if is_same else y.to(dtype)
+    # A compiler chooses its own tiles, for which the order makes no difference.
+    is_flipped = len(x) > len(y) and not is_compiling
+    short, long = (y, x) if is_flipped else (x, y)
+    refine = False if is_compiling else refine
+    distance, *_ = _PairwiseDistance.apply(
+        short, long, float(c), clip_radius, is_same, is_flipped, refine
+    )
+    return distance.T if is_flipped else distance
+
+
+class _Side(NamedTuple):
+    """The rows v of one side, and what scales each of them.
+
+    The defaults are those of points of the ball, x = v.
+    """
+
+    vectors: torch.Tensor  # (N, D): v
+    rank_two: torch.Tensor  # (N, 2): a|x|^2 and a, the factors of the product of rank two
+    gram_scale: torch.Tensor  # (N, 1): a s, the scale of v in the Gram matrix
+    scale: torch.Tensor | float = 1.0  # (N, 1): s
+    slope: torch.Tensor | float = 0.0  # (N, 1): |v| ds/d|v|
+    inverse_norm: torch.Tensor | float = 0.0  # (N, 1): 1 / |v|
+
+    @property
+    def conformal(self) -> torch.Tensor:
+        """(N, 1): a."""
+        return self.rank_two[:, 1:]
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the rows are tangent vectors, which points of the ball would be without."""
+        return isinstance(self.scale, torch.Tensor)
+
+    def at(self, part: slice) -> "_Side":
+        """Some rows of this side."""
+        return _Side(*(f[part] if isinstance(f, torch.Tensor) else f for f in self))
+
+    def scaled_rows(self) -> torch.Tensor:
+        """(N, D + 2): [a x | a|x|^2 | a], of which one product gives all that it needs."""
+        return torch.cat([self.vectors * self.gram_scale, self.rank_two], dim=1)
 
 
 class _PairwiseDistance(torch.autograd.Function):
-    """All-pairs distance of points, or of tangent vectors (clip_radius given), and its gradient.
-
-    The points are rows v of a side, scaled: x = s v. With a, b = 1/(1-c|x|^2), 1/(1-c|y|^2):
-    w = cosh(sqrt(c) d) - 1 = 2c a b |x-y|^2, dd/dw = 1 / (sqrt(c) sinh(sqrt(c) d)),
-    sinh^2 = w (w + 2), dw/dx = 4c a b (x - y) + 2c a w x, and a gradient g to x becomes
-    s g + (|v| ds/d|v|) <g, u> u to v, with u the unit vector along v.
-
-    All scalings are those of rows and columns (``_row_scalars``) around products with the raw
-    rows, and both squared norms enter as a product of rank two. Kept for the backward pass are the
-    distances, from which it computes sinh, and the pairs whose gradient is refined. Tiles run
-    along the longer side.
-    """
+    """All-pairs distances of a short and a long side, and their gradient: see the module."""
 
     @staticmethod
-    def forward(x, y, c, clip_radius, same, refine):
-        scalars = _row_scalars(x, y, c, clip_radius, same)
-        distance = x.new_empty(len(x), len(y))
-        flip = _tiles_run_along_x(x, y)
-        few, many = _ordered(flip, x, y)
-        side, long_side = _ordered(flip, *_split(scalars, x, same))
-        out = distance.T if flip else distance
-        close = []
-        with full_precision(x):
-            left = torch.cat([few * (-4 * c * side[:, 2:3]), 2 * c * side[:, :2].flip(1)], dim=1)
-            for part in _tiles(len(many), len(few), _FORWARD_TILE, x.device):
-                tile = out[:, part]
-                _product_to(tile, left, many[part], long_side[part])  # w
-                smallest = _smallest(tile)
-                sides = (few, many[part], side, long_side[part])
-                found = _find_close(tile, smallest, side, long_side[part], c, refine)
-                tile.add_(torch.addcmul(tile, tile, tile, value=0.5).sqrt_(), alpha=math.sqrt(2))
+    def forward(short, long, c, clip_radius, is_same, is_flipped, refine):
+        scalars = _row_scalars(short, long, c, clip_radius, is_same)
+        side, long_side = _sides(short, long, scalars, is_same)
+        n, m = len(short), len(long)
+        # In the memory order of the caller's x and y.
+        distance = short.new_empty_strided((n, m), (1, n) if is_flipped else (m, 1))
+        refine, close = is_readable(short) if refine is None else refine, []
+        with full_precision(short):
+            left = torch.cat(
+                [short * (-4 * c * side.gram_scale), 2 * c * side.rank_two.flip(1)], dim=1
+            )
+            for part in _tiles(m, n, _FORWARD_TILE, short.device):
+                tile, piece = distance[:, part], long_side.at(part)
+                w = _product_to(tile, left, piece)  # in the memory of the tile
+                smallest = _smallest(w)
+                if not smallest >= 0:  # negative by rounding, or not looked at
+                    w.clamp_(min=0)
+                pairs = find_close_pairs(w, smallest, side, piece, c) if refine else None
+                tile.add_(torch.addcmul(w, w, w, value=0.5).sqrt_(), alpha=math.sqrt(2))
                 _log1p_(tile, smallest).mul_(1 / math.sqrt(c))
-                if found is not None:
-                    close.append(_refine(tile, found, *sides, c, part.start))
-        if same:
+                if pairs is not None:
+                    close.append(refine_distances(tile, pairs, side, piece, c, part.start))
+        if is_same:
             distance.fill_diagonal_(0)
-        return distance, scalars, *_join(close, x.device)
+        return distance, scalars, *join_pairs(close, short.device)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, y, ctx.c, ctx.clip_radius, ctx.same, _ = inputs
+        short, long, ctx.c, ctx.clip_radius, ctx.is_same, *_ = inputs
         ctx.mark_non_differentiable(*output[1:])
         # Or autograd would make a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, y, *output)
+        ctx.save_for_backward(short, long, *output)
 
     @staticmethod
     def backward(ctx, grad, *_):
+        no_options = (None,) * 5
         if grad is None:
-            return (None,) * 6
-        x, y, distance, scalars, *pairs = ctx.saved_tensors
-        nothing = [None] * 4
-        with full_precision(x):
+            return None, None, *no_options
+        short, long, distance, scalars, rows, columns = ctx.saved_tensors
+        pairs = rows, columns
+        c, (wants_short, wants_long) = ctx.c, ctx.needs_input_grad[:2]
+        with full_precision(short):
             if torch.is_grad_enabled():
-                return *_differentiable_gradients(x, y, grad, ctx), *nothing
-            flip = _tiles_run_along_x(x, y)
-            few, many = _ordered(flip, x, y)
-            side, long_side = _ordered(flip, *_split(scalars, x, ctx.same))
-            wants_few, wants_many = _ordered(flip, *ctx.needs_input_grad[:2])
-            grad, distance = (grad.T, distance.T) if flip else (grad, distance)
-            refined = _marks(distance, pairs)
-            left = _scaled_rows(few, side) if wants_many else None
-            sums = few.new_zeros(len(few), few.shape[1] + 2) if wants_few else None
-            grad_many = torch.empty_like(many) if wants_many else None
-            for part in _tiles(len(many), len(few), _BACKWARD_TILE, x.device):
-                near = _per_double_sinh(grad[:, part], distance[:, part], ctx.c)
-                if refined is not None:
-                    near.masked_fill_(refined[:, part], 0)
-                if wants_many:
-                    to_many = _product_like(many, near.T, left)
-                    _combine(to_many, many[part], long_side[part], ctx.c, out=grad_many[part])
-                if wants_few:
-                    _add_product_to(sums, near, many[part], long_side[part])
-            grad_few = None
-            if wants_few:
-                grad_few = _combine(sums, few, side, ctx.c, out=torch.empty_like(few))
-            sides = (few, many, side, long_side)
-            _add_close_pairs(grad_few, grad_many, grad, distance, *sides, pairs, ctx.c)
-        return *_ordered(flip, grad_few, grad_many), *nothing
+                vectors = (short,) if ctx.is_same else (short, long)
+                return *_differentiable_gradients(vectors, grad, c, ctx.clip_radius), *no_options
+            side, long_side = _sides(short, long, scalars, ctx.is_same)
+            is_refined = mark_pairs(distance, pairs)
+            left = side.scaled_rows() if wants_long else None
+            sums = short.new_zeros(len(short), short.shape[1] + 2) if wants_short else None
+            grad_long = torch.empty_like(long) if wants_long else None
+            for part in _tiles(len(long), len(short), _BACKWARD_TILE, short.device):
+                piece, weight = long_side.at(part), _weight(grad[:, part], distance[:, part], c)
+                if is_refined is not None:
+                    weight.masked_fill_(is_refined[:, part], 0)
+                if wants_long:
+                    to_long = _product_like(piece.vectors, weight.T, left)
+                    _combine(to_long, piece, c, out=grad_long[part])
+                if wants_short:
+                    _add_product_to(sums, weight, piece)
+            grad_short = _combine(sums, side, c, torch.empty_like(short)) if wants_short else None
+            if is_refined is not None:
+                weight = _weight(grad[pairs], distance[pairs], c)
+                among = distance[pairs], weight, side, long_side, pairs, c
+                add_refined_gradients(grad_short, grad_long, *among)
+        return grad_short, grad_long, *no_options
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        # Which pairs are refined depends on the data, so samples go one by one.
+        # Which pairs are refined depends on the data, so the samples are computed one by one.
         outputs = [
             _PairwiseDistance.apply(
                 *(
@@ -198,46 +283,77 @@ class _PairwiseDistance(torch.autograd.Function):
             for sample in range(info.batch_size)
         ]
         distance = torch.stack([output[0] for output in outputs])
-        # The rest serves a backward pass that runs per sample: it need not be a batch.
+        # Under torch.func only the inputs are used by the backward pass, never the other outputs.
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
 
 
-def _product_to(tile, left, rows, side):
-    """tile = left @ _scaled_rows(rows, side).T, ``left`` having two columns more than ``rows``.
+def _row_scalars(short, long, c, clip_radius, is_same):
+    """Scalars of the rows of ``short``, then of ``long`` unless it is the same.
+
+    The columns are those of ``_Side`` from ``rank_two`` on: for points only the first two, for
+    tangent vectors all six. They come from float64 norms on devices that have them.
+    """
+    norm = _norms(short) if is_same else torch.cat([_norms(short), _norms(long)])
+    if clip_radius is None:
+        square = norm.square()
+        a = 1 / (1 - c * square)
+        # Beyond the boundary there is no distance; without this it would be 0 or finite.
+        a.masked_fill_(a <= 0, math.nan)
+        columns = [square * a, a]
+    else:
+        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=short.dtype)
+        a = 1 + sinh_square
+        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(short.dtype).tiny))
+        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
+    return torch.cat(columns, dim=1).to(short.dtype)
+
+
+def _sides(short, long, scalars, is_same):
+    """Both sides from the columns of ``_row_scalars``."""
+
+    def side(vectors, scalars):
+        columns = scalars.split(1, dim=1)
+        return _Side(vectors, scalars[:, :2], *(columns[2:] or columns[1:]))
+
+    if is_same:
+        both = side(short, scalars)
+        return both, both
+    return side(short, scalars[: len(short)]), side(long, scalars[len(short) :])
+
+
+def _product_to(tile, left, side):
+    """tile = left @ side.scaled_rows().T; returns the tile.
 
     Scaled rows are a copy of the rows; scaling the product instead is two passes over the tile.
     """
-    if _copy_is_cheaper(rows, left):
-        torch.mm(left, _scaled_rows(rows, side).T, out=tile)
+    if _copy_is_cheaper(side, left):
+        return torch.mm(left, side.scaled_rows().T, out=tile)
+    torch.mm(left[:, :-2], side.vectors.T, out=tile).mul_(side.gram_scale.squeeze(1))
+    return tile.addmm_(left[:, -2:], side.rank_two.T)
+
+
+def _add_product_to(sums, weight, side):
+    """sums += weight @ side.scaled_rows(); ``weight`` is overwritten."""
+    if _copy_is_cheaper(side, weight):
+        sums.addmm_(weight, side.scaled_rows())
     else:
-        torch.mm(left[:, :-2], rows.T, out=tile).mul_(side[:, 2])
-        tile.addmm_(left[:, -2:], side[:, :2].T)
+        sums[:, -2:].addmm_(weight, side.rank_two)
+        sums[:, :-2].addmm_(weight.mul_(side.gram_scale.squeeze(1)), side.vectors)
 
 
-def _add_product_to(sums, near, rows, side):
-    """sums += near @ _scaled_rows(rows, side); ``near`` is overwritten."""
-    if _copy_is_cheaper(rows, near):
-        sums.addmm_(near, _scaled_rows(rows, side))
-    else:
-        sums[:, -2:].addmm_(near, side[:, :2])
-        sums[:, :-2].addmm_(near.mul_(side[:, 2]), rows)
-
-
-def _copy_is_cheaper(rows, left):
+def _copy_is_cheaper(side, left):
     """Whether a copy of the rows moves less than a pass over their products with ``left``."""
-    return rows.shape[1] < len(left)
+    return side.vectors.shape[1] < len(left)
 
 
-def _scaled_rows(rows, side):
-    """[a s v | a|x|^2 | a] of the rows v of a side."""
-    return torch.cat([rows * side[:, 2:3], side[:, :2]], dim=1)
+def _product_like(v, left, right):
+    """left @ right in the memory order of v: PML keeps proxies as columns of a parameter."""
+    return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
 
 
 def _smallest(w):
-    """The least entry of a tile; NaN where there is none, or where to look would synchronise."""
-    if w.device.type != "cpu" or torch.compiler.is_compiling() or not w.numel():
-        return math.nan
-    return float(w.amin())
+    """The least entry of a tile, or NaN where there is none or it must not be looked at."""
+    return float(w.amin()) if is_readable(w) and w.numel() else math.nan
 
 
 def _log1p_(z, smallest):
@@ -246,28 +362,7 @@ def _log1p_(z, smallest):
     return z.add_(1).log_() if smallest > 0.02 else z.log1p_()
 
 
-def _find_close(w, smallest, side, long_side, c, refine):
-    """(rows, columns, limits of w) of a tile's pairs to refine, or None; w < 0 is removed.
-
-    A pair is close where |x-y|^2 is small for the squared norms of both.
-    """
-    if not refine or not w.numel():
-        if not smallest >= 0:
-            w.clamp_(min=0)
-        return None
-    # First by the largest norms of both sides: often nothing is close, and nothing negative.
-    reach = 2 * c * _CANCELLATION
-    far_x, a = side[:, :2].amax(0).tolist()
-    far_y, b = long_side[:, :2].amax(0).tolist()
-    if (w.amin() if math.isnan(smallest) else smallest) > reach * (far_x * b + a * far_y):
-        return None
-    w.clamp_(min=0)
-    limits = (reach * side[:, :2]) @ long_side[:, :2].flip(1).T
-    rows, columns = (w <= limits).nonzero().unbind(1)
-    return rows, columns, limits[rows, columns]
-
-
-def _per_double_sinh(grad, distance, c):
+def _weight(grad, distance, c):
     """grad / (2 sinh(sqrt(c) d)), and 0 at distance 0."""
     z = math.sqrt(c) * distance
     smallest = _smallest(z)
@@ -277,182 +372,44 @@ def _per_double_sinh(grad, distance, c):
         return torch.div(grad, z.sub_(inverse), out=inverse)
     z = z.expm1_()
     double_sinh = z.add_(z / (1 + z))
-    near = grad / double_sinh
-    return near if smallest > 0 else near.masked_fill_(double_sinh == 0, 0)
+    weight = grad / double_sinh
+    return weight if smallest > 0 else weight.masked_fill_(double_sinh == 0, 0)
 
 
-def _marks(distance, pairs):
-    """(N, M) which pairs' gradients are refined, or None if there are none."""
-    rows, columns = pairs
-    if not len(rows):
-        return None
-    marks = torch.zeros_like(distance, dtype=torch.bool)
-    marks[rows, columns] = True
-    return marks
-
-
-def _refine(tile, found, few, many, side, long_side, c, offset):
-    """Recompute, in place, pairs of a tile from the difference of their points.
-
-    Returned are the rows and columns (counted from ``offset``) of pairs so close that their
-    gradient is to be refined too.
-    """
-    rows, columns, limits = found
-    norm = few.new_empty(len(rows))
-    for part, x, y in _gathered(few, many, side, long_side, rows, columns):
-        torch.linalg.vector_norm(x.sub_(y), dim=1, out=norm[part])
-    conformal = side[:, 1].index_select(0, rows) * long_side[:, 1].index_select(0, columns)
-    w = norm.square_().mul_(conformal).mul_(2 * c)
-    tile[rows, columns] = torch.log1p(w + torch.sqrt(w * (w + 2))) / math.sqrt(c)
-    again = (w <= limits * (_GRADIENT_CANCELLATION / _CANCELLATION)).nonzero().squeeze(1)
-    return rows[again], columns[again] + offset
-
-
-def _add_close_pairs(grad_few, grad_many, grad, distance, few, many, side, long_side, pairs, c):
-    """Add the gradients of refined pairs, from their direct differences.
-
-    8 sqrt(c) p a (b (x - y) + x w / 2) to x with p = grad / (2 sinh), and the like to y.
-    """
-    rows, columns = pairs
-    if not len(rows):
-        return
-    a, b = side[rows, 1], long_side[columns, 1]
-    distance = distance[rows, columns]
-    half_w = torch.sinh(distance * (math.sqrt(c) / 2)).square_()
-    pull = 8 * math.sqrt(c) * _per_double_sinh(grad[rows, columns], distance, c)
-    apart = (pull * a * b).unsqueeze(1)
-    outward_x, outward_y = (pull * a * half_w).unsqueeze(1), (pull * b * half_w).unsqueeze(1)
-    for part, x, y in _gathered(few, many, side, long_side, rows, columns):
-        step = (x - y).mul_(apart[part])
-        if grad_few is not None:
-            to_x = torch.addcmul(step, x, outward_x[part])
-            grad_few.index_add_(0, rows[part], _to_raw(to_x, few, side, rows[part]))
-        if grad_many is not None:
-            to_y = torch.addcmul(-step, y, outward_y[part])
-            grad_many.index_add_(0, columns[part], _to_raw(to_y, many, long_side, columns[part]))
-
-
-def _to_raw(gradient, raw, side, index):
-    """The gradient to rows of ``raw`` of gradients to the points that they are mapped to."""
-    if side.shape[1] == 3:
-        return gradient
-    scale, slope, inverse_norm = side[index, 3:].unsqueeze(2).unbind(1)
-    directions = raw.index_select(0, index) * inverse_norm
-    along = torch.linalg.vecdot(gradient, directions).unsqueeze(1)
-    return (gradient * scale).addcmul_(directions, along * slope)
-
-
-def _gathered(few, many, side, long_side, rows, columns):
-    """The points of these pairs, piece by piece: (slice, x, y), to be overwritten at will."""
-    # Two buffers for all pieces: index_select into fresh memory is dominated by page faults.
-    step = max(1, _REFINED_ENTRIES // max(1, few.shape[1]))
-    buffers = few.new_empty(2, min(step, len(rows)), few.shape[1])
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        x, y = buffers[:, : len(rows[part])]
-        torch.index_select(few, 0, rows[part], out=x)
-        torch.index_select(many, 0, columns[part], out=y)
-        if side.shape[1] > 3:
-            x.mul_(side[rows[part], 3:4])
-            y.mul_(long_side[columns[part], 3:4])
-        yield part, x, y
-
-
-def _join(close, device):
-    """One (rows, columns) of those that the tiles returned."""
-    if not close:
-        return torch.empty(2, 0, dtype=torch.long, device=device).unbind(0)
-    return tuple(torch.cat(parts) for parts in zip(*close, strict=True))
-
-
-def _combine(sums, v, side, c, out):
-    """The gradient to rows v of a side, from sums over the other of p b (y, |y|^2, 1).
-
-    To the point x: 8 sqrt(c) a [x (sum p b + c a sum p b |x-y|^2) - sum p b y]. The sum with
-    |x-y|^2 comes from the same product instead of a pass over the matrix; its rounding error is
-    c a |x|^2 times the other terms'.
-    """
+def _combine(sums, side, c, out):
+    """The gradient to the rows of a side, from their sums (R, Q, P) over the other side."""
     toward, squares, total = sums[:, :-2], sums[:, -2:-1], sums[:, -1:]
-    a, scaled_a = side[:, 1:2], 8 * math.sqrt(c) * side[:, 2:3]
+    v, s, a, scaled_a = side.vectors, side.scale, side.conformal, 8 * math.sqrt(c) * side.gram_scale
     inner = torch.mul(v, toward, out=out).sum(1, keepdim=True)
-    if side.shape[1] == 3:
-        own = scaled_a * a * (total + c * (squares - 2 * inner))
-    else:
-        s, slope, inverse_norm = side[:, 3:].unsqueeze(2).unbind(1)
-        own = scaled_a * a * (total + c * (squares - 2 * s * inner))
-        # Divided by the norm twice: its square overflows.
-        along = 8 * math.sqrt(c) * a * (inner * inverse_norm) * inverse_norm
-        own = own * s + slope * (own - along)
+    own = scaled_a * a * (total + c * (squares - 2 * s * inner))
+    # Divided by the norm twice: its square overflows.
+    along = 8 * math.sqrt(c) * a * (inner * side.inverse_norm) * side.inverse_norm
+    own = own * s + side.slope * (own - along)
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _differentiable_gradients(x, y, grad, ctx):
+def _differentiable_gradients(vectors, grad, c, clip_radius):
     """What backward computes, in operations that can be differentiated again.
 
-    In float64 where there is any: the Gram form of close pairs cancels, and nothing refines it.
+    In float64 where there is any: the plain formula cancels for close pairs. For one tensor with
+    itself, ``vectors`` holds it once, and its two gradients come as one.
     """
-    dtype = torch.float64 if has_float64(x.device) else x.dtype
-    c, clip_radius, grad = ctx.c, ctx.clip_radius, grad.to(dtype)
-    if clip_radius is None:
-        gradients = _point_gradients(x.to(dtype), y.to(dtype), grad, c, ctx.same)
-    else:
-        mapped = []
-        for v in (x, y):
-            square = v.to(dtype).square().sum(1, keepdim=True)
-            norm = square.clamp(min=torch.finfo(x.dtype).tiny).sqrt()
-            s, slope, _ = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=x.dtype)
-            mapped.append((v * s, s, slope, v / norm))
-        points = (points for points, *_ in mapped)
-        gradients = [
-            s * g + slope * (g * unit).sum(1, keepdim=True) * unit
-            for g, (_, s, slope, unit) in zip(
-                _point_gradients(*points, grad, c, ctx.same), mapped, strict=True
-            )
-        ]
-    return tuple(
-        gradient.to(v.dtype) if wanted else None
-        for gradient, v, wanted in zip(gradients, (x, y), ctx.needs_input_grad, strict=False)
-    )
+    dtype = torch.float64 if has_float64(grad.device) else grad.dtype
 
+    def to_ball(v):
+        wide = v.to(dtype)
+        if clip_radius is None:
+            return wide
+        norm = wide.square().sum(1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny).sqrt()
+        return wide * ball_scale(norm, c=c, clip_radius=clip_radius, dtype=v.dtype)[0]
 
-def _point_gradients(x, y, grad, c, same):
-    xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
-    a, b = 1 / (1 - c * xx), 1 / (1 - c * yy)
-    w = 2 * c * a * (xx + yy.T - 2 * x @ y.T) * b.T
-    apart = w > 0
-    if same:
-        apart = apart & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
-    w = torch.where(apart, w, 1)
-    near = torch.where(apart, grad / (c * w * (w + 2)).sqrt(), 0)
-    far = 2 * c * near * w
-    near = 4 * c * a * near * b.T
-    grad_x = x * (near.sum(1, keepdim=True) + a * far.sum(1, keepdim=True)) - near @ y
-    grad_y = y * (near.sum(0).unsqueeze(1) + b * far.sum(0).unsqueeze(1)) - near.T @ x
-    return grad_x, grad_y
+    def distances(*vectors):
+        points = [to_ball(v) for v in vectors]
+        return plain_poincare_cdist(points[0], points[-1], c=c)
 
-
-def _row_scalars(x, y, c, clip_radius, same):
-    """Row scalars of raw rows v of x, then of y unless it is the same: a|x|^2, a, a s of the
-    points x = s v, and for tangent vectors s, |v| ds/d|v| and 1/|v| too, from float64 norms where
-    there are any."""
-    norm = _norms(x) if same else torch.cat([_norms(x), _norms(y)])
-    if clip_radius is None:
-        square = norm.square()
-        a = 1 / (1 - c * square)
-        # Beyond the boundary there is no distance; without this it would be 0 or finite.
-        a.masked_fill_(a <= 0, math.nan)
-        columns = [square * a, a, a]
-    else:
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=x.dtype)
-        a = 1 + sinh_square
-        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
-        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
-    return torch.cat(columns, dim=1).to(x.dtype)
-
-
-def _split(scalars, x, same):
-    """The sides of x and y."""
-    return (scalars, scalars) if same else (scalars[: len(x)], scalars[len(x) :])
+    _, pull_back = torch.func.vjp(distances, *vectors)
+    gradients = pull_back(grad.to(dtype))
+    return gradients if len(gradients) == 2 else (*gradients, None)
 
 
 def _norms(v):
@@ -468,16 +425,6 @@ def _norms(v):
     return norm.sqrt_()
 
 
-def _product_like(v, left, right):
-    """left @ right in the memory order of v: PML keeps proxies as columns of a parameter."""
-    return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
-
-
-def _tiles_run_along_x(x, y):
-    """Whether x is the longer side; without tiles, for a compiler, it makes no difference."""
-    return len(x) > len(y) and not torch.compiler.is_compiling()
-
-
 def _tiles(rows, width, entries, device):
     """Slices of a (rows, width) matrix with so many entries on the CPU, to be worked on in turn.
 
@@ -485,13 +432,9 @@ def _tiles(rows, width, entries, device):
     """
     if torch.compiler.is_compiling():
         return [slice(0, rows)]
-    entries = entries if device.type == "cpu" else _TILE_ENTRIES_OTHER
+    entries = entries if device.type == "cpu" else _TILE_ON_ACCELERATORS
     step = max(1, entries // max(1, width))
     return [slice(start, start + step) for start in range(0, rows, step)]
-
-
-def _ordered(flip, first, second):
-    return (second, first) if flip else (first, second)
 
 
 def _check_rows(name, what, x, y):

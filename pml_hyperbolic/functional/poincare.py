@@ -5,6 +5,8 @@ origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|
 """
 
 import math
+import threading
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -13,6 +15,12 @@ from .validation import check_broadcast, check_clip_radius, check_curvature
 # How far below the boundary to_poincare_ball stops, in units of the dtype's epsilon. Wide enough
 # that the squared norm of the rounded coordinates stays below 1/c for thousands of dimensions.
 _BOUNDARY_ULPS = 32
+# Since torch 2.9 each of these has a precision of its own, which the older setting sets as well.
+_MATMUL_BACKENDS = [
+    backend
+    for backend in (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
+    if hasattr(backend, "fp32_precision")
+]
 
 
 def to_poincare_ball(
@@ -149,9 +157,92 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
-def full_precision(x: torch.Tensor) -> torch.autocast:
-    """A context in which operations on tensors like ``x`` ignore any surrounding autocast."""
-    return torch.autocast(device_type=x.device.type, enabled=False)
+def full_precision(x: torch.Tensor) -> AbstractContextManager:
+    """A context in which nothing lowers the precision of operations on tensors like ``x``.
+
+    Any surrounding autocast is off for the device of ``x``, and products of float32 matrices are
+    computed in float32 whatever ``torch.set_float32_matmul_precision``,
+    ``torch.backends.cuda.matmul.allow_tf32`` or ``fp32_precision`` allow: TF32 keeps ten bits of a
+    coordinate, with which every small distance would be wrong. The settings are restored at the
+    end, also after an exception.
+
+    Under ``torch.compile`` only autocast is off, because a graph cannot hold the setting: compiled
+    products take the precision that is set when they run.
+    """
+    without_autocast = torch.autocast(device_type=x.device.type, enabled=False)
+    if torch.compiler.is_compiling():
+        return without_autocast
+    return _FullPrecision(without_autocast)
+
+
+class _FullPrecision:
+    """Autocast off and full float32 products, entered and left together."""
+
+    def __init__(self, without_autocast):
+        self._without_autocast = without_autocast
+
+    def __enter__(self):
+        _FULL_FLOAT32_PRODUCTS.enter()
+        self._without_autocast.__enter__()
+
+    def __exit__(self, *exception):
+        try:
+            self._without_autocast.__exit__(*exception)
+        finally:
+            _FULL_FLOAT32_PRODUCTS.leave()
+
+
+class _FullFloat32Products:
+    """Keeps products of float32 matrices in float32 while any thread is inside.
+
+    torch holds this setting once for the process, and the backward passes of several devices run in
+    threads of their own: whoever enters first lifts it, whoever leaves last restores it.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._restore = None
+
+    def enter(self):
+        with self._lock:
+            if not self._inside:
+                self._restore = _lift_matmul_precision()
+            self._inside += 1
+
+    def leave(self):
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._restore is not None:
+                self._restore()
+
+
+_FULL_FLOAT32_PRODUCTS = _FullFloat32Products()
+
+
+def _lift_matmul_precision():
+    """Set full float32 products; returns a function that undoes it, or None if they were set."""
+    before = [backend.fp32_precision for backend in _MATMUL_BACKENDS]
+    if before and all(precision in ("none", "ieee") for precision in before):
+        return None
+    try:
+        general = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the process uses both settings, and they differ
+        general = None
+    if not before and general == "highest":
+        return None
+    torch.set_float32_matmul_precision("highest")
+
+    def restore():
+        if general is not None:
+            torch.set_float32_matmul_precision(general)
+        for backend, precision in zip(_MATMUL_BACKENDS, before, strict=True):
+            # "none" inherits from a setting for all operations: only if that is another, set it.
+            backend.fp32_precision = "none"
+            if backend.fp32_precision != precision:
+                backend.fp32_precision = precision
+
+    return restore
 
 
 class _RiemannianGradient(torch.autograd.Function):

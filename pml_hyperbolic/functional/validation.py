@@ -5,6 +5,8 @@ import operator
 
 import torch
 
+from .reading_waits import reading_waits
+
 
 def check_curvature(c: float) -> None:
     """Raise ValueError unless ``c`` is a positive finite number."""
@@ -29,8 +31,8 @@ def check_broadcast(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
         fits = False
     if not fits:
         raise ValueError(
-            f"{name} takes points (..., D) of one D whose other dimensions broadcast, "
-            f"got {tuple(x.shape)} and {tuple(y.shape)}"
+            f"{name} takes two tensors of shape (..., D) with one D whose other dimensions "
+            f"broadcast, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
 
 
@@ -49,19 +51,33 @@ def check_count(name: str, argument: str, value: int) -> int:
     return count
 
 
-def check_finite(name: str, embeddings: torch.Tensor) -> None:
-    """Raise ValueError, on behalf of ``name``, for NaN or infinite embeddings (N, D).
+def is_readable(tensor: torch.Tensor) -> bool:
+    """Whether Python may branch on the values of ``tensor`` at no cost.
 
-    Looks at CPU tensors only: on CUDA a look would synchronise every step.
+    True on the CPU, except while torch.compile traces or inside transforms of torch.func, where
+    there are no values yet.
     """
-    if embeddings.device.type != "cpu" or torch.compiler.is_compiling():
+    return (
+        not reading_waits(tensor.device)
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def check_finite(name: str, embeddings: torch.Tensor) -> None:
+    """Raise ValueError, on behalf of ``name``, for NaN or infinite embeddings (..., D).
+
+    Tensors that are not :func:`is_readable` pass unchecked.
+    """
+    if not is_readable(embeddings):
         return
     # A sum is finite unless an element is not (or it overflows): one pass, no mask in memory.
     if not torch.isfinite(embeddings.detach().sum()) and not torch.isfinite(embeddings).all():
-        bad = int((~torch.isfinite(embeddings)).any(-1).sum())
+        is_bad = (~torch.isfinite(embeddings)).any(-1)
         raise ValueError(
-            f"{name} got NaN or infinite values in {bad} of {len(embeddings)} embeddings, "
-            f"expected finite ones: look for a diverged loss or too large a learning rate"
+            f"{name} got NaN or infinite values in {int(is_bad.sum())} of {is_bad.numel()} "
+            f"embeddings, expected finite ones: look for a diverged loss or too large a learning "
+            f"rate"
         )
 
 

@@ -435,6 +435,18 @@ def test_match_finder_agrees_with_itself_on_raw_vectors(kind):
 
 
 @pytest.mark.parametrize("kind", ANY)
+def test_match_finder_takes_single_and_broadcast_rows(kind):
+    distance, e = kind(), torch.randn(20, SIZE).double()
+    values = distance(e)
+    threshold = float(values.median())
+    finder = MatchFinder(distance=distance, threshold=threshold)
+    matches = values >= threshold if distance.is_inverted else values <= threshold
+    assert finder.is_match(e[:1], e).tolist() == matches[0].tolist()
+    assert finder.is_match(e[0], e).tolist() == matches[0].tolist()
+    assert finder.is_match(e[0], e[1]) is bool(matches[0, 1])
+
+
+@pytest.mark.parametrize("kind", ANY)
 def test_inference_model_matches_without_normalising(kind):
     distance = kind()
     near = -0.5 if distance.is_inverted else 0.5

@@ -5,16 +5,17 @@ import math
 
 import pytest
 import torch
+from pytorch_metric_learning.distances import LpDistance
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.functional import poincare_cdist, to_poincare_ball
+from tests.devices import DEVICES
+from tests.dispatch import READS, Dispatched
+from tests.product_precision import ProductPrecisions
 from tests.references import poincare as reference
 
 CLASSES = [PoincareDistance, PoincareSimilarity]
-CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-)
-DEVICES = ["cpu", CUDA]
 
 
 def tangents(n=12, dim=6, dtype=torch.float64, seed=0):
@@ -255,9 +256,20 @@ def test_ball_inputs_on_or_outside_the_boundary_are_refused(norm):
 
 @pytest.mark.parametrize("distance_class", CLASSES)
 @pytest.mark.parametrize(
-    "shapes", [((4,), (3, 4)), ((3, 4), (4,)), ((2, 3, 4), (3, 4)), ((3, 4), (3, 5))]
+    ("method", "shapes"),
+    [
+        ("forward", ((4,), (3, 4))),
+        ("forward", ((3, 4), (4,))),
+        *[
+            (method, shapes)
+            for method in ("forward", "pairwise_distance")
+            for shapes in (((2, 3, 4), (3, 4)), ((3, 4), (3, 5)))
+        ],
+        ("pairwise_distance", ((4,), (5,))),
+        ("pairwise_distance", ((4,), (3, 1))),
+        ("pairwise_distance", ((), (4,))),
+    ],
 )
-@pytest.mark.parametrize("method", ["forward", "pairwise_distance"])
 def test_wrong_shapes_are_refused(distance_class, shapes, method):
     x, y = (torch.zeros(shape) for shape in shapes)
     with pytest.raises(ValueError, match=r"2-?D|\(N, D\)|shape"):
@@ -294,3 +306,117 @@ def test_a_subclass_may_map_in_its_own_way(method, collect_stats):
     own = type("Own", (PoincareDistance,), {method: halved})(collect_stats=collect_stats)
     x = tangents()
     torch.testing.assert_close(own(x), PoincareDistance()(x / 2))
+
+
+@pytest.mark.parametrize("collect_stats", [False, True])
+def test_a_subclass_may_measure_in_its_own_way(collect_stats):
+    class Own(PoincareDistance):
+        def compute_mat(self, query_emb, ref_emb=None):
+            return 2 * super().compute_mat(query_emb, ref_emb)
+
+    class Heir(Own):
+        pass
+
+    x = tangents()
+    for kind in (Own, Heir):
+        values = kind(collect_stats=collect_stats)(x)
+        torch.testing.assert_close(values, 2 * PoincareDistance()(x))
+
+
+def test_a_mixin_may_map_in_its_own_way():
+    class Halving:
+        def to_ball(self, embeddings):
+            return super().to_ball(embeddings / 2)
+
+    class Own(Halving, PoincareSimilarity):
+        pass
+
+    x = tangents()
+    torch.testing.assert_close(Own()(x), PoincareSimilarity()(x / 2))
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_pairwise_distance_broadcasts_rows_as_lp_distance_does(distance_class, inputs):
+    distance = distance_class(inputs=inputs)
+    x, y = (tangents(5, seed=seed) / 4 for seed in (0, 1))
+    matrix = distance(x, y)
+    for a, b, expected in (
+        (x[:1], y, matrix[0]),
+        (x, y[:1], matrix[:, 0]),
+        (x[2], y, matrix[2]),
+        (x, y[3], matrix[:, 3]),
+        (x[1], y[4], matrix[1, 4]),
+    ):
+        values = distance.pairwise_distance(a, b)
+        assert values.shape == LpDistance().pairwise_distance(a, b).shape
+        torch.testing.assert_close(values, expected)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_the_count_of_bad_vectors_is_right_for_a_single_one(distance_class):
+    x = tangents()
+    with pytest.raises(ValueError, match="in 1 of 1 embeddings"):
+        distance_class().pairwise_distance(x, x[0] * math.nan)
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_torch_func(distance_class, inputs):
+    distance = distance_class(inputs=inputs)
+    x, y = torch.stack([tangents(5, seed=seed) / 4 for seed in range(3)]), tangents(4) / 4
+    for function in (
+        distance,
+        lambda v: distance(v, y),
+        lambda v: distance(y, v),
+        lambda v: distance.pairwise_distance(v[:4], y),
+    ):
+        each = torch.stack([function(v) for v in x])
+        torch.testing.assert_close(torch.func.vmap(function)(x), each)
+
+        def total(v, function=function):
+            return function(v).square().sum()
+
+        leaf = x.clone().requires_grad_()
+        sum(total(v) for v in leaf).backward()
+        gradients = torch.stack([torch.func.grad(total)(v) for v in x])
+        torch.testing.assert_close(gradients, leaf.grad)
+        torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(x), leaf.grad)
+
+
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+@pytest.mark.parametrize(
+    "make",
+    [PoincareDistance, PoincareSimilarity, lambda **kwargs: PoincareDistance(power=2, **kwargs)],
+    ids=["distance", "similarity", "squared"],
+)
+def test_a_forward_pass_on_an_accelerator_waits_for_nothing(make, inputs):
+    distance = make(inputs=inputs)
+    with FakeTensorMode():
+        x = torch.empty(5, 3, device="cuda", requires_grad=True)
+        y = torch.empty(7, 3, device="cuda")
+        found = [distance(x), distance(x, y), distance(y, x), distance.pairwise_distance(x, x)]
+    assert [tuple(values.shape) for values in found] == [(5, 5), (5, 7), (7, 5), (5,)]
+    assert {values.device.type for values in found} == {"cuda"}
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_a_backward_pass_on_an_accelerator_waits_for_nothing(distance_class, inputs):
+    # Autograd refuses to run on fake tensors of a device that is absent.
+    distance = distance_class(inputs=inputs)
+    x, y = ((tangents(n) / 4).requires_grad_() for n in (6, 9))
+    with Dispatched() as done:
+        values = [distance(x), distance(x, y), distance.pairwise_distance(x, y[:6])]
+        sum(value.sum() for value in values).backward()
+    assert not done.names & READS
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.usefixtures("reduced_precision")
+def test_products_are_in_full_float32_whatever_is_set(distance_class):
+    x = tangents(dtype=torch.float32).requires_grad_()
+    with ProductPrecisions() as products:
+        distance_class()(x).sum().backward()
+    assert products.all_full

@@ -1,9 +1,12 @@
 """All-pairs distances against broadcast row-wise ones, over shapes, layouts, dtypes and sides."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.functional import (
     poincare_cdist,
@@ -11,7 +14,20 @@ from pml_hyperbolic.functional import (
     tangent_cdist,
     to_poincare_ball,
 )
-from tests.dispatch import Dispatched
+from pml_hyperbolic.functional.pairwise import plain_poincare_cdist
+from tests.devices import DEVICES
+from tests.dispatch import READS, Dispatched
+from tests.functional.points import (
+    ALL_PAIRS_BOUND,
+    CURVATURES,
+    ball_points,
+    close_pairs,
+    norm_error,
+    points_and_curvature,
+    relative_error,
+)
+from tests.product_precision import ProductPrecisions, matmul_precisions
+from tests.references import poincare as reference
 
 C, CLIP_RADIUS = 0.3, 1.0
 TOLERANCES = [(torch.float64, 1e-9), (torch.float32, 1e-5)]
@@ -49,10 +65,6 @@ def vectors(n, d, kind, generator, columns):
     return v.T.contiguous().T if columns else v
 
 
-def relative(a, b):
-    return float((a.double() - b).norm() / b.norm().clamp(min=1e-300))
-
-
 @pytest.mark.parametrize("kind", ["ball", "tangent"])
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES, ids=str)
 @given(
@@ -73,12 +85,12 @@ def test_agrees_with_broadcast(kind, dtype, tolerance, shape, wants, columns, se
     exact_x, exact_y = (v.detach().double().requires_grad_(v.requires_grad) for v in (x, y))
     exact = broadcast_distances(exact_x, exact_y, mapping_of(kind))
     assert distances.dtype == dtype
-    assert relative(distances.detach(), exact.detach()) <= tolerance
+    assert norm_error(distances.detach(), exact.detach()) <= tolerance
     distances.backward(upstream.to(dtype))
     exact.backward(upstream)
-    for leaf, reference in ((x, exact_x), (y, exact_y)):
+    for leaf, exact_leaf in ((x, exact_x), (y, exact_y)):
         if leaf.requires_grad:
-            assert relative(leaf.grad, reference.grad) <= tolerance
+            assert norm_error(leaf.grad, exact_leaf.grad) <= tolerance
         else:
             assert leaf.grad is None
 
@@ -117,7 +129,7 @@ def test_one_step_equals_two_at_any_norm(scale, clip_radius):
         strict=True,
     ):
         # Points held at the clip radius or the boundary have no gradient along the radius.
-        assert relative(ours, theirs) <= 1e-8
+        assert norm_error(ours, theirs) <= 1e-8
 
 
 def test_beyond_the_boundary_everything_is_finite():
@@ -144,21 +156,6 @@ def test_one_tensor_has_a_zero_diagonal_and_both_gradients():
     two = x.detach().requires_grad_()
     (poincare_cdist(to_ball(two), to_ball(two), c=C) * weights.fill_diagonal_(0)).sum().backward()
     torch.testing.assert_close(x.grad, two.grad)
-
-
-@pytest.mark.parametrize("gap", [1e-4, 1e-3, 1e-2])
-def test_gradients_of_close_pairs_in_float32(gap):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(40, 64, generator=generator)
-    x = 1.5 * x / x.norm(dim=1, keepdim=True)
-    away = torch.randn(40, 64, generator=generator)
-    y = (to_poincare_ball(x, c=C) + gap * away / away.norm(dim=1, keepdim=True)).requires_grad_()
-    x = to_poincare_ball(x, c=C).requires_grad_()
-    poincare_cdist(x, y, c=C).diagonal().sum().backward()
-    exact_x, exact_y = (v.detach().double().requires_grad_() for v in (x, y))
-    poincare_distance(exact_x, exact_y, c=C).sum().backward()
-    assert relative(x.grad, exact_x.grad) <= 1e-5
-    assert relative(y.grad, exact_y.grad) <= 1e-5
 
 
 @pytest.mark.parametrize("clip_radius", [None, 0.7])
@@ -265,16 +262,6 @@ def test_gradients_that_can_be_differentiated_equal_plain_ones(kind, make_second
     torch.testing.assert_close(other.detach(), plain)
 
 
-def test_differentiable_gradients_of_close_pairs_are_accurate_in_float32():
-    generator = torch.Generator().manual_seed(0)
-    x = to_poincare_ball(torch.randn(40, 64, generator=generator) / 8, c=C)
-    y = x + 1e-4 * torch.randn(40, 64, generator=generator) / 8
-    x, exact = x.requires_grad_(), x.detach().double().requires_grad_()
-    (ours,) = torch.autograd.grad(poincare_cdist(x, y, c=C).diagonal().sum(), x, create_graph=True)
-    (theirs,) = torch.autograd.grad(poincare_distance(exact, y.double(), c=C).sum(), exact)
-    assert relative(ours.detach(), theirs) <= 1e-5
-
-
 @pytest.mark.parametrize("norm", [1e8, 1e14, 1e18, 1e20, 1e30])
 def test_gradients_of_clipped_vectors_of_any_norm(norm):
     x = torch.tensor([[0.6 * norm, 0.8 * norm]], requires_grad=True)
@@ -294,3 +281,237 @@ def test_equal_vectors_in_different_layouts_are_at_distance_zero(dim):
     x = 2 * torch.randn(64, dim, generator=torch.Generator().manual_seed(0)) / dim**0.5
     y = x.T.contiguous().T
     assert (tangent_cdist(x, y, c=1.0, clip_radius=2.3).diagonal() == 0).all()
+
+
+@pytest.mark.parametrize("dtype", ALL_PAIRS_BOUND, ids=str)
+@pytest.mark.parametrize("c", CURVATURES)
+@pytest.mark.parametrize("dim", [2, 16, 128])
+def test_all_pairs_distance_is_accurate_where_one_gram_matrix_can_be(dtype, c, dim, check_accuracy):
+    # The diagonal holds the worst case: the closest pairs of the bound at its largest radius.
+    x, y = (p.to(dtype) for p in close_pairs(6, dim, c=c))
+    x = torch.cat([x, ball_points(4, dim, c=c, radius=0.629, dtype=dtype)])
+    y = torch.cat([y, ball_points(4, dim, c=c, radius=0.629, seed=1, dtype=dtype)])
+    exact = reference.distance_matrix(x, y, c)
+    measured = exact * math.sqrt(c) >= 0.03
+    assert measured.diagonal()[:6].all()
+    worst = relative_error(poincare_cdist(x, y, c=c)[measured], exact[measured])
+    check_accuracy(f"poincare_cdist {dtype} D={dim}", worst, ALL_PAIRS_BOUND[dtype])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("c", CURVATURES)
+@pytest.mark.parametrize("refine", [False, True])
+def test_diagonal_is_exactly_zero_for_the_same_tensor(dtype, c, refine):
+    x = ball_points(50, 33, c=c, radius=0.99, dtype=dtype).requires_grad_()
+    distances = poincare_cdist(x, x, c=c, refine=refine)
+    assert (distances.diagonal() == 0).all()
+    distances.diagonal().sum().backward()
+    assert (x.grad == 0).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_autocast_does_not_change_the_distances(device):
+    x = ball_points(9, 16, c=0.1, radius=0.6, dtype=torch.float32).to(device).requires_grad_()
+    y = ball_points(7, 16, c=0.1, radius=0.6, seed=1, dtype=torch.float32).to(device)
+
+    def values_and_gradient(enabled):
+        with torch.autocast(device_type=device, dtype=torch.bfloat16, enabled=enabled):
+            distances = poincare_cdist(x, y, c=0.1)
+            (grad,) = torch.autograd.grad(distances.square().sum(), x)
+        return distances, grad
+
+    outside, inside = values_and_gradient(False), values_and_gradient(True)
+    assert torch.equal(outside[0], inside[0])
+    assert torch.equal(outside[1], inside[1])
+
+
+@given(points_and_curvature(8))
+def test_all_pairs_distance_obeys_the_triangle_inequality(case):
+    x, c = case
+    d = poincare_cdist(x, x, c=c)
+    detour = (d.unsqueeze(2) + d.unsqueeze(0)).amin(1)
+    assert float((d - detour).max()) * math.sqrt(c) <= 1e-7
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+@pytest.mark.parametrize("with_itself", [False, True])
+def test_all_pairs_distance_passes_gradcheck_twice(c, with_itself):
+    # In units of the ball's own radius, where gradcheck's step of 1e-6 is small at any c.
+    x = ball_points(4, 3, c=1, radius=0.8).requires_grad_()
+    y = ball_points(5, 3, c=1, radius=0.8, seed=1).requires_grad_()
+
+    def distances(x, y=None):
+        x = x / math.sqrt(c)
+        return math.sqrt(c) * poincare_cdist(x, x if y is None else y / math.sqrt(c), c=c)
+
+    inputs = (x,) if with_itself else (x, y)
+    assert torch.autograd.gradcheck(distances, inputs)
+    assert torch.autograd.gradgradcheck(distances, inputs)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (1, 5), (5, 1), (1, 1)])
+def test_all_pairs_distance_of_few_points(shape):
+    n, m = shape
+    x = ball_points(n, 4, c=0.1, radius=0.6).requires_grad_()
+    y = ball_points(m, 4, c=0.1, radius=0.6, seed=1).requires_grad_()
+    distances = poincare_cdist(x, y, c=0.1)
+    assert distances.shape == shape
+    distances.sum().backward()
+    assert x.grad.shape == x.shape
+    assert y.grad.shape == y.shape
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize(("n", "m"), [(300, 2000), (2000, 300), (800, 800)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_large_matrices_agree_with_row_wise_distances_and_gradients(n, m, dtype, tolerance):
+    x = ball_points(n, 3, c=0.1, radius=0.6).requires_grad_()
+    y = ball_points(m, 3, c=0.1, radius=0.6, seed=1).requires_grad_()
+    weights = torch.randn(n, m, dtype=torch.float64)
+    exact = poincare_distance(x.unsqueeze(1), y, c=0.1)
+    exact_gradients = torch.autograd.grad((exact * weights).sum(), (x, y))
+    ours = [p.detach().to(dtype).requires_grad_() for p in (x, y)]
+    distances = poincare_cdist(*ours, c=0.1)
+    gradients = torch.autograd.grad((distances * weights.to(dtype)).sum(), ours)
+    assert relative_error(distances.detach(), exact.detach()) <= tolerance
+    for gradient, expected in zip(gradients, exact_gradients, strict=True):
+        assert float((gradient.double() - expected).norm() / expected.norm()) <= tolerance
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_large_matrix_of_one_tensor_has_a_zero_diagonal_and_the_right_gradient(refine):
+    x = ball_points(800, 3, c=0.1, radius=0.6).requires_grad_()
+    weights = torch.randn(800, 800, dtype=torch.float64).fill_diagonal_(0)
+    distances = poincare_cdist(x, x, c=0.1, refine=refine)
+    assert (distances.diagonal() == 0).all()
+    (gradient,) = torch.autograd.grad((distances * weights).sum(), x)
+    apart = ~torch.eye(800, dtype=torch.bool)
+    exact = poincare_distance(x.unsqueeze(1), x, c=0.1)
+    (expected,) = torch.autograd.grad((exact * weights)[apart].sum(), x)
+    assert float((gradient - expected).norm() / expected.norm()) <= 1e-9
+
+
+def test_a_vanishing_curvature_is_flat_space():
+    x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    distances = poincare_cdist(x, y, c=1e-10)
+    torch.testing.assert_close(distances, 2 * torch.cdist(x, y), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((4,), (3, 4)), ((2, 3, 4), (3, 4))])
+def test_wrong_shapes_are_refused_with_both_shapes(shapes):
+    x, y = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match="poincare_cdist") as error:
+        poincare_cdist(x, y, c=0.1)
+    assert str(shapes[0]) in str(error.value)
+    assert str(shapes[1]) in str(error.value)
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+@pytest.mark.parametrize("gap", [None, 1e-4, 1e-2])
+def test_plain_formula_matches_the_reference(c, gap):
+    x = ball_points(5, 4, c=c, radius=0.9)
+    y = ball_points(4, 4, c=c, radius=0.9, seed=1) if gap is None else x[:4] * (1 + gap)
+    exact = reference.distance_matrix(x, y, c)
+    torch.testing.assert_close(plain_poincare_cdist(x, y, c=c), exact, rtol=1e-6, atol=0)
+    assert (plain_poincare_cdist(x, x, c=c).diagonal() == 0).all()
+
+
+@pytest.mark.parametrize("with_itself", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "ball", "tangent"])
+def test_first_and_second_derivatives_at_coincident_points_are_zero(kind, with_itself):
+    x = torch.tensor([[0.5, -0.25], [0.0, 0.0], [1.5, 0.0]], dtype=torch.float64)
+
+    def total(x):
+        y = x if with_itself else x.clone()
+        distances = plain_poincare_cdist(x, y, c=0.1) if kind == "plain" else fast(kind, x, y)
+        return distances.diagonal().sum()
+
+    assert (torch.func.jacrev(total)(x) == 0).all()
+    assert (torch.func.jacrev(torch.func.jacrev(total))(x) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+def test_second_derivatives_are_those_of_the_plain_formula(kind):
+    x = vectors(4, 3, kind, torch.Generator().manual_seed(0), False)
+    y = vectors(2, 3, kind, torch.Generator().manual_seed(1), False)
+    mapping = mapping_of(kind)
+
+    def kernel(x):
+        return fast(kind, x, y).square().sum() + fast(kind, y, x).sum()
+
+    def plain(x):
+        distances = plain_poincare_cdist(mapping(x), mapping(y), c=C)
+        return distances.square().sum() + distances.sum()
+
+    torch.testing.assert_close(
+        torch.func.jacrev(torch.func.jacrev(kernel))(x),
+        torch.func.jacrev(torch.func.jacrev(plain))(x),
+    )
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("shape", [(5, 7), (7, 5)])
+def test_distances_lie_in_memory_row_by_row(kind, shape):
+    x, y = (torch.full((n, 3), 0.1) for n in shape)
+    assert fast(kind, x, y).is_contiguous()
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("shape", [(5, 7), (7, 5), (0, 4), (5, None)])
+def test_a_forward_pass_on_an_accelerator_waits_for_nothing(kind, shape):
+    n, m = shape
+    with FakeTensorMode():
+        x = torch.empty(n, 3, device="cuda", requires_grad=True)
+        y = x if m is None else torch.empty(m, 3, device="cuda")
+        distances = fast(kind, x, y)
+    assert distances.device.type == "cuda"
+    assert distances.shape == (n, n if m is None else m)
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_a_backward_pass_on_an_accelerator_waits_for_nothing(kind, create_graph):
+    # Autograd refuses to run on fake tensors of a device that is absent.
+    generator = torch.Generator().manual_seed(0)
+    x, y = (vectors(n, 3, kind, generator, False).requires_grad_() for n in (8, 9))
+    with Dispatched() as done:
+        total = fast(kind, x, y).square().sum() + fast(kind, x, x).sum()
+        gradients = torch.autograd.grad(total, (x, y), create_graph=create_graph)
+        if create_graph:
+            torch.autograd.grad(sum(g.square().sum() for g in gradients), (x, y))
+    assert not done.names & READS
+    assert done.names & {"aten::mm", "aten::addmm_"}
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_the_computation_of_accelerators_agrees_with_broadcast(kind):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (vectors(n, 30, kind, generator, False).float().requires_grad_() for n in (40, 50))
+    upstream = torch.randn(40, 50, generator=generator, dtype=torch.float64)
+    exact_x, exact_y = (v.detach().double().requires_grad_() for v in (x, y))
+    exact = broadcast_distances(exact_x, exact_y, mapping_of(kind))
+    expected = torch.autograd.grad(exact, (exact_x, exact_y), upstream)
+    distances = fast(kind, x, y)
+    assert norm_error(distances.detach(), exact.detach()) <= 1e-5
+    for ours, theirs in zip(
+        torch.autograd.grad(distances, (x, y), upstream.float()), expected, strict=True
+    ):
+        assert norm_error(ours, theirs) <= 1e-5
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.usefixtures("reduced_precision")
+def test_products_are_in_full_float32_whatever_is_set(kind, columns):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (vectors(n, 6, kind, generator, columns).float().requires_grad_() for n in (9, 7))
+    set_before = matmul_precisions()
+    with ProductPrecisions() as forward:
+        distances = fast(kind, x, y)
+    with ProductPrecisions() as backward:
+        distances.sum().backward()
+    assert forward.all_full
+    assert backward.all_full
+    assert matmul_precisions() == set_before

@@ -1,12 +1,12 @@
 """The Poincare ball against 50-digit references, identities, and awkward inputs."""
 
 import math
+import threading
 
 import geoopt
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
 from pml_hyperbolic.functional import (
     lorentz_lift,
@@ -14,59 +14,20 @@ from pml_hyperbolic.functional import (
     poincare_distance,
     to_poincare_ball,
 )
+from pml_hyperbolic.functional.poincare import full_precision
+from tests.devices import DEVICES
+from tests.functional.points import (
+    CURVATURES,
+    ball_points,
+    pairs_at_gap,
+    points_and_curvature,
+    relative_error,
+)
+from tests.product_precision import ProductPrecisions, matmul_precisions
 from tests.references import poincare as reference
 
-CURVATURES = [1e-4, 0.1, 1.0, 10.0]
-CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-)
-DEVICES = ["cpu", CUDA]
 HALVES = [torch.float16, torch.bfloat16]
 ROW_WISE_BOUND = {torch.float32: 1e-5, torch.float64: 1e-12}
-ALL_PAIRS_BOUND = {torch.float32: 2e-3, torch.float64: 1e-10}
-
-
-def ball_points(n, dim, *, c, radius, seed=0, dtype=torch.float64):
-    """Random directions, norms uniform up to ``radius / sqrt(c)``."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, dim, generator=generator, dtype=torch.float64)
-    lengths = radius / math.sqrt(c) * torch.rand(n, 1, generator=generator, dtype=torch.float64)
-    return (x / x.norm(dim=1, keepdim=True) * lengths).to(dtype)
-
-
-def pairs_at_gap(gap, radius, dim, *, c, dtype, n=4, seed=0):
-    """Pairs on the sphere ``sqrt(c)|x| = radius`` whose last coordinates alone differ, by a gap.
-
-    The gap is representable at any size in either dtype, because the first point has a 0 there.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, dim, generator=generator, dtype=torch.float64)
-    x[:, -1] = 0
-    inner = math.sqrt(max(radius**2 - gap**2, 0)) / math.sqrt(c)
-    x = x / x.norm(dim=1, keepdim=True) * inner
-    y = x.clone()
-    y[:, -1] = gap / math.sqrt(c)
-    return x.to(dtype), y.to(dtype)
-
-
-def close_pairs(n, dim, *, c, radius=0.629, closest=0.03005, widest=0.06, seed=0):
-    """Pairs on the sphere ``sqrt(c)|x| = radius`` with ``closest <= sqrt(c) d <= widest``.
-
-    ``sinh(sqrt(c) d / 2) = 2 radius sin(angle / 2) / (1 - radius^2)`` there.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    x, away = torch.randn(2, n, dim, generator=generator, dtype=torch.float64)
-    x = x / x.norm(dim=1, keepdim=True)
-    away = away - (away * x).sum(1, keepdim=True) * x
-    away = away / away.norm(dim=1, keepdim=True)
-    gaps = torch.linspace(closest, widest, n, dtype=torch.float64).unsqueeze(1)
-    angle = 2 * torch.asin(torch.sinh(gaps / 2) * (1 - radius**2) / (2 * radius))
-    y = torch.cos(angle) * x + torch.sin(angle) * away
-    return x * radius / math.sqrt(c), y * radius / math.sqrt(c)
-
-
-def relative_error(measured, exact):
-    return float(((measured.double() - exact).abs() / exact).max())
 
 
 @pytest.mark.parametrize("dtype", ROW_WISE_BOUND, ids=str)
@@ -85,38 +46,6 @@ def test_row_wise_distance_is_accurate_at_every_distance(dtype, c, check_accurac
                 exact = reference.distances(x, -x, c)
                 worst = max(worst, relative_error(poincare_distance(x, -x, c=c), exact))
     check_accuracy(f"poincare_distance {dtype}", worst, ROW_WISE_BOUND[dtype])
-
-
-@pytest.mark.parametrize("dtype", ALL_PAIRS_BOUND, ids=str)
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("dim", [2, 16, 128])
-def test_all_pairs_distance_is_accurate_where_one_gram_matrix_can_be(dtype, c, dim, check_accuracy):
-    # The diagonal holds the worst case: the closest pairs of the bound at its largest radius.
-    x, y = (p.to(dtype) for p in close_pairs(6, dim, c=c))
-    x = torch.cat([x, ball_points(4, dim, c=c, radius=0.629, dtype=dtype)])
-    y = torch.cat([y, ball_points(4, dim, c=c, radius=0.629, seed=1, dtype=dtype)])
-    exact = reference.distance_matrix(x, y, c)
-    measured = exact * math.sqrt(c) >= 0.03
-    assert measured.diagonal()[:6].all()
-    worst = relative_error(poincare_cdist(x, y, c=c)[measured], exact[measured])
-    check_accuracy(f"poincare_cdist {dtype} D={dim}", worst, ALL_PAIRS_BOUND[dtype])
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", ALL_PAIRS_BOUND, ids=str)
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("dim", [3, 128, 1024])
-def test_all_pairs_distance_agrees_with_row_wise_on_many_close_pairs(
-    dtype, c, dim, device, check_accuracy
-):
-    # Row-wise in float64 is within 1e-12 (test above), so it can judge many pairs.
-    x, y = (p.to(device, dtype) for p in close_pairs(1500, dim, c=c))
-    exact = poincare_distance(x.double(), y.double(), c=c)
-    measured = exact * math.sqrt(c) >= 0.03
-    assert measured.float().mean() > 0.99
-    worst = relative_error(poincare_cdist(x, y, c=c).diagonal()[measured], exact[measured])
-    row = f"poincare_cdist {dtype} D={dim} close pairs, {device}"
-    check_accuracy(row, worst, ALL_PAIRS_BOUND[dtype])
 
 
 @pytest.mark.parametrize("c", CURVATURES)
@@ -180,37 +109,6 @@ def test_saturated_points_stay_inside_as_every_formula_sees_them(dim, dtype):
     assert torch.isfinite(poincare_distance(points, -points, c=1.0)).all()
     assert torch.isfinite(poincare_cdist(points, -points, c=1.0)).all()
     assert torch.isfinite(lorentz_lift(points, c=1.0)).all()
-
-
-@pytest.mark.parametrize("refine", [False, True])
-def test_unrefined_and_refined_gradients_are_finite_for_repeated_and_zero_rows(refine):
-    x = ball_points(6, 4, c=0.1, radius=0.6, dtype=torch.float32)
-    x = torch.cat([x, x, torch.zeros(3, 4)]).requires_grad_()
-    poincare_cdist(x, x, c=0.1, refine=refine).sum().backward()
-    assert torch.isfinite(x.grad).all()
-
-
-def test_refined_all_pairs_distance_is_accurate_at_every_distance(check_accuracy):
-    # Stricter than the bound asked for: what poincare_cdist says of itself.
-    worst = 0.0
-    for radius in (0.01, 0.3, 0.63):
-        for gap in (1e-7, 1e-6, 1e-4, 1e-2, 0.29):
-            if gap < radius:
-                x, y = pairs_at_gap(gap, 0.999999 * radius, 64, c=0.1, dtype=torch.float32)
-                exact = reference.distance_matrix(x, y, 0.1)
-                worst = max(worst, relative_error(poincare_cdist(x, y, c=0.1), exact))
-    check_accuracy("poincare_cdist torch.float32 at every distance", worst, 1e-6)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("refine", [False, True])
-def test_diagonal_is_exactly_zero_for_the_same_tensor(dtype, c, refine):
-    x = ball_points(50, 33, c=c, radius=0.99, dtype=dtype).requires_grad_()
-    distances = poincare_cdist(x, x, c=c, refine=refine)
-    assert (distances.diagonal() == 0).all()
-    distances.diagonal().sum().backward()
-    assert (x.grad == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES])
@@ -283,22 +181,6 @@ def test_gradients_are_finite_at_awkward_points(device, dtype, autocast):
     assert torch.isfinite(v.grad).all()
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_autocast_does_not_change_the_distances(device):
-    x = ball_points(9, 16, c=0.1, radius=0.6, dtype=torch.float32).to(device).requires_grad_()
-    y = ball_points(7, 16, c=0.1, radius=0.6, seed=1, dtype=torch.float32).to(device)
-
-    def values_and_gradient(enabled):
-        with torch.autocast(device_type=device, dtype=torch.bfloat16, enabled=enabled):
-            distances = poincare_cdist(x, y, c=0.1)
-            (grad,) = torch.autograd.grad(distances.square().sum(), x)
-        return distances, grad
-
-    outside, inside = values_and_gradient(False), values_and_gradient(True)
-    assert torch.equal(outside[0], inside[0])
-    assert torch.equal(outside[1], inside[1])
-
-
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_precision_is_computed_in_float32(dtype):
     x = ball_points(6, 8, c=0.1, radius=0.6).to(dtype)
@@ -310,29 +192,11 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert torch.equal(to_poincare_ball(x, c=0.1), to_poincare_ball(x.float(), c=0.1))
 
 
-@st.composite
-def points_and_curvature(draw, count):
-    """``count`` points of one random ball, spread from the origin to near the boundary."""
-    seed = draw(st.integers(0, 2**31))
-    dim = draw(st.integers(1, 20))
-    c = 10 ** draw(st.floats(-4, 1))
-    radius = draw(st.floats(1e-3, 0.95))
-    return ball_points(count, dim, c=c, radius=radius, seed=seed), c
-
-
 @given(points_and_curvature(3))
 def test_distance_obeys_the_triangle_inequality(case):
     (x, y, z), c = case
     xy, yz, xz = (poincare_distance(p, q, c=c) for p, q in ((x, y), (y, z), (x, z)))
     assert float(xz) <= float(xy + yz) * (1 + 1e-12)
-
-
-@given(points_and_curvature(8))
-def test_all_pairs_distance_obeys_the_triangle_inequality(case):
-    x, c = case
-    d = poincare_cdist(x, x, c=c)
-    detour = (d.unsqueeze(2) + d.unsqueeze(0)).amin(1)
-    assert float((d - detour).max()) * math.sqrt(c) <= 1e-7
 
 
 @given(points_and_curvature(8))
@@ -388,22 +252,6 @@ def test_lift_turns_distance_into_an_inner_product(case):
     torch.testing.assert_close(cosh, expected, rtol=1e-11, atol=1e-11 * float(time.max()) ** 2)
 
 
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("with_itself", [False, True])
-def test_all_pairs_distance_passes_gradcheck_twice(c, with_itself):
-    # In units of the ball's own radius, where gradcheck's step of 1e-6 is small at any c.
-    x = ball_points(4, 3, c=1, radius=0.8).requires_grad_()
-    y = ball_points(5, 3, c=1, radius=0.8, seed=1).requires_grad_()
-
-    def distances(x, y=None):
-        x = x / math.sqrt(c)
-        return math.sqrt(c) * poincare_cdist(x, x if y is None else y / math.sqrt(c), c=c)
-
-    inputs = (x,) if with_itself else (x, y)
-    assert torch.autograd.gradcheck(distances, inputs)
-    assert torch.autograd.gradgradcheck(distances, inputs)
-
-
 @pytest.mark.parametrize("clip_radius", [None, 0.7])
 def test_ball_map_passes_gradcheck_twice(clip_radius):
     v = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
@@ -452,19 +300,6 @@ def test_functions_work_under_torch_func():
     torch.testing.assert_close(per_batch, torch.stack([torch.func.grad(total)(b) for b in batches]))
 
 
-@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (1, 5), (5, 1), (1, 1)])
-def test_all_pairs_distance_of_few_points(shape):
-    n, m = shape
-    x = ball_points(n, 4, c=0.1, radius=0.6).requires_grad_()
-    y = ball_points(m, 4, c=0.1, radius=0.6, seed=1).requires_grad_()
-    distances = poincare_cdist(x, y, c=0.1)
-    assert distances.shape == shape
-    distances.sum().backward()
-    assert x.grad.shape == x.shape
-    assert y.grad.shape == y.shape
-    assert torch.isfinite(x.grad).all()
-
-
 @pytest.mark.parametrize("function", [poincare_cdist, poincare_distance])
 def test_non_contiguous_inputs_give_the_same_values_and_gradients(function):
     wide = ball_points(8, 12, c=0.1, radius=0.6)
@@ -494,59 +329,12 @@ def test_gradient_on_one_side_equals_that_of_both_sides(function, one_side):
     assert single[1 - one_side].grad is None
 
 
-@pytest.mark.parametrize(("n", "m"), [(300, 2000), (2000, 300), (800, 800)])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-def test_large_matrices_agree_with_row_wise_distances_and_gradients(n, m, dtype, tolerance):
-    x = ball_points(n, 3, c=0.1, radius=0.6).requires_grad_()
-    y = ball_points(m, 3, c=0.1, radius=0.6, seed=1).requires_grad_()
-    weights = torch.randn(n, m, dtype=torch.float64)
-    exact = poincare_distance(x.unsqueeze(1), y, c=0.1)
-    exact_gradients = torch.autograd.grad((exact * weights).sum(), (x, y))
-    ours = [p.detach().to(dtype).requires_grad_() for p in (x, y)]
-    distances = poincare_cdist(*ours, c=0.1)
-    gradients = torch.autograd.grad((distances * weights.to(dtype)).sum(), ours)
-    assert relative_error(distances.detach(), exact.detach()) <= tolerance
-    for gradient, expected in zip(gradients, exact_gradients, strict=True):
-        assert float((gradient.double() - expected).norm() / expected.norm()) <= tolerance
-
-
-@pytest.mark.parametrize("refine", [False, True])
-def test_large_matrix_of_one_tensor_has_a_zero_diagonal_and_the_right_gradient(refine):
-    x = ball_points(800, 3, c=0.1, radius=0.6).requires_grad_()
-    weights = torch.randn(800, 800, dtype=torch.float64).fill_diagonal_(0)
-    distances = poincare_cdist(x, x, c=0.1, refine=refine)
-    assert (distances.diagonal() == 0).all()
-    (gradient,) = torch.autograd.grad((distances * weights).sum(), x)
-    apart = ~torch.eye(800, dtype=torch.bool)
-    exact = poincare_distance(x.unsqueeze(1), x, c=0.1)
-    (expected,) = torch.autograd.grad((exact * weights)[apart].sum(), x)
-    assert float((gradient - expected).norm() / expected.norm()) <= 1e-9
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients_of_close_pairs_point_apart(dtype):
-    # d moves at 2 / (1 - c|x|^2) along the segment between two close points.
-    x, y = (p.to(dtype).requires_grad_() for p in close_pairs(8, 16, c=0.1))
-    poincare_cdist(x, y, c=0.1).diagonal().sum().backward()
-    rows = [p.detach().double().requires_grad_() for p in (x, y)]
-    poincare_distance(*rows, c=0.1).sum().backward()
-    for ours, exact in zip((x, y), rows, strict=True):
-        error = (ours.grad.double() - exact.grad).norm(dim=1) / exact.grad.norm(dim=1)
-        assert float(error.max()) <= 1e-2
-
-
 def test_row_wise_distance_broadcasts():
     x = ball_points(6, 4, c=0.1, radius=0.6)
     y = ball_points(5, 4, c=0.1, radius=0.6, seed=1)
     broadcast = poincare_distance(x.unsqueeze(1), y, c=0.1)
     assert broadcast.shape == (6, 5)
     torch.testing.assert_close(broadcast, poincare_cdist(x, y, c=0.1), rtol=1e-9, atol=1e-9)
-
-
-def test_a_vanishing_curvature_is_flat_space():
-    x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
-    distances = poincare_cdist(x, y, c=1e-10)
-    torch.testing.assert_close(distances, 2 * torch.cdist(x, y), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("c", [0, -0.1, math.nan, math.inf, "0.1", None])
@@ -565,15 +353,6 @@ def test_a_bad_curvature_is_refused_with_its_value(function, c):
 def test_a_bad_clip_radius_is_refused_with_its_value(clip_radius):
     with pytest.raises(ValueError, match=f"clip_radius must be .*{clip_radius!r}"):
         to_poincare_ball(torch.zeros(2, 3), c=0.1, clip_radius=clip_radius)
-
-
-@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((4,), (3, 4)), ((2, 3, 4), (3, 4))])
-def test_wrong_shapes_are_refused_with_both_shapes(shapes):
-    x, y = (torch.zeros(shape) for shape in shapes)
-    with pytest.raises(ValueError, match="poincare_cdist") as error:
-        poincare_cdist(x, y, c=0.1)
-    assert str(shapes[0]) in str(error.value)
-    assert str(shapes[1]) in str(error.value)
 
 
 def test_lift_refuses_anything_but_a_matrix():
@@ -604,3 +383,48 @@ def test_published_embeddings_lie_on_the_clip_radius(hier_cars):
     back = torch.nn.functional.normalize(published[:50]) * 5  # beyond the radius: clipped again
     again = to_poincare_ball(back, c=0.1, clip_radius=2.3)
     torch.testing.assert_close(again, published[:50], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_full_precision_holds_inside_alone():
+    x, set_before = torch.ones(2, 2), matmul_precisions()
+    with full_precision(x), ProductPrecisions() as products:
+        with full_precision(x):
+            x @ x
+        x @ x  # still inside the outer context
+    assert products.all_full
+    assert matmul_precisions() == set_before
+    with ProductPrecisions() as products:
+        x @ x
+    assert not products.all_full
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_full_precision_is_left_by_exceptions():
+    set_before = matmul_precisions()
+    with pytest.raises(ZeroDivisionError), full_precision(torch.ones(1)):
+        raise ZeroDivisionError
+    assert matmul_precisions() == set_before
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_full_precision_lasts_until_the_last_thread_has_left():
+    x, set_before = torch.ones(2, 2), matmul_precisions()
+    has_entered, may_leave = threading.Event(), threading.Event()
+
+    def stay():
+        with full_precision(x):
+            has_entered.set()
+            may_leave.wait(timeout=60)
+
+    other = threading.Thread(target=stay)
+    other.start()
+    has_entered.wait(timeout=60)
+    with full_precision(x):
+        pass
+    with ProductPrecisions() as products:
+        x @ x
+    may_leave.set()
+    other.join()
+    assert products.all_full
+    assert matmul_precisions() == set_before
