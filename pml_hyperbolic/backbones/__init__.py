@@ -1,7 +1,8 @@
-"""Backbones of the benchmarks, by their name in a protocol.
+"""Backbones, by the name that a protocol uses.
 
-A backbone is a class called with ``in_channels`` and the protocol's arguments; its instances have
-``out_features``, ``mean`` and ``std`` (of the input it expects, pixels scaled to [0, 1]).
+A backbone is constructed from ``in_channels`` and further arguments. It has ``out_features``, the
+dimension of its output, and ``mean`` and ``std`` of the input it expects, with pixels scaled to
+[0, 1].
 """
 
 from .identity import Identity

@@ -1,10 +1,10 @@
-"""Identity: no backbone, for features that were computed before."""
+"""Identity: the backbone of precomputed features."""
 
 import torch
 
 
 class Identity(torch.nn.Identity):
-    """Precomputed features as they are, so that a comparison trains heads and losses alone.
+    """Return precomputed features unchanged, so that only heads and losses are trained.
 
     Args:
         in_channels: dimension of the features.

@@ -1,22 +1,23 @@
-"""SmallConv: a convolutional network for tiny images, trained from scratch in seconds."""
+"""SmallConv: a convolutional network for tiny images that trains from scratch in seconds."""
 
 import torch
 
 
 class SmallConv(torch.nn.Sequential):
-    """Blocks of convolution 3 x 3, batch norm and ReLU, halved in size between blocks.
+    """Blocks of a 3 x 3 convolution, batch norm and ReLU, with max pooling between the blocks.
 
     Args:
-        in_channels: of the images.
-        width: channels of the first block, doubled in each further one, >= 1. Default 32.
-        blocks: how many, >= 1. Default 2.
-        pool: the last block is averaged over a grid of pool x pool cells, >= 1. Default 1.
+        in_channels: channels of the images.
+        width: channels of the first block, >= 1; each further block has twice as many. Default 32.
+        blocks: number of blocks, >= 1. Default 2.
+        pool: the output of the last block is averaged over a grid of pool x pool cells, >= 1.
+            Default 1.
 
     Shapes: (N, in_channels, H, W) -> (N, out_features) with out_features = width 2^(blocks - 1)
     pool^2.
 
     Raises:
-        ValueError: width, blocks or pool below 1.
+        ValueError: width, blocks or pool is below 1.
     """
 
     mean = 0.5

@@ -1,4 +1,4 @@
-"""TimmBackbone: any image model of timm, without its classifier."""
+"""TimmBackbone: any image model of timm without its classifier."""
 
 import statistics
 from collections.abc import Mapping
@@ -12,31 +12,34 @@ _BATCH_NORM_POLICY = {"statistics": "trained", "affine": "trained"}
 
 
 class TimmBackbone(torch.nn.Module):
-    """Pooled features of a model of timm.
+    """The pooled features of a model of timm.
 
     Args:
-        in_channels: of the images; timm adapts pretrained first convolutions to it.
-        model: timm's name. With ``pretrained``, weights behind a bare name may change with timm's
-            version, so the tag belongs to it wherever there are several, as in
-            "vit_small_patch16_224.augreg_in21k".
+        in_channels: channels of the images; timm adapts a pretrained first convolution to them.
+        model: name of the model in timm. With ``pretrained``, the name must include a tag if there
+            are several weights, as in "vit_small_patch16_224.augreg_in21k", because the default
+            weights of a bare name may change with the version of timm.
         pretrained: start from published weights. Default False.
-        weights: with ``pretrained``, a file to read them from, instead of a download.
-        pooling: timm's ``global_pool``, such as "avg", "avgmax", "token". Default: the model's own.
-        batch_norm: what of batch norm is ``frozen`` or ``trained``: its ``statistics`` (frozen: the
-            stored ones normalise in training too) and its ``affine`` weights. Default: both
-            trained.
-        freeze_patch_embedding: leave a vision transformer's patch embedding as it is. Default
+        weights: a file that the published weights are read from; needs ``pretrained``. Default:
+            they are downloaded.
+        pooling: timm's ``global_pool``, such as "avg", "avgmax" or "token". Default: that of the
+            model.
+        batch_norm: which parts of batch norm are ``frozen`` or ``trained``, as a dict with the keys
+            ``statistics`` (frozen: the stored statistics are used in training too) and ``affine``
+            (weight and bias). Default: both are trained.
+        freeze_patch_embedding: do not train the patch embedding of a vision transformer. Default
             False.
 
     Attributes:
         out_features: dimension of the features.
-        mean, std: of the input, from timm's ``pretrained_cfg``; where ``in_channels`` differs from
-            the weights' own, the mean over channels.
+        mean, std: of the input, from timm's ``pretrained_cfg``; their mean over channels if
+            ``in_channels`` differs from the channels of the weights.
 
     Shapes: (N, in_channels, H, W) -> (N, out_features).
 
     Raises:
-        ValueError: an unknown model, tag or policy, weights that cannot be had or do not fit.
+        ValueError: an unknown model, tag or policy, or weights that are not available or do not fit
+            the model.
     """
 
     def __init__(
@@ -61,8 +64,8 @@ class TimmBackbone(torch.nn.Module):
                 )
             if not Path(weights).is_file():
                 raise ValueError(
-                    f"there is no file of weights {weights}: download {_source(model)}, and give "
-                    f"its path"
+                    f"there is no weights file {weights}: download {_source(model)} and give its "
+                    f"path"
                 )
         self.model = (
             _pretrained(model, weights, arguments) if pretrained else _create(model, arguments)
@@ -85,7 +88,7 @@ class TimmBackbone(torch.nn.Module):
         return self.model(images)
 
     def train(self, mode: bool = True) -> "TimmBackbone":
-        """As torch's, except that frozen statistics stay frozen."""
+        """Set the mode as torch does, but keep frozen statistics frozen."""
         super().train(mode)
         if self.frozen_statistics:
             for module in _batch_norms(self.model):
@@ -93,7 +96,7 @@ class TimmBackbone(torch.nn.Module):
         return self
 
     def _set_batch_norm(self, model, policy):
-        """Freeze what the policy says; whether statistics are frozen."""
+        """Freeze parts of batch norm; return whether the statistics are frozen."""
         if policy is None:
             return False
         for key, value in policy.items():
@@ -113,7 +116,7 @@ class TimmBackbone(torch.nn.Module):
 
 
 def _count_features(model, size):
-    """timm has no attribute that heeds every pooling."""
+    """Measure the dimension of the features: no attribute of timm accounts for every pooling."""
     training = model.training
     with torch.no_grad():
         features = model.eval()(torch.zeros(1, *size))
@@ -136,8 +139,8 @@ def _check_name(model, pretrained):
         raise ValueError(f"{bare} has no weights {tag!r}: {nearest(tag, tags)}")
     if pretrained and not tag and len(tags) > 1:
         raise ValueError(
-            f"several weights of {bare} are published, and which one a bare name means changes "
-            f"with timm's version: write {bare}.TAG with a TAG of {', '.join(tags)}"
+            f"several weights of {bare} are published, and the one that a bare name selects "
+            f"changes with the version of timm: write {bare}.TAG with a TAG of {', '.join(tags)}"
         )
     if pretrained and not tags:
         raise ValueError(f"no weights of {bare} are published: set pretrained: false")
@@ -158,19 +161,21 @@ def _pretrained(model, weights, arguments):
     torch.set_rng_state(start)
     try:
         trained = _create(model, arguments, **more)
-    # Whatever the download, its cache or torch's unpickling raise.
+    # The download, its cache and torch's unpickling raise exceptions of many kinds.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if len(reason) > 300:
             reason = f"{reason[:300]}..."
         if weights is None:
             raise ValueError(
-                f"the weights of {model} cannot be had here ({reason}): download "
-                f"{_source(model)} elsewhere and name the file in weights"
+                f"the weights of {model} cannot be downloaded here ({reason}): download "
+                f"{_source(model)} elsewhere, and give the path of the file as weights"
             ) from error
-        raise ValueError(f"{weights} does not hold weights of {model}: {reason}") from error
-    # Without a classifier timm loads what fits and does not complain of the rest. A matrix that is
-    # still as the same random numbers made it was not in the file.
+        raise ValueError(
+            f"{weights} does not contain weights of {model} ({reason}): download {_source(model)}"
+        ) from error
+    # Without a classifier, timm loads the weights that fit and ignores missing ones. A matrix that
+    # still has its random initial values was not in the file.
     untouched = [
         name
         for (name, before), after in zip(
@@ -181,14 +186,14 @@ def _pretrained(model, weights, arguments):
     if untouched:
         more = f" and {len(untouched) - 1} more" if untouched[1:] else ""
         raise ValueError(
-            f"{weights or 'the download'} does not hold all weights of {model}: it lacks "
-            f"{untouched[0]}{more}"
+            f"{weights or 'the download'} does not contain all weights of {model}: it lacks "
+            f"{untouched[0]}{more}; download {_source(model)}"
         )
     return trained
 
 
 def _source(model):
-    """Where timm would load the weights from, in words."""
+    """Describe where timm would download the weights from."""
     import timm
 
     config = timm.get_pretrained_cfg(model)

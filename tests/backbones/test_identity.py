@@ -1,4 +1,4 @@
-"""No backbone."""
+"""The backbone of precomputed features."""
 
 import torch
 

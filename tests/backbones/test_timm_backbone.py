@@ -1,4 +1,4 @@
-"""timm's models as backbones: weights, input statistics, what is frozen."""
+"""Models of timm as backbones: weights, input statistics and frozen parts."""
 
 import pytest
 import timm
@@ -12,7 +12,7 @@ VIT = "test_vit.r160_in1k"
 
 @pytest.fixture(scope="module")
 def resnet_file(tmp_path_factory):
-    """Weights as timm publishes them, with a classifier, and the model they came from."""
+    """A weights file as timm publishes it, with a classifier, and the model it came from."""
     torch.manual_seed(11)
     model = timm.create_model(RESNET)
     path = tmp_path_factory.mktemp("weights") / "resnet.pth"
@@ -21,7 +21,7 @@ def resnet_file(tmp_path_factory):
 
 
 def step(model, size=32):
-    """One step of SGD on random images; returns what the state was before."""
+    """Take one step of SGD on random images, and return the state before it."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
     model.train()
@@ -83,16 +83,16 @@ def test_one_channel_of_grey_is_three_of_the_same(resnet_file):
 
 def test_weights_of_another_model_are_refused(resnet_file, tmp_path):
     path, model = resnet_file
-    with pytest.raises(ValueError, match="does not hold all weights of test_vit") as info:
+    with pytest.raises(ValueError, match="does not contain all weights of test_vit") as info:
         TimmBackbone(3, VIT, pretrained=True, weights=str(path))
     assert "\n" not in str(info.value)
-    # One matrix is absent: timm would leave it at random without a word.
+    # One matrix is missing: timm would silently keep its random values.
     state = {k: v for k, v in model.state_dict().items() if k != "layer1.0.conv1.weight"}
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(ValueError, match=r"it lacks layer1\.0\.conv1\.weight$"):
+    with pytest.raises(ValueError, match=r"it lacks layer1\.0\.conv1\.weight;"):
         TimmBackbone(3, RESNET, pretrained=True, weights=str(tmp_path / "part.pth"))
     (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(ValueError, match=f"text.pth does not hold weights of {RESNET}"):
+    with pytest.raises(ValueError, match=f"text.pth does not contain weights of {RESNET}"):
         TimmBackbone(3, RESNET, pretrained=True, weights=str(tmp_path / "text.pth"))
 
 
@@ -101,7 +101,7 @@ def test_no_network(monkeypatch):
         raise OSError("cannot find\nthe hub")
 
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", unreachable)
-    with pytest.raises(ValueError, match="cannot be had here") as info:
+    with pytest.raises(ValueError, match="cannot be downloaded here") as info:
         TimmBackbone(3, VIT, pretrained=True)
     message = str(info.value)
     assert "\n" not in message
@@ -162,7 +162,7 @@ def test_the_patch_embedding_can_stay():
         ({"model": RESNET, "weights": "x.pth"}, "pretrained: true"),
         (
             {"model": RESNET, "pretrained": True, "weights": "absent.pth"},
-            "no file of weights absent.pth: download model.safetensors of https",
+            "there is no weights file absent.pth: download model.safetensors of https",
         ),
         ({"model": RESNET, "batch_norm": {"statistic": "frozen"}}, "did you mean 'statistics'"),
         ({"model": RESNET, "batch_norm": {"affine": "free"}}, "must be frozen or trained"),

@@ -1,4 +1,4 @@
-"""Every data set that configs name, with few classes and noise for photos, in its real layout."""
+"""Tiny releases in the official layouts of all data sets, with few classes and random photos."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _NOISE = np.random.default_rng(0)
 
 
 def write_all(folder: Path) -> dict[str, Path]:
-    """Write them all: name of the data set -> the root that a config gives it."""
+    """Write all releases; return name of the data set -> root, as in a config."""
     return {name: write(folder / name) for name, write in _WRITERS.items()}
 
 
@@ -27,7 +27,7 @@ def _write(path, lines):
 
 
 def _halves(first_of_test):
-    """Numbers of the classes: the training ones from 1, the test ones from where they start."""
+    """Return class numbers: training classes from 1, test classes from their official start."""
     return [*range(1, TRAIN + 1), *range(first_of_test, first_of_test + TEST)]
 
 

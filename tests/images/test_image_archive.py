@@ -1,4 +1,4 @@
-"""Files of folders, zips and tars: read in place or unpacked once, never outside."""
+"""Folders, zips and tars are read in place or unpacked once, never outside their folder."""
 
 import io
 import multiprocessing
@@ -52,7 +52,7 @@ FORMS = {
 
 @pytest.fixture(params=FORMS)
 def archive(request, tmp_path):
-    """The same files in each form."""
+    """The same files as a folder, a zip and a tar."""
     return ImageArchive(FORMS[request.param](tmp_path))
 
 
@@ -76,7 +76,7 @@ def read_into(queue, archive):
     queue.put(archive.read("photos/b/2.jpg"))
 
 
-# Newer versions of Python warn of forks beside threads.
+# Newer versions of Python warn about forks of processes that have threads.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_reads_too(archive):
     archive.read("photos/a/1.jpg")
@@ -186,7 +186,7 @@ def test_what_is_not_an_archive_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"neither a folder nor an intact archive .* again"):
         ImageArchive(tmp_path / "tree.zip")
     whole = fill_zip(tmp_path / "tree.zip").read_bytes()
-    # The end of a zip says what it holds.
+    # The list of files is at the end of a zip.
     (tmp_path / "tree.zip").write_bytes(whole[-200:])
     with pytest.raises(InputError, match=r"neither a folder nor an intact archive .* again"):
         ImageArchive(tmp_path / "tree.zip")

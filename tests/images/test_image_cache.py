@@ -90,7 +90,7 @@ def test_data_sets_of_another_identity_are_kept_apart(cache):
 
 
 def test_the_key_is_the_one_of_earlier_versions(cache, photos, tmp_path):
-    """Otherwise every cache would be decoded again, and the old one would stay for ever."""
+    """Otherwise every data set would be decoded again, and old entries would stay forever."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "a.png").write_bytes(b"a")

@@ -1,4 +1,4 @@
-"""Images of every kind of colour become arrays of one kind."""
+"""Images of every colour mode are decoded to arrays of one kind."""
 
 import io
 
@@ -60,7 +60,7 @@ def test_the_orientation_of_the_camera_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6
     content = encoded(Image.fromarray(pixels), exif=exif)
-    # 6: shown turned clockwise by a quarter.
+    # Orientation 6: viewers rotate the image by 90 degrees clockwise.
     assert (decode_image(content, "x") == np.rot90(pixels, -1).transpose(2, 0, 1)).all()
 
 

@@ -26,7 +26,7 @@ def raw(**kwargs):
 
 
 def transformed(transform, images):
-    """All of an (N, C, H, W) tensor or a list of images, and what was drawn."""
+    """Transform an (N, C, H, W) tensor or a list of images; return the result and the draws."""
     sizes = np.array([image.shape for image in images])
     draws = transform.draw(sizes, seeded_generator())
     return transform(images, draws) * 255, draws
@@ -71,7 +71,7 @@ def test_resize_and_centre_crop_are_pillows(photos, interpolation):
         )
         left, top = round((size[0] - 8) / 2), round((size[1] - 8) / 2)
         expected = np.asarray(pillow.crop((left, top, left + 8, top + 8))).transpose(2, 0, 1)
-        # Both round to whole levels, after each of two passes.
+        # Both round to integer levels after each of two passes.
         assert np.abs(one.numpy() - expected).max() < 2.001
 
 
@@ -94,7 +94,7 @@ def test_without_a_size_crops_keep_the_images_own(ramps):
 
 
 def crop_box_one_by_one(uniform, height, width, scale, ratio):
-    """torchvision's RandomResizedCrop.make_params with the draws given."""
+    """RandomResizedCrop.make_params of torchvision, with given random numbers."""
     for area, aspect, top, left in uniform.tolist():
         target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
         low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -174,7 +174,7 @@ def test_cuda_sees_the_same_images(photos, augmentation):
         transform = raw(input_size=InputSize(8), augmentation=augmentation, device=device)
         draws = transform.draw(images.sizes[indices], seeded_generator())
         seen.append(transform(images.batch(indices, device), draws).cpu() * 255)
-    # The CPU rounds to whole levels after each of two passes, CUDA after both.
+    # The CPU rounds to integer levels after each of two passes, CUDA after both passes.
     assert (seen[0] - seen[1]).abs().max() < 2.001
 
 

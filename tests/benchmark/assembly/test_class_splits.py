@@ -1,4 +1,4 @@
-"""Folds: class-disjoint, in order, and the test classes never among them."""
+"""Folds are class-disjoint and in order, and never contain test classes."""
 
 from types import SimpleNamespace
 
@@ -33,7 +33,7 @@ def test_every_class_validates_once_and_never_with_the_test_classes(count, folds
     for one in made:
         assert one.test == test.tolist()
         assert sorted(one.train + one.validation + one.test) == classes.tolist()
-    # Blocks in order, equal but for one class.
+    # Blocks are in order, and their sizes differ by at most one class.
     rest = [c for c in classes if c not in test]
     assert [label for one in made for label in one.validation] == rest
     sizes = {len(one.validation) for one in made}

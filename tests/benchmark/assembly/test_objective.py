@@ -1,4 +1,4 @@
-"""A method's objective: parameters, learning rates, spaces and the one curvature."""
+"""The objective of a method: parameters, learning rates, spaces and its single curvature."""
 
 import pytest
 import torch

@@ -70,7 +70,7 @@ def test_a_frozen_trunk_waits_while_the_rest_trains(load):
     moved = []
 
     def look(trainer):
-        # Weights, not the statistics of batch normalisation.
+        # Compare weights only: statistics of batch norm change while the trunk is frozen.
         pairs = zip(before["trunk"], weights(parts.models["trunk"]), strict=True)
         names = parts.models["trunk"].state_dict()
         moved.append(
@@ -245,6 +245,6 @@ def test_half_precision_keeps_the_dtypes(load, precision):
 
 
 def test_the_broken_method_builds(load):
-    # It must fail while running, not before: other tests rely on it.
+    # Other tests rely on a method that fails while running, not before.
     assert "broken" in METHODS
     assert pipeline(load, "broken").loss.fc.isfinite().all()

@@ -48,7 +48,7 @@ def test_nothing_is_read_before_it_is_needed(data, monkeypatch):
 
 
 def test_what_cannot_be_read_is_tried_again(data, tmp_path):
-    """A file that appears later is found, as by a run that starts later."""
+    """A file that appears later is found."""
     path = tmp_path / "late.npz"
     made = data(f"protocol.data={{features: {{root: {path}}}}}", "protocol.augmentation={}")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The curvature that training images suggest."""
+"""The curvature that features of the training images suggest."""
 
 import re
 
@@ -17,7 +17,7 @@ COUNT = 15
 
 @pytest.fixture
 def load_pixels(load, tmp_path):
-    """The tiny benchmark on digits' pixels as features, and those of its training classes."""
+    """A function that loads the tiny benchmark on pixels, and pixels of the training classes."""
     digits = Digits()
     labels = digits.labels[:, 0]
     chosen = np.concatenate([np.flatnonzero(labels == label)[:COUNT] for label in range(8)])
@@ -43,7 +43,7 @@ def test_it_is_that_of_the_training_classes_alone(load_pixels):
     draws = torch.Generator().manual_seed(0)
     assert (found.c, found.spread) == suggested_curvature(train, generator=draws)
     assert (found.images, found.sample_size, found.dimension) == (3 * COUNT, 3 * COUNT, 64)
-    # Whatever the other classes look like.
+    # The other classes make no difference.
     assert estimate_curvature(load_them(factor=100)) == found
 
 

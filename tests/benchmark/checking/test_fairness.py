@@ -26,21 +26,21 @@ def tuned(method, trials=20, **changes):
 
 
 class LossWithHiddenProxies(losses.ProxyAnchorLoss):
-    """Its proxies are trainable, but it does not say so when asked for its parameters."""
+    """A loss whose proxies are trainable, but missing from its parameters."""
 
     def parameters(self, recurse=True):
         return iter(())
 
 
 class LearningMiner(miners.TripletMarginMiner):
-    """A miner that would learn, if an optimizer knew of it."""
+    """A miner with a parameter that no optimizer trains."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.threshold = torch.nn.Parameter(torch.zeros(1))
 
 
-# What is wrong -> (methods, overrides, what validate says).
+# Error -> (methods, overrides, part of the message).
 REFUSED = {
     "a method trains longer": ({"a": {**MS, "epochs": 9}}, [], "'epochs' is a protocol key"),
     "a method has its own trunk lr": ({"a": {**MS, "trunk_lr": 1}}, [], "at protocol.optimizer.tr"),
@@ -199,7 +199,7 @@ REFUSED = {
     ),
 }
 
-# What is doubtful -> (methods, overrides, what validate notes).
+# Doubt -> (methods, overrides, part of the note).
 NOTED = {
     "clipped from the start": (
         {"a": {**HYP, "head": {"spaces": ["hyperbolic"], "initial_radius": 5.0}}},
@@ -288,7 +288,7 @@ def test_a_fair_benchmark_is_left_in_peace(planted, capsys):
     methods = {name: METHODS[name] for name in ("proxy_anchor", "hier", "hyp", "chest")}
     assert main(["validate", str(planted(methods))]) == 0
     assert "note" not in capsys.readouterr().out
-    # The same method at another curvature is a control, not a twin.
+    # The same method with another curvature is a control, not a duplicate.
     twin = {**HYP, "loss": {"NTXentLoss": {"distance": FLAT}}}
     assert main(["validate", str(planted({"hyp": HYP, "flat": twin}))]) == 0
     both = {"a": tuned(MS), "b": tuned(PA)}

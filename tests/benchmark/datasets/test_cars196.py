@@ -20,7 +20,7 @@ def annotations(paths, labels, field):
 
 @pytest.fixture
 def write_tree(tmp_path, write_image):
-    """A function that writes a tiny release: its folder and its photos in order."""
+    """A function that writes a tiny release and returns its folder and its photos in order."""
 
     def write(parts):
         (tmp_path / "devkit").mkdir(exist_ok=True)

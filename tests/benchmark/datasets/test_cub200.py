@@ -11,7 +11,7 @@ LABELS = [1, 1, 2, 100, 101, 101, 200]
 
 @pytest.fixture
 def tree(tmp_path, write_image):
-    """A tiny CUB: its folder and its photos in the order of images.txt."""
+    """The folder of a tiny release, and its photos in the order of images.txt."""
     folder = tmp_path / "CUB_200_2011"
     names = [f"{SPECIES[label]}/Bird_{i:04d}.png" for i, label in enumerate(LABELS)]
     photos = [write_image(folder / "images" / n, (5 + i, 7)) for i, n in enumerate(names)]
@@ -66,7 +66,7 @@ def test_the_whole_release_is_needed(tree):
     (tree[0] / "images/002.Auk/Bird_0002.png").unlink()
     with pytest.raises(InputError, match=r"1 listed images are missing, .* images/002.Auk/Bird_0"):
         CUB200(str(tree[0]))
-    # The part that is there is numbered without gaps.
+    # The classes that exist are numbered without gaps.
     data = CUB200(str(tree[0]), verify=False)
     assert data.labels[:, 0].tolist() == [0, 0, 1, 2, 2, 3]
     assert data.class_names == ["001.Albatross", "100.Pelican", "101.Ibis", "200.Wren"]

@@ -13,7 +13,7 @@ LABELS = np.array([[5, 1], [2, 1], [5, 1], [9, 0]])
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes a file of features: its path."""
+    """A function that writes a file of features and returns its path."""
 
     def write_file(form="npz", features=FEATURES, labels=LABELS):
         path = tmp_path / f"features.{form.split()[-1]}"
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_refused(write, content, message):
 
 
 class Harmful:
-    """Leaves a mark when it is unpickled."""
+    """An object that leaves a mark when it is unpickled."""
 
     def __init__(self, mark):
         self.mark = mark
@@ -91,7 +91,7 @@ class Harmful:
     "labels", [[[0, 0], [0, 1], [1, 2], [1, 2]], [[0, 0], [1, 0], [1, 1], [2, 1]]]
 )
 def test_columns_go_from_fine_to_coarse(write, labels):
-    # Columns in the wrong order, and a class of two superclasses.
+    # The columns are in the wrong order, or a class has two superclasses.
     path = write(labels=np.array(labels))
     with pytest.raises(InputError, match=r"label [01] of column 0 .* columns from fine to coarse"):
         FeatureData(path)

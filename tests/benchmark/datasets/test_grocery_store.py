@@ -12,7 +12,7 @@ LISTS = {"train": [0, 0, 2], "val": [1], "test": [1, 2]}
 
 @pytest.fixture
 def tree(tmp_path, write_image):
-    """A tiny GroceryStore: its folder and its photos in the order of the lists."""
+    """The folder of a tiny release, and its photos in the order of the lists."""
     folder = tmp_path / "GroceryStoreDataset"
     photos = []
     for part, classes in LISTS.items():
@@ -76,7 +76,7 @@ def test_the_official_release(grocery_zip):
     data = GroceryStore(grocery_zip)
     assert data.labels.shape == (5421, 2)
     assert len(np.unique(data.labels[:, 0])) == len(data.class_names) == 81
-    # Every fine class is in one coarse class.
+    # Every fine class belongs to one coarse class.
     assert len(np.unique(data.labels, axis=0)) == 81
     assert data.labels[:, 1].max() == 42
     assert data.class_names[80] == "Zucchini"

@@ -1,4 +1,4 @@
-"""Any tree of class folders."""
+"""Images in class folders."""
 
 import pytest
 
@@ -11,7 +11,7 @@ DEEP = ["kitchen/cup/1.png", "kitchen/fork/1.png", "garden/fork/1.png", "garden/
 
 @pytest.fixture
 def write_tree(tmp_path, write_image):
-    """A function that writes images of these names: the folder and its images by name."""
+    """A function that writes images with these names and returns their folder and pixels."""
 
     def write(names):
         folder = tmp_path / "my photos"
@@ -39,7 +39,7 @@ def test_class_folders(write_tree, pack, form):
 def test_superclass_folders(write_tree, pack, form):
     root, images = write_tree(DEEP)
     data = ImageFolder(str(root if form == "folder" else pack(root, form)))
-    # Two classes of one name in two superclasses are two classes.
+    # Classes of the same name in two superclasses are different classes.
     assert data.class_names == ["garden/fork", "kitchen/cup", "kitchen/fork"]
     assert data.labels.tolist() == [[0, 0], [0, 0], [1, 1], [2, 1]]
     assert data.level_names == ("class", "superclass")

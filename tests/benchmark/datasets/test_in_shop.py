@@ -20,7 +20,7 @@ ROWS = [
 
 @pytest.fixture
 def tree(tmp_path, write_image):
-    """A tiny release: its folder and its photos in the order of the list."""
+    """The folder of a tiny release, and its photos in the order of the list."""
     folder = tmp_path / "inshop"
     photos = [
         write_image(folder / "Img/img" / name, (5 + i, 4)) for i, (name, _, _) in enumerate(ROWS)
@@ -32,7 +32,7 @@ def tree(tmp_path, write_image):
 
 def write_list(folder, rows):
     lines = [f"{len(rows)}\n", "image_name item_id evaluation_status\n"]
-    # The columns are aligned.
+    # The columns are aligned with spaces.
     lines += [f"img/{name:<70}{item}  {status}\n" for name, item, status in rows]
     (folder / "Eval/list_eval_partition.txt").write_text("".join(lines))
 
@@ -49,7 +49,7 @@ def test_photos_labels_query_and_gallery(tree, pack, form):
         pack(root / "Img/img", "zip" if form == "zip" else "gztar")
     data = InShop(str(root), verify=False)
     assert all((data.image(i) == photo).all() for i, photo in enumerate(photos))
-    # In the order of the articles' numbers.
+    # Classes are in the order of the articles' numbers.
     assert data.class_names == ["id_00000001", "id_00000002", "id_00000007", "id_00000009"]
     assert data.labels[:, 0].tolist() == [1, 1, 2, 0, 0, 3, 3]
     assert data.labels[:, 1].tolist() == [1, 1, 0, 1, 1, 0, 0]

@@ -17,7 +17,7 @@ DRAWINGS = 2
 
 @pytest.fixture
 def tree(tmp_path, write_image):
-    """A tiny Omniglot: its root and its drawings in the official order."""
+    """The root of a tiny release, and its drawings in the official order."""
     drawings = []
     for part, alphabets in TREE.items():
         for alphabet, characters in alphabets.items():
@@ -61,7 +61,7 @@ def test_resizing_averages(tree):
     image = Omniglot(root, size=21, verify=False).image(4)
     assert image.shape == (1, 21, 21)
     assert abs(image.mean() - drawings[4].mean()) < 5
-    # Without antialiasing, black and white would remain.
+    # Without antialiasing, all pixels would be black or white.
     assert np.isin(image, [0, 255]).mean() < 0.1
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         Omniglot(root, size=0, verify=False)
@@ -99,5 +99,5 @@ def test_the_official_release(omniglot_root):
     assert data.class_names[964] == "Angelic/character01"
     first = data.image(0)
     assert first.shape == (1, 28, 28)
-    # Dark strokes on white.
+    # Strokes are dark on a white background.
     assert 200 < first.mean() < 255

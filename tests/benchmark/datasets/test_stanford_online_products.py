@@ -19,7 +19,7 @@ PARTS = {
 
 @pytest.fixture
 def tree(tmp_path, write_image):
-    """A tiny release: its folder and its photos in the order of the lists."""
+    """The folder of a tiny release, and its photos in the order of the lists."""
     folder = tmp_path / "Stanford_Online_Products"
     photos = []
     for name, rows in PARTS.items():

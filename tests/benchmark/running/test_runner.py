@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
+from pml_hyperbolic.benchmark.datasets import DATASETS, Digits
 from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run
 from pml_hyperbolic.errors import InputError
@@ -176,3 +177,26 @@ def test_an_output_that_is_a_file_is_refused(load, tmp_path):
 def test_tensorboard_events_on_demand(go, tmp_path):
     go("methods=[proxy_anchor]", "protocol.seeds=[0]", jobs=1, tensorboard=True)
     assert list(Path(tmp_path).glob("runs/tiny/proxy_anchor/fold0_seed0/tensorboard/events*"))
+
+
+def test_runs_of_one_process_share_the_data(tmp_path, load, monkeypatch):
+    made = []
+
+    class Counted(Digits):
+        def __init__(self):
+            made.append(1)
+            super().__init__()
+
+    monkeypatch.setitem(DATASETS, "digits", Counted)
+    short = ["protocol.epochs=1", "protocol.steps_per_epoch=1", "protocol.splits={folds: 2}"]
+    short += ["protocol.sampler={batch_size: 8, samples_per_class: 4}", "protocol.seeds=[0]"]
+    config = load("methods=[proxy_anchor, chest]", *short)
+    rows, failures = run_benchmark(config, tmp_path, jobs=1, say=print, show_progress=False)
+    assert failures == []
+    assert {(row.method, row.fold) for row in rows} == {
+        ("proxy_anchor", 0),
+        ("proxy_anchor", 1),
+        ("chest", 0),
+        ("chest", 1),
+    }
+    assert made == [1]
