@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Measure every hyperbolic operation beside its Euclidean twin and print the ratios.
+"""Measure every hyperbolic operation beside its Euclidean counterpart and print the ratios.
 
-    python scripts/speed.py                     # all of it, on the CPU with two threads
-    python scripts/speed.py pairs hier          # some of it
+    python scripts/speed.py                     # all measurements, on the CPU with two threads
+    python scripts/speed.py pairs hier          # some of them
     python scripts/speed.py --device cuda
-    python scripts/speed.py --write-readme      # and put the table into README.md
+    python scripts/speed.py --write-readme      # and update the table in README.md
 
-Sides are measured in turn, round after round, and compared by their medians; a ratio is only ever
-formed within one run. Peak memory is what the measured call allocates beyond its inputs; of
-searches on the CPU, by how much the process grows.
+The sides of a comparison are measured alternately, and their medians are compared; ratios are
+formed within one run only. Peak memory is what a call allocates beyond its inputs; for searches on
+the CPU it is the growth of the process.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each side (default 25)")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
-    parser.add_argument("--references", type=int, default=20_000, help="of the search (20000)")
+    parser.add_argument("--references", type=int, default=20_000, help="to search (20000)")
     parser.add_argument("--json", type=Path, help="write figures, machine and versions here")
     parser.add_argument("--write-readme", action="store_true", help="update README.md's table")
     options = parser.parse_args()
@@ -79,7 +79,7 @@ def main() -> int:
 def measure(
     part: str, title: str, baseline: str, sides: Sides, rounds: int, device: str
 ) -> list[dict]:
-    """One row a side: medians of alternating rounds and peak memory, relative to ``baseline``."""
+    """Measure all sides, one row each: median time and peak memory relative to ``baseline``."""
     for call in sides.values():
         call()
         call()
@@ -91,7 +91,7 @@ def measure(
             call()
             synchronize(device)
             times[name].append(time.perf_counter() - start)
-    # FAISS does not allocate through torch: of searches on the CPU the process tells.
+    # FAISS does not allocate through torch, so its memory on the CPU is that of the process.
     peak = peak_resident if part == "search" and device == "cpu" else peak_memory
     memory = {name: peak(call, device) for name, call in sides.items()}
     base_time, base_memory = statistics.median(times[baseline]), memory[baseline]
@@ -119,7 +119,7 @@ def synchronize(device: str) -> None:
 
 
 def peak_memory(call: Callable[[], object], device: str) -> int:
-    """Bytes of tensors that ``call`` holds at its peak beyond what was there before."""
+    """Return the peak of the bytes that ``call`` allocates for tensors."""
     if device != "cpu":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -138,12 +138,12 @@ def peak_memory(call: Callable[[], object], device: str) -> int:
 
 
 def peak_resident(call: Callable[[], object], device: str) -> int:
-    """Bytes by which the process grows at its peak during ``call``, looked up every millisecond."""
+    """Return by how many bytes the process grows during ``call``, sampled every millisecond."""
     statm, page = Path("/proc/self/statm"), os.sysconf("SC_PAGE_SIZE")
     if not statm.exists():
         return 0
     with contextlib.suppress(OSError, AttributeError):
-        # glibc: memory that is free already would hide what the call takes.
+        # Memory that glibc holds without need would hide what the call takes.
         ctypes.CDLL(None).malloc_trim(0)
     done = threading.Event()
     seen = [int(statm.read_text().split()[1])]
@@ -163,7 +163,7 @@ def peak_resident(call: Callable[[], object], device: str) -> int:
 
 
 def backward(function: Callable[..., torch.Tensor], *leaves: torch.Tensor) -> Callable[[], None]:
-    """A call of forward and backward, with fresh gradients and a fixed upstream gradient."""
+    """Return a call of forward and backward, with fresh gradients and a fixed upstream gradient."""
     with torch.no_grad():
         upstream = torch.randn_like(function(*leaves))
 
@@ -186,7 +186,7 @@ def ball_points(n: int, d: int, device: str, close: float = 0.0) -> torch.Tensor
 
 
 def naive_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """All pairs by Moebius addition on an (N, M, D) tensor, as published code does it."""
+    """All-pairs distances by Moebius addition on an (N, M, D) tensor, as in published code."""
     x, y = x.unsqueeze(1), y.unsqueeze(0)
     xy, xx, yy = -(x * y).sum(-1), (x * x).sum(-1), (y * y).sum(-1)
     top = (1 + 2 * C * xy + C * yy).unsqueeze(-1) * -x + (1 - C * xx).unsqueeze(-1) * y
@@ -231,7 +231,7 @@ def measure_pairs(options) -> Iterator[tuple[str, str, Sides, int]]:
 
 
 def measure_hier(options) -> Iterator[tuple[str, str, Sides, int]]:
-    """One HIER step, embeddings to gradients, in the setting of the authors' scripts."""
+    """One HIER step from embeddings to gradients, at the sizes of the authors' scripts."""
     n, d, device = 90, 128, options.device
     labels = torch.arange(45, device=device).repeat_interleave(2)
     embeddings = torch.randn(n, d, device=device, requires_grad=True)
@@ -277,13 +277,13 @@ def naive_hier(loss: HIERLoss, embeddings: torch.Tensor, labels: torch.Tensor) -
 
 
 def measure_chest(options) -> Iterator[tuple[str, str, Sides, int]]:
-    """CHEST's hyperbolic branch at the size of Stanford Online Products, beside cosine's."""
+    """CHEST's hyperbolic branch and its cosine branch, at the size of Stanford Online Products."""
     n, classes, d, device = 180, 11_318, 512, options.device
     labels = torch.randint(classes, (n,), device=device)
     embeddings = torch.randn(n, d, device=device, requires_grad=True)
     cosine = SoftTripleLoss(classes, d, centers_per_class=2).to(device)
     curved = SoftTripleLoss(classes, d, centers_per_class=2, distance=PoincareSimilarity())
-    # Proxies as CHESTLoss starts them: apart, and most of them inside the clip radius.
+    # Proxies start as in CHESTLoss: apart, and most of them inside the clip radius.
     torch.nn.init.normal_(curved.fc, std=curved.distance.initial_radius / math.sqrt(d))
     curved = curved.to(device)
 
@@ -304,7 +304,7 @@ def measure_chest(options) -> Iterator[tuple[str, str, Sides, int]]:
         options.rounds,
     )
     regularizer = HypHCRegularizer()
-    few, many = (
+    small, large = (
         (torch.randn(d, count, device=device) * 0.1).requires_grad_()
         for count in (400, 2 * classes)
     )
@@ -316,12 +316,12 @@ def measure_chest(options) -> Iterator[tuple[str, str, Sides, int]]:
 
         return call
 
-    sides = {"400 proxies": regularize(few), "22,636 proxies": regularize(many)}
+    sides = {"400 proxies": regularize(small), "22,636 proxies": regularize(large)}
     yield "HypHC, 2000 triplets, dim 512", "400 proxies", sides, options.rounds
 
 
 def measure_search(options) -> Iterator[tuple[str, str, Sides, int]]:
-    """Exact hyperbolic search beside FAISS's flat L2 search of the same vectors."""
+    """Exact hyperbolic search and FAISS's flat L2 search of the same vectors."""
     n, d, k = options.references, 512, 10
     for title, radius in (("clipped", None), ("radii mixed up to 0.999", 0.999)):
         if radius is None:
@@ -342,7 +342,7 @@ def measure_search(options) -> Iterator[tuple[str, str, Sides, int]]:
 
 
 def measure_step(options) -> Iterator[tuple[str, str, Sides, int]]:
-    """Miner, loss and regularizer of a training step beside its network, forward and backward."""
+    """Miner, loss and regularizer of a training step, and its network, forward and backward."""
     import timm
 
     size, device = (90, options.device) if options.device != "cpu" else (32, "cpu")
@@ -388,7 +388,7 @@ PARTS = {
 
 
 def machine(options) -> dict:
-    """What the figures depend on besides the code."""
+    """Return the hardware, settings and versions on which the figures depend."""
     name = torch.cuda.get_device_name() if options.device != "cpu" else processor()
     return {
         "device": name,
@@ -400,7 +400,7 @@ def machine(options) -> dict:
 
 
 def processor() -> str:
-    """The CPU's name as the system knows it."""
+    """Return the name of the CPU."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -409,7 +409,7 @@ def processor() -> str:
 
 
 def describe(facts: dict) -> str:
-    """One line about machine and versions."""
+    """Describe machine, versions and procedure in one line."""
     return (
         f"{facts['device']}, {facts['threads']} threads, torch {facts['torch']}, "
         f"Python {facts['python']}, {facts['date']}; forward and backward in float32, medians of "
@@ -418,7 +418,7 @@ def describe(facts: dict) -> str:
 
 
 def markdown(rows: list[dict], *, header: bool = True) -> str:
-    """A Markdown table of rows."""
+    """Format rows as a Markdown table."""
     lines = ["| work | side | time | x | memory | x |", "|---|---|--:|--:|--:|--:|"] * header
     for row in rows:
         lines.append(
@@ -430,20 +430,20 @@ def markdown(rows: list[dict], *, header: bool = True) -> str:
 
 
 def write_readme(rows: list[dict], facts: dict) -> None:
-    """Replace the table between the marks in README.md."""
+    """Replace the table between the markers in README.md."""
     path = Path(__file__).parent.parent / "README.md"
     text = path.read_text()
     start, end = README_MARKS
     head, _, rest = text.partition(start)
     _, found, tail = rest.partition(end)
     if not found:
-        raise SystemExit(f"README.md has no '{start}' ... '{end}' to write the table between")
+        raise SystemExit(f"README.md has no '{start}' ... '{end}' between which to write the table")
     path.write_text(f"{head}{start}\n{markdown(rows)}\n\n{describe(facts)}\n{end}{tail}")
 
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep torch's profiler from writing its start and stop to the terminal."""
+    """Suppress what torch's profiler writes to the terminal when it starts and stops."""
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -1,9 +1,9 @@
-"""Dispatched: counts what a piece of code makes torch do, which does not vary as timings do."""
+"""Dispatched: counts the operations that a piece of code makes torch do, instead of timing it."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Operations whose result, or its shape, is known only when the device has got there.
+# Operations whose result, or its shape, is known only when the device has finished its work.
 READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
 
 

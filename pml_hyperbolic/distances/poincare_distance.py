@@ -46,9 +46,10 @@ class PoincareDistance(BaseDistance):
     ``forward(x, x)`` with one tensor is ``forward(x)``: its diagonal is exactly 0.
 
     Raises:
-        ValueError: an argument is out of range; at call time embeddings that are not 2-D, not
-            finite (checked on the CPU only: no synchronisation on CUDA), or, for
-            ``inputs="ball"``, not inside the ball.
+        ValueError: an argument is out of range; at call time, if embeddings are not 2-D, not
+            finite, or, with ``inputs="ball"``, not inside the ball. Values are checked on the CPU
+            only (on CUDA a check would make the host wait for the device), and neither in
+            ``torch.compile`` nor inside transforms of ``torch.func``.
 
     Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (clipping).
     """
@@ -76,7 +77,7 @@ class PoincareDistance(BaseDistance):
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
         self.inputs = inputs
-        # None has no place in a record; a distance without clipping records its curvature alone.
+        # A record holds numbers: without a clip radius only the curvature is recorded.
         recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
         self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
         self.add_to_recordable_attributes(
@@ -123,7 +124,7 @@ class PoincareDistance(BaseDistance):
             (N,) values, or a scalar for two vectors (D,).
 
         Raises:
-            ValueError: the shapes do not broadcast, or values that :meth:`to_ball` refuses.
+            ValueError: the shapes do not broadcast, or :meth:`to_ball` refuses a value.
         """
         check_broadcast(f"{type(self).__name__}.pairwise_distance", query_emb, ref_emb)
         if max(query_emb.ndim, ref_emb.ndim) > 2:
@@ -143,16 +144,15 @@ class PoincareDistance(BaseDistance):
         return self.from_geodesic(poincare_cdist(query_emb, ref_emb, c=self.c))
 
     def from_geodesic(self, distances: torch.Tensor) -> torch.Tensor:
-        """What this object makes of geodesic distances: here, the distances themselves."""
+        """Turn geodesic distances into the values of this object: here, they are those values."""
         return distances
 
     def to_ball(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Map raw embeddings (..., D) onto the ball, in float32 at least.
 
         Raises:
-            ValueError: NaN or infinite values, or with ``inputs="ball"`` a point on or outside the
-                boundary. Values are checked on the CPU only, and not inside ``torch.compile`` or
-                transforms of ``torch.func``.
+            ValueError: a value is NaN or infinite, or with ``inputs="ball"`` a point lies on or
+                outside the boundary. Checked where the class says that values are checked.
         """
         check_finite(type(self).__name__, embeddings)
         if self.inputs == "tangent":
@@ -169,7 +169,7 @@ class PoincareDistance(BaseDistance):
         return embeddings
 
     def maybe_normalize(self, embeddings: torch.Tensor, dim: int = 1, **kwargs) -> torch.Tensor:
-        """BaseDistance's hook for raw inputs: here it maps them onto the ball."""
+        """Map raw embeddings (N, D) onto the ball, at BaseDistance's hook for normalization."""
         if dim not in (1, -1) or embeddings.ndim != 2:
             raise ValueError(
                 f"{type(self).__name__} maps rows of a 2-D tensor, "
@@ -178,10 +178,10 @@ class PoincareDistance(BaseDistance):
         return self.to_ball(embeddings)
 
     def clip_saturation(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Fraction of raw embeddings (N, D) at or beyond the clip radius, a detached scalar.
+        """Return the fraction of raw embeddings (N, D) at or beyond the clip radius, detached.
 
-        At 1.0 all points lie on one sphere and hyperbolic ranking equals cosine ranking. 0 where
-        nothing is clipped (no clip radius, or ``inputs="ball"``).
+        At 1.0 all points lie on one sphere and hyperbolic ranking equals cosine ranking. It is 0
+        if nothing is clipped (no clip radius, or ``inputs="ball"``).
         """
         if self.inputs == "ball" or self.clip_radius is None or len(embeddings) == 0:
             return torch.zeros((), device=embeddings.device)
@@ -202,8 +202,8 @@ class PoincareDistance(BaseDistance):
     def manifold(self) -> "geoopt.PoincareBall":
         """A new geoopt.PoincareBall of this curvature in float64, for geoopt's optimizers.
 
-        Never a submodule: geoopt keeps c as a frozen parameter, which would appear in every
-        loss's ``parameters()``.
+        It is never registered as a submodule, because geoopt keeps c as a frozen parameter, which
+        would appear in every loss's ``parameters()``.
         """
         import geoopt
 
@@ -216,7 +216,7 @@ class PoincareDistance(BaseDistance):
         query_emb_normalized: torch.Tensor,
         ref_emb_normalized: torch.Tensor,
     ) -> None:
-        """Record BaseDistance's mean norms, and how many points were clipped."""
+        """Record BaseDistance's mean norms and the fractions of clipped embeddings."""
         super().set_default_stats(query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
         if self.collect_stats:
             self.clipped_query_fraction = self.clip_saturation(query_emb).item()
@@ -230,7 +230,7 @@ class PoincareDistance(BaseDistance):
 
 
 def _refuse_base_arguments(name, kwargs):
-    """Refuse BaseDistance arguments that have no meaning on the ball, naming what to use."""
+    """Raise ValueError for arguments of BaseDistance that have no meaning on the ball."""
     if "normalize_embeddings" in kwargs:
         raise ValueError(
             f"{name} takes no normalize_embeddings= (L2 normalisation would destroy the radius): "
@@ -238,4 +238,6 @@ def _refuse_base_arguments(name, kwargs):
         )
     for argument in ("p", "is_inverted"):
         if argument in kwargs:
-            raise ValueError(f"{name} takes no {argument}=: its geometry fixes it, leave it out")
+            raise ValueError(
+                f"{name} takes no {argument}=: its geometry determines it, leave it out"
+            )

@@ -30,21 +30,21 @@ class PoincareSimilarity(PoincareDistance):
     ):
         if bounded and clip_radius is None:
             raise ValueError(
-                "PoincareSimilarity(bounded=True) needs a clip_radius, the largest distance is "
-                "4 * clip_radius: give one, or use bounded=False for -d"
+                "PoincareSimilarity(bounded=True) needs a clip_radius, because its bound is the "
+                "largest distance 4 * clip_radius: give one, or use bounded=False for -d"
             )
         super().__init__(c=c, clip_radius=clip_radius, inputs=inputs, **kwargs)
         self.is_inverted = True
         self.bounded = bounded
 
     def from_geodesic(self, distances: torch.Tensor) -> torch.Tensor:
-        """The similarity that belongs to these geodesic distances."""
+        """Turn geodesic distances into similarities."""
         if not self.bounded:
             return -distances
         one = distances.new_ones(())
         similarities = torch.sub(one, distances, alpha=1 / (2 * self.clip_radius))
-        # Rounding gives -1.0000007 at the far end, which range-checking losses refuse. It has no
-        # part in the gradient.
+        # Rounding gives -1.0000007 at the far end, which losses that check the range refuse. The
+        # clamp takes no part in the gradient.
         with torch.no_grad():
             # clamp_ has no batching rule under torch.vmap.
             return torch.nn.functional.hardtanh_(similarities, -1, 1)

@@ -110,7 +110,7 @@ def tangent_cdist(
         x: (N, D) tangent vectors at the origin.
         y: (M, D) tangent vectors; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
-        clip_radius: norms above this are scaled down to it (> 0), or None to clip nothing.
+        clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
         refine: as poincare_cdist.
 
     Returns:
@@ -187,11 +187,11 @@ class _Side(NamedTuple):
 
     @property
     def is_mapped(self) -> bool:
-        """Whether the rows are tangent vectors, which points of the ball would be without."""
+        """Whether the rows are tangent vectors, and not points of the ball."""
         return isinstance(self.scale, torch.Tensor)
 
     def at(self, part: slice) -> "_Side":
-        """Some rows of this side."""
+        """The rows of this side in a slice."""
         return _Side(*(f[part] if isinstance(f, torch.Tensor) else f for f in self))
 
     def scaled_rows(self) -> torch.Tensor:
@@ -218,7 +218,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 tile, piece = distance[:, part], long_side.at(part)
                 w = _product_to(tile, left, piece)  # in the memory of the tile
                 smallest = _smallest(w)
-                if not smallest >= 0:  # negative by rounding, or not looked at
+                if not smallest >= 0:  # negative by rounding, or not known
                     w.clamp_(min=0)
                 pairs = find_close_pairs(w, smallest, side, piece, c) if refine else None
                 tile.add_(torch.addcmul(w, w, w, value=0.5).sqrt_(), alpha=math.sqrt(2))
@@ -233,7 +233,7 @@ class _PairwiseDistance(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         short, long, ctx.c, ctx.clip_radius, ctx.is_same, *_ = inputs
         ctx.mark_non_differentiable(*output[1:])
-        # Or autograd would make a matrix of zeros for each of them.
+        # Otherwise autograd would allocate a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(short, long, *output)
 
@@ -352,7 +352,7 @@ def _product_like(v, left, right):
 
 
 def _smallest(w):
-    """The least entry of a tile, or NaN where there is none or it must not be looked at."""
+    """The least entry of a tile, or NaN if it is empty or must not be read."""
     return float(w.amin()) if is_readable(w) and w.numel() else math.nan
 
 
@@ -389,10 +389,11 @@ def _combine(sums, side, c, out):
 
 
 def _differentiable_gradients(vectors, grad, c, clip_radius):
-    """What backward computes, in operations that can be differentiated again.
+    """The gradients of ``backward``, in operations that can be differentiated again.
 
-    In float64 where there is any: the plain formula cancels for close pairs. For one tensor with
-    itself, ``vectors`` holds it once, and its two gradients come as one.
+    They are computed in float64 on devices that have it, because the plain formula cancels for
+    close pairs. Where both sides are one tensor, ``vectors`` holds it once, and the gradients to
+    both sides are summed.
     """
     dtype = torch.float64 if has_float64(grad.device) else grad.dtype
 
@@ -413,7 +414,7 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
 
 
 def _norms(v):
-    """(N, 1) row norms, in float64 where there is any, so that they do not depend on the layout."""
+    """(N, 1) row norms, in float64 if possible, so that they do not depend on the layout."""
     norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
     if v.device.type != "cpu" or torch.compiler.is_compiling():
         return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
@@ -426,9 +427,9 @@ def _norms(v):
 
 
 def _tiles(rows, width, entries, device):
-    """Slices of a (rows, width) matrix with so many entries on the CPU, to be worked on in turn.
+    """Slices of the rows of a (rows, width) matrix, of ``entries`` entries each on the CPU.
 
-    A compiler gets the whole, and cuts it up by itself.
+    A compiler gets one slice of all rows, and chooses its own tiles.
     """
     if torch.compiler.is_compiling():
         return [slice(0, rows)]

@@ -1,6 +1,6 @@
-"""The Poincare ball as closed forms over one Gram matrix: what geoopt computes pair by pair.
+"""The Poincare ball: exponential map, row-wise distance, lift, and the precision they need.
 
-Conventions (see the README): curvature is ``-c`` with ``c > 0``; a tangent vector ``v`` at the
+Conventions (see the README): the curvature is ``-c`` with ``c > 0``; a tangent vector ``v`` at the
 origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|v|``.
 """
 
@@ -35,7 +35,7 @@ def to_poincare_ball(
     Args:
         x: (..., D) tangent vectors. Half precision is computed and returned in float32.
         c: curvature magnitude, > 0.
-        clip_radius: norms above this are scaled down to it (> 0), or None to clip nothing.
+        clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
         riemannian_gradient: multiply the gradient that reaches ``x`` by ``((1 - c|p|^2)^2) / 4``
             for the ball point ``p``, as the HIER authors' code does. Default False (our choice:
             Adam largely undoes it).
@@ -65,12 +65,12 @@ def to_poincare_ball(
 def ball_scale(
     norm: torch.Tensor, *, c: float, clip_radius: float | None, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The factor by which :func:`to_poincare_ball` scales a vector, its slope, and sinh^2.
+    """Return the factor by which :func:`to_poincare_ball` scales a vector, its slope, and sinh^2.
 
     Args:
-        norm: (...) norms of tangent vectors, >= 0, float64 where there is any.
+        norm: (...) norms of tangent vectors, >= 0, in float64 on devices that have it.
         c, clip_radius: as to_poincare_ball; an infinite radius clips nothing either.
-        dtype: of the vectors: how near to the boundary points may come.
+        dtype: the dtype of the vectors, which decides how near to the boundary points may come.
 
     Returns:
         s, |v| ds/d|v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The gradient to v
@@ -148,7 +148,7 @@ def lorentz_lift(x: torch.Tensor, *, c: float) -> torch.Tensor:
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """The dtype hyperbolic quantities of such inputs are computed in: float32, or float64."""
+    """Return the dtype in which hyperbolic quantities of such inputs are computed."""
     return torch.promote_types(dtype, torch.float32)
 
 

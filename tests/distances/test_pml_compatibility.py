@@ -27,7 +27,7 @@ def batch(dtype=torch.float32):
     return x.to(dtype).requires_grad_(), torch.arange(CLASSES).repeat(4)
 
 
-# Name -> (builder from a distance, kinds of distance it makes sense with).
+# Name -> (builder from a distance, kinds of distance that suit it).
 LOSSES = {
     "ContrastiveLoss": (
         lambda d: losses.ContrastiveLoss(
@@ -59,7 +59,7 @@ LOSSES = {
     ),
     "ProxyAnchorLoss": (lambda d: losses.ProxyAnchorLoss(CLASSES, SIZE, distance=d), ANY),
     "ProxyNCALoss": (lambda d: losses.ProxyNCALoss(CLASSES, SIZE, distance=d), ANY),
-    # Margins between distances; never asks is_inverted.
+    # Takes margins between distances and ignores is_inverted.
     "RankedListLoss": (lambda d: losses.RankedListLoss(margin=1, Tn=1, distance=d), (DISTANCE,)),
     "SoftTripleLoss": (
         lambda d: losses.SoftTripleLoss(CLASSES, SIZE, centers_per_class=2, distance=d),
@@ -263,7 +263,7 @@ def test_histogram_loss_cannot_bin_an_unbounded_distance(kind):
 
 @HISTOGRAM_WARNING
 def test_histogram_loss_has_no_bin_for_a_similarity_of_exactly_one():
-    # PML's own limit, with any similarity: why it is left out of the identical embeddings above.
+    # A limit of PML with any similarity: hence it is absent from the identical embeddings above.
     distance = pml_distances.DotProductSimilarity(normalize_embeddings=False)
     embeddings = torch.nn.functional.one_hot(torch.zeros(20, dtype=torch.long), SIZE).float()
     with pytest.raises(RuntimeError, match="out of bounds"):

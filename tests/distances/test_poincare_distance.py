@@ -1,4 +1,4 @@
-"""PoincareDistance: geometry inside, awkward batches, refusals."""
+"""PoincareDistance: geometry, awkward batches, hooks, transforms, devices, refusals."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""PoincareSimilarity: cosine's range, the plain form, and what bounds need."""
+"""PoincareSimilarity: cosine's range, the unbounded form, and arguments that are refused."""
 
 import math
 

@@ -19,7 +19,7 @@ def ball_points(n, dim, *, c, radius, seed=0, dtype=torch.float64):
 
 
 def pairs_at_gap(gap, radius, dim, *, c, dtype, n=4, seed=0):
-    """Pairs on the sphere ``sqrt(c)|x| = radius`` whose last coordinates alone differ, by a gap.
+    """Pairs on the sphere ``sqrt(c)|x| = radius`` whose last coordinates differ by a gap.
 
     The gap is representable at any size in either dtype, because the first point has a 0 there.
     """
@@ -50,7 +50,7 @@ def close_pairs(n, dim, *, c, radius=0.629, closest=0.03005, widest=0.06, seed=0
 
 
 def norm_error(measured, exact):
-    """The norm of the error by that of what is exact."""
+    """The norm of the error, relative to the norm of the exact value."""
     return float((measured.double() - exact).norm() / exact.norm().clamp(min=1e-300))
 
 

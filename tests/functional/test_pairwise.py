@@ -17,6 +17,15 @@ from pml_hyperbolic.functional import (
 from pml_hyperbolic.functional.pairwise import plain_poincare_cdist
 from tests.devices import DEVICES
 from tests.dispatch import READS, Dispatched
+from tests.functional.kinds import (
+    CLIP_RADIUS,
+    C,
+    broadcast_distances,
+    fast,
+    mapping_of,
+    to_ball,
+    vectors,
+)
 from tests.functional.points import (
     ALL_PAIRS_BOUND,
     CURVATURES,
@@ -29,40 +38,8 @@ from tests.functional.points import (
 from tests.product_precision import ProductPrecisions, matmul_precisions
 from tests.references import poincare as reference
 
-C, CLIP_RADIUS = 0.3, 1.0
 TOLERANCES = [(torch.float64, 1e-9), (torch.float32, 1e-5)]
 SIDES = [(True, False), (False, True), (True, True)]
-
-
-def broadcast_distances(x, y, mapping):
-    """The plain form: an (N, M, D) tensor of differences, in float64."""
-    x, y = (mapping(v.double()) for v in (x, y))
-    return poincare_distance(x.unsqueeze(1), y.unsqueeze(0), c=C)
-
-
-def to_ball(v):
-    return to_poincare_ball(v, c=C, clip_radius=CLIP_RADIUS)
-
-
-def fast(kind, x, y):
-    if kind == "tangent":
-        return tangent_cdist(x, y, c=C, clip_radius=CLIP_RADIUS)
-    return poincare_cdist(x, y, c=C)
-
-
-def mapping_of(kind):
-    return to_ball if kind == "tangent" else lambda v: v
-
-
-def vectors(n, d, kind, generator, columns):
-    """Rows on both sides of the clip radius, or ball points, some of them nearly equal."""
-    v = torch.randn(n, d, generator=generator, dtype=torch.float64)
-    v = v / v.norm(dim=1, keepdim=True)
-    v = v * (0.05 + 2 * torch.rand(n, 1, generator=generator, dtype=torch.float64))
-    if n > 2:
-        v[1] = v[0] + 1e-3 * v[1]
-    v = v if kind == "tangent" else to_poincare_ball(v, c=C)
-    return v.T.contiguous().T if columns else v
 
 
 @pytest.mark.parametrize("kind", ["ball", "tangent"])
@@ -158,31 +135,6 @@ def test_one_tensor_has_a_zero_diagonal_and_both_gradients():
     torch.testing.assert_close(x.grad, two.grad)
 
 
-@pytest.mark.parametrize("clip_radius", [None, 0.7])
-@pytest.mark.parametrize("with_itself", [False, True])
-def test_gradcheck_twice(clip_radius, with_itself):
-    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
-    y = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-
-    def distances(x, y=None):
-        return tangent_cdist(x, x if y is None else y, c=0.5, clip_radius=clip_radius)
-
-    inputs = (x,) if with_itself else (x, y)
-    assert torch.autograd.gradcheck(distances, inputs)
-    assert torch.autograd.gradgradcheck(distances, inputs)
-
-
-def test_torch_func():
-    x = torch.randn(3, 5, 4, dtype=torch.float64)
-    y = torch.randn(6, 4, dtype=torch.float64)
-
-    def total(x):
-        return tangent_cdist(x, y, c=C, clip_radius=CLIP_RADIUS).square().sum()
-
-    each = torch.stack([torch.func.grad(total)(batch) for batch in x])
-    torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(x), each)
-
-
 @pytest.mark.parametrize("kind", ["ball", "tangent"])
 @pytest.mark.parametrize("close", [False, True])
 def test_no_tensor_of_pairs_times_dimensions(kind, close):
@@ -237,29 +189,6 @@ def test_compiles_to_one_graph_without_changing_values(kind):
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert len(graphs) == 1
-
-
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
-@pytest.mark.parametrize(
-    "make_second", [lambda x: x, lambda x: x / 2, lambda x: x[:3]], ids=["x", "x/2", "x[:3]"]
-)
-@pytest.mark.parametrize("way", ["create_graph", "func.grad", "func.vjp", "func.jacrev"])
-def test_gradients_that_can_be_differentiated_equal_plain_ones(kind, make_second, way):
-    generator = torch.Generator().manual_seed(0)
-    x = (0.4 * torch.randn(6, 4, generator=generator, dtype=torch.float64)).requires_grad_()
-    weights = torch.randn(6, len(make_second(x)), generator=generator, dtype=torch.float64)
-
-    def total(x):
-        return (fast(kind, x, make_second(x)) * weights).sum()
-
-    (plain,) = torch.autograd.grad(total(x), x)
-    if way == "create_graph":
-        (other,) = torch.autograd.grad(total(x), x, create_graph=True)
-    elif way == "func.vjp":
-        (other,) = torch.func.vjp(total, x.detach())[1](torch.ones((), dtype=torch.float64))
-    else:
-        other = getattr(torch.func, way.removeprefix("func."))(total)(x.detach())
-    torch.testing.assert_close(other.detach(), plain)
 
 
 @pytest.mark.parametrize("norm", [1e8, 1e14, 1e18, 1e20, 1e30])
@@ -333,22 +262,6 @@ def test_all_pairs_distance_obeys_the_triangle_inequality(case):
     assert float((d - detour).max()) * math.sqrt(c) <= 1e-7
 
 
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("with_itself", [False, True])
-def test_all_pairs_distance_passes_gradcheck_twice(c, with_itself):
-    # In units of the ball's own radius, where gradcheck's step of 1e-6 is small at any c.
-    x = ball_points(4, 3, c=1, radius=0.8).requires_grad_()
-    y = ball_points(5, 3, c=1, radius=0.8, seed=1).requires_grad_()
-
-    def distances(x, y=None):
-        x = x / math.sqrt(c)
-        return math.sqrt(c) * poincare_cdist(x, x if y is None else y / math.sqrt(c), c=c)
-
-    inputs = (x,) if with_itself else (x, y)
-    assert torch.autograd.gradcheck(distances, inputs)
-    assert torch.autograd.gradgradcheck(distances, inputs)
-
-
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (1, 5), (5, 1), (1, 1)])
 def test_all_pairs_distance_of_few_points(shape):
     n, m = shape
@@ -414,39 +327,6 @@ def test_plain_formula_matches_the_reference(c, gap):
     exact = reference.distance_matrix(x, y, c)
     torch.testing.assert_close(plain_poincare_cdist(x, y, c=c), exact, rtol=1e-6, atol=0)
     assert (plain_poincare_cdist(x, x, c=c).diagonal() == 0).all()
-
-
-@pytest.mark.parametrize("with_itself", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "ball", "tangent"])
-def test_first_and_second_derivatives_at_coincident_points_are_zero(kind, with_itself):
-    x = torch.tensor([[0.5, -0.25], [0.0, 0.0], [1.5, 0.0]], dtype=torch.float64)
-
-    def total(x):
-        y = x if with_itself else x.clone()
-        distances = plain_poincare_cdist(x, y, c=0.1) if kind == "plain" else fast(kind, x, y)
-        return distances.diagonal().sum()
-
-    assert (torch.func.jacrev(total)(x) == 0).all()
-    assert (torch.func.jacrev(torch.func.jacrev(total))(x) == 0).all()
-
-
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
-def test_second_derivatives_are_those_of_the_plain_formula(kind):
-    x = vectors(4, 3, kind, torch.Generator().manual_seed(0), False)
-    y = vectors(2, 3, kind, torch.Generator().manual_seed(1), False)
-    mapping = mapping_of(kind)
-
-    def kernel(x):
-        return fast(kind, x, y).square().sum() + fast(kind, y, x).sum()
-
-    def plain(x):
-        distances = plain_poincare_cdist(mapping(x), mapping(y), c=C)
-        return distances.square().sum() + distances.sum()
-
-    torch.testing.assert_close(
-        torch.func.jacrev(torch.func.jacrev(kernel))(x),
-        torch.func.jacrev(torch.func.jacrev(plain))(x),
-    )
 
 
 @pytest.mark.parametrize("kind", ["ball", "tangent"])
