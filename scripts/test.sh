@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-set_up_environment benchmark,test
+set_up_environment benchmark,plots,test
 ruff check .
 ruff format --check .
 python -m pytest "$@"

@@ -9,7 +9,7 @@ import pytest
 
 import pml_hyperbolic
 
-OPTIONAL = {"timm", "torchvision", "faiss", "matplotlib", "optuna", "record_keeper"}
+OPTIONAL = {"timm", "torchvision", "faiss", "matplotlib", "optuna", "record_keeper", "umap"}
 MODULES = [
     "pml_hyperbolic.functional",
     "pml_hyperbolic.distances",
@@ -19,6 +19,7 @@ MODULES = [
     "pml_hyperbolic.utils.retrieval",
     "pml_hyperbolic.utils.accuracy_calculator",
     "pml_hyperbolic.distributed.distributed_loss",
+    "pml_hyperbolic.analysis",
     "pml_hyperbolic.testers",
     "pml_hyperbolic.trainers",
 ]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from PIL import Image
 
 from ..errors import InputError
 from .disk_layout import DiskFrame
@@ -74,7 +76,7 @@ def write_disk_animation(
     *,
     group_names: Sequence[str] | None = None,
     title: str = "",
-    steps: int = 12,
+    steps: int = 8,
     frames_per_second: int = 8,
 ) -> None:
     """Write the disk over the epochs as an animated GIF.
@@ -86,51 +88,53 @@ def write_disk_animation(
         path: a file ending in .gif.
         frames, groups, group_names, title: as :func:`disk`, at least two frames.
         steps: pictures from one epoch to the next, >= 1.
-        frames_per_second: of the animation.
+        frames_per_second: of the moving pictures, >= 1; each epoch stays for a second.
 
     Raises:
         InputError: as :func:`disk`; fewer than two frames, or another kind of file.
     """
-    from matplotlib.animation import FuncAnimation, PillowWriter
-
     path = Path(path)
     if path.suffix != ".gif":
         raise InputError(f"an animation is written as .gif, got {path}")
     groups, names = _checked(frames, groups, group_names)
     if len(frames) < 2:
         raise InputError(f"an animation needs at least two epochs, got {len(frames)}")
-    figure = _drawn(frames[:1], groups, names, title)
+    if steps < 1 or frames_per_second < 1:
+        raise InputError(
+            f"steps and frames_per_second must be at least 1, got {steps} and {frames_per_second}"
+        )
+    figure = _drawn(frames[:1], groups, names, title, told=frames)
+    canvas = FigureCanvasAgg(figure)
     axes, strip = figure.axes[:2]
-    collections = [c for c in axes.collections if c.get_gid() in ("samples", "proxies")]
-    members = [c.members for c in collections]
-    arcs = [c for c in axes.collections if isinstance(c, LineCollection)]
-    texts = [t for t in axes.texts if t.get_gid() == "group name"]
-    radius_end = _radius_end(frames)
-    leaders = [line for line in axes.lines if line.get_gid() == "leader"]
-    for artist in (*texts, *leaders):
+    moving = [
+        (points, "samples", groups == group)
+        for points, group in zip(_with_gid(axes, "samples"), np.unique(groups), strict=True)
+    ]
+    moving += [(points, "proxies", slice(None)) for points in _with_gid(axes, "proxies")]
+    arcs = [*_with_gid(axes, "pair arcs"), *_with_gid(axes, "proxy arcs")]
+    for artist in (*axes.texts, *axes.lines):
         artist.set_visible(False)  # groups move away from the names at the rim
-
-    def draw(number):
+    pictures, durations = [], []
+    for number in range((len(frames) - 1) * steps + 1):
         epoch, step = divmod(number, steps)
         now, after = frames[epoch], frames[min(epoch + 1, len(frames) - 1)]
         share = step / steps
-        for collection, rows in zip(collections, members, strict=True):
-            kind = collection.get_gid()
+        for points, kind, rows in moving:
             start, end = getattr(now, kind)[rows], getattr(after, kind)[rows]
-            collection.set_offsets((1 - share) * start + share * end)
-        at_epoch = step == 0
+            points.set_offsets((1 - share) * start + share * end)
         for collection, segments in zip(arcs, _arcs(now), strict=True):
-            collection.set_segments(segments if at_epoch else [])
-        axes.set_title(now.title if at_epoch else f"{now.title} → {after.title}")
-        if at_epoch:
+            collection.set_segments(segments if step == 0 else [])
+        axes.set_title(f"{now.title} → {after.title}" if step else now.title)
+        if step == 0:
             strip.clear()
-            _draw_radii(strip, now, radius_end)
-
-    pictures = (len(frames) - 1) * steps + 1
-    # Each epoch stays for a moment.
-    order = [n for n in range(pictures) for _ in range(1 if n % steps else frames_per_second)]
-    animation = FuncAnimation(figure, draw, frames=order, init_func=lambda: None)
-    animation.save(path, writer=PillowWriter(fps=frames_per_second), dpi=90)
+            _draw_radii(strip, now, _radius_end(frames))
+        canvas.draw()
+        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+        # Each epoch stays for a second.
+        durations.append(1000 if step == 0 else 1000 // frames_per_second)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False
+    )
 
 
 def geodesic_arc(start: np.ndarray, end: np.ndarray, points: int = _ARC_POINTS) -> np.ndarray:
@@ -160,7 +164,12 @@ def _checked(frames, groups, group_names):
     return groups, list(range(largest + 1)) if group_names is None else list(group_names)
 
 
-def _drawn(frames, groups, names, title):
+def _with_gid(axes, gid):
+    return [artist for artist in axes.collections if artist.get_gid() == gid]
+
+
+def _drawn(frames, groups, names, title, told=None):
+    """The figure of these frames; its sentences are about ``told``, by default the same."""
     present = np.unique(groups)
     single = len(frames) == 1
     in_legend = len(present) <= _LEGEND_GROUPS
@@ -179,7 +188,12 @@ def _drawn(frames, groups, names, title):
     label_height = 0.45
     cell = side + 2 * (margin if at_rim else 0) + strip_height + strip_gap + label_height
     cell += 0.25 if frames[0].title else 0  # a title above each disk
-    sentence = _sentence(frames, len(present), in_legend or at_rim)
+    chosen = np.arange(len(present))
+    if at_rim:  # the largest groups, where not all names fit
+        sizes = np.array([(groups == group).sum() for group in present])
+        room = int(2 * np.pi * _NAME_RADIUS / _rim_line(side))
+        chosen = np.sort(np.argsort(-sizes, kind="stable")[:room])
+    sentence = _sentence(told or frames, len(present), len(chosen), in_legend or at_rim)
     lines = textwrap.wrap(sentence, int((WIDTH - 0.3) * 72 / (0.56 * SMALL)))
     note_height = len(lines) * SMALL * 1.35 / 72 + 0.12
     entries = len(present) + bool(len(frames[0].proxies))
@@ -197,7 +211,6 @@ def _drawn(frames, groups, names, title):
     if title:
         figure.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=10.5)
     axes = None
-    shown_count = len(present)
     for number, frame in enumerate(frames):
         row, column = divmod(number, columns)
         left = (WIDTH - side) / 2 if single else 0.15 + column * (side + 0.15)
@@ -208,7 +221,7 @@ def _drawn(frames, groups, names, title):
             # Above the names at the rim where there are any.
             axes.set_title(frame.title, y=1 + (margin if at_rim else 0) / side, pad=3)
         if at_rim:
-            shown_count = _name_at_rim(axes, frame, groups, present, names, side)
+            _name_at_rim(axes, frame, groups, present, chosen, names, side)
         top += side + (margin if at_rim else 0) + strip_gap
         inset = 0.55 if single else 0.12
         strip = place(left + inset, top, side - 2 * inset, strip_height)
@@ -223,11 +236,6 @@ def _drawn(frames, groups, names, title):
             borderaxespad=0,
             handletextpad=0.3,
             columnspacing=1.0,
-        )
-    if shown_count < len(present):
-        lines = textwrap.wrap(
-            f"{sentence} Names at the rim: the {shown_count} largest of {len(present)} groups.",
-            int((WIDTH - 0.3) * 72 / (0.56 * SMALL)),
         )
     figure.text(
         0.15 / WIDTH,
@@ -250,7 +258,7 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
     size = float(np.clip(9000 / len(groups), 3, 16)) * (1 if single else 0.45)
     for order, group in enumerate(present):
         rows = np.flatnonzero(groups == group)
-        points = axes.scatter(
+        axes.scatter(
             *frame.samples[rows].T,
             s=size,
             c=color(order),
@@ -260,7 +268,6 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
             zorder=2,
             gid="samples",
         )
-        points.members = rows
     for segments, style, gid in zip(
         _arcs(frame), ("solid", (0, (3, 2))), ("pair arcs", "proxy arcs"), strict=True
     ):
@@ -276,7 +283,7 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
             )
         )
     if len(frame.proxies):
-        points = axes.scatter(
+        axes.scatter(
             *frame.proxies.T,
             s=16 if single else 7,
             c="black",
@@ -285,7 +292,6 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
             zorder=4,
             gid="proxies",
         )
-        points.members = np.arange(len(frame.proxies))
 
 
 def _arcs(frame):
@@ -338,7 +344,7 @@ def _radius_end(frames):
     return 1.04 * float(max(farthest)) or 1.0
 
 
-def _sentence(frames, count, named):
+def _sentence(frames, count, at_rim, named):
     frame = frames[0]
     drawn = "samples filled"
     drawn += ", proxies in outline" if len(frame.proxies) else ""
@@ -361,6 +367,8 @@ def _sentence(frames, count, named):
         )
     if not named:
         sentences.append(f"{count} groups: colours and markers repeat.")
+    if at_rim < count:
+        sentences.append(f"Names at the rim: the {at_rim} largest of {count} groups.")
     return " ".join(sentences)
 
 
@@ -384,18 +392,19 @@ def _legend_handles(axes, present, names, with_proxies):
     return handles
 
 
-def _name_at_rim(axes, frame, groups, present, names, side):
-    """Write group names around the disk, the largest groups first; returns how many fit."""
-    line = 1.3 * SMALL / 72 / (side / 2.02)  # height of a line in units of the disk
-    room = int(2 * np.pi * _NAME_RADIUS / line)
-    sizes = np.array([(groups == group).sum() for group in present])
-    chosen = np.sort(np.argsort(-sizes, kind="stable")[:room])
+def _rim_line(side):
+    """The height of a line of text in units of a disk that is ``side`` inches wide."""
+    return 1.3 * SMALL / 72 / (side / 2.02)
+
+
+def _name_at_rim(axes, frame, groups, present, chosen, names, side):
+    """Write the names of the chosen groups around the disk."""
     centers = np.array([np.median(frame.samples[groups == present[i]], axis=0) for i in chosen])
     angles = np.mod(np.arctan2(centers[:, 1], centers[:, 0]), 2 * np.pi)
     order = np.argsort(angles, kind="stable")
     gaps = np.diff(np.append(angles[order], angles[order[0]] + 2 * np.pi))
     cut = angles[order][(gaps.argmax() + 1) % len(order)]  # the circle is opened at the widest gap
-    step = line / _NAME_RADIUS
+    step = _rim_line(side) / _NAME_RADIUS
     turned = spread(np.mod(angles - cut, 2 * np.pi), step, 0, 2 * np.pi - step) + cut
     for index, center, angle in zip(chosen, centers, turned, strict=True):
         direction = np.array([np.cos(angle), np.sin(angle)])
@@ -420,4 +429,3 @@ def _name_at_rim(axes, frame, groups, present, names, side):
             va="center",
             gid="group name",
         )
-    return len(chosen)

@@ -20,8 +20,10 @@ from ..analysis.tree_building import pair_ancestors
 from ..distances import PoincareDistance
 from ..errors import InputError
 
-_STEPS = 200  # of UMAP's optimisation from a fresh start
-_LATER_STEPS = 60  # from the positions of an earlier frame
+# Steps and learning rate of UMAP's optimisation: from a fresh start, and from the positions of an
+# earlier epoch, which a high rate would scatter first.
+_FRESH = 200, 1.0
+_LATER = 100, 0.3
 _START_RADIUS = 5.0  # of the spectral start, in hyperboloid coordinates
 _JITTER = 1e-3
 _MEDIAN_STEPS = 50
@@ -99,6 +101,10 @@ def disk_frames(
         raise InputError(
             f"give one embedding an epoch, and as many proxies or none, got {len(embeddings)} "
             f"and {None if proxies is None else len(proxies)}"
+        )
+    if neighbors < 2:
+        raise InputError(
+            f"neighbors must be at least 2 (a point is its own first), got {neighbors}"
         )
     titles = [""] * len(embeddings) if titles is None else titles
     if len(titles) != len(embeddings):
@@ -185,7 +191,7 @@ def _layout(rows, distance, neighbors, seed, start):
             n_jobs=1,
         )
         graph = graph_of.fit(rows.float().numpy()).graph_.tocoo()
-        steps = _STEPS if start is None else _LATER_STEPS
+        steps, rate = _FRESH if start is None else _LATER
         graph.sum_duplicates()
         graph.data[graph.data < graph.data.max() / steps] = 0
         graph.eliminate_zeros()
@@ -207,6 +213,7 @@ def _layout(rows, distance, neighbors, seed, start):
             graph_of._a,
             graph_of._b,
             random.randint(-(2**31) + 1, 2**31 - 2, 3).astype(np.int64),
+            initial_alpha=rate,
             output_metric=umap.distances.hyperboloid_grad,
             move_other=True,
         ).astype(np.float64)

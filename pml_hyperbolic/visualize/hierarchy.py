@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analysis.tree import Tree
 from ..errors import InputError
@@ -31,8 +32,8 @@ def hierarchy(
 ) -> Figure:
     """The dendrogram of learned proxies or of class means, with example images at the leaves.
 
-    A subtree of a single superclass is drawn in its colour, everything above in grey: a hierarchy
-    that was found shows long coloured branches.
+    A subtree of at least two leaves, all of one superclass, is drawn in its colour, everything else
+    in grey: a hierarchy that was found shows large coloured subtrees.
 
     Args:
         tree: with L leaves.
@@ -45,7 +46,8 @@ def hierarchy(
         title: of the figure.
 
     Returns:
-        The figure, as tall as the tree has leaves (0.15 inches each, 0.36 with images).
+        The figure, as tall as the tree has leaves (0.15 inches each, 0.36 with images). Where all
+        merges lie far from 0 the axis starts below the lowest of them, which the sentence says.
 
     Raises:
         InputError: shapes do not fit, or examples without ``image``.
@@ -57,21 +59,21 @@ def hierarchy(
     row_of[order] = np.arange(count)
     row_height = _ROW if examples is None else _PICTURE_ROW
     groups = [] if superclasses is None else list(np.unique(superclasses))
+    floor, top = _height_range(tree)
     figure = new_figure(WIDTH, count * row_height + 1.3 + 0.17 * (-(-len(groups) // 4)))
     axes = figure.add_subplot()
-    _draw_branches(axes, tree, row_of, superclasses, groups)
+    _draw_branches(axes, tree, row_of, superclasses, groups, floor)
     texts = [shown(name, _LONGEST_NAME) for name in (range(count) if names is None else names)]
     widest = max(map(text_width, texts))
     pictures = 0 if examples is None else examples.shape[1]
     beside = 0.2 + widest + pictures * _PICTURE_ROW  # inches to the right of the tree
-    reach = float(tree.heights[-1]) or 1.0
-    unit = reach / max(1.5, WIDTH - beside - 0.6)  # heights an inch
+    unit = (top - floor) / max(1.5, WIDTH - beside - 0.6)  # heights an inch
     for leaf, text in enumerate(texts):
         row = row_of[leaf]
         group = None if superclasses is None else groups.index(superclasses[leaf])
         if group is not None:
             axes.plot(
-                -0.06 * unit,
+                floor - 0.06 * unit,
                 row,
                 marker=marker(group),
                 color=color(group),
@@ -80,7 +82,7 @@ def hierarchy(
                 clip_on=False,
             )
         axes.text(
-            -0.14 * unit,
+            floor - 0.14 * unit,
             row,
             text,
             fontsize=SMALL,
@@ -91,15 +93,17 @@ def hierarchy(
         for place in range(pictures):
             index = int(examples[leaf, place])
             picture = image_array(image(index), f"example {index}")
-            left = -(0.2 + widest + place * _PICTURE_ROW) * unit
+            left = floor - (0.2 + widest + place * _PICTURE_ROW) * unit
             _draw_example(axes, picture, left, row, unit)
-    axes.set_xlim(1.02 * reach, -beside * unit)
+    span = 1.02 * (top - floor)
+    axes.set_xlim(floor + span, floor - beside * unit)
     axes.set_ylim(count - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.spines["bottom"].set_bounds(0, reach)
-    axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= reach])
-    axes.set_xlabel(height_name, x=0.5 * (reach / (1.02 * reach + beside * unit)))
+    axes.spines["bottom"].set_bounds(floor, top)
+    ticks = MaxNLocator(5).tick_values(floor, top)
+    axes.set_xticks([tick for tick in ticks if floor <= tick <= top])
+    axes.set_xlabel(height_name, x=0.5 * span / (span + beside * unit))
     axes.set_title(title)
     if groups:
         handles = [
@@ -115,10 +119,19 @@ def hierarchy(
             handletextpad=0.3,
         )
     sentence = "Leaves that merge further right are closer."
+    sentence += f" The axis starts at {floor:.3g}." if floor else ""
     if groups:
-        sentence += " Branches of one superclass have its colour; mixed ones are grey."
+        sentence += " Subtrees of one superclass have its colour; mixed ones are grey."
     note(figure, sentence)
     return figure
+
+
+def _height_range(tree):
+    """Where the axis of heights starts and ends: at 0, or a little below merges far from it."""
+    merges = tree.heights[tree.num_leaves :]
+    low, top = float(merges.min()), float(merges.max())
+    floor = low - 0.15 * (top - low) if top > low > 0.5 * top else 0.0
+    return (floor, top) if top > floor else (0.0, 1.0)
 
 
 def _checked(count, names, superclasses, superclass_names, examples, image):
@@ -143,7 +156,7 @@ def _checked(count, names, superclasses, superclass_names, examples, image):
     return superclasses
 
 
-def _draw_branches(axes, tree, row_of, superclasses, groups):
+def _draw_branches(axes, tree, row_of, superclasses, groups, floor):
     """The brackets of the dendrogram, coloured where only one superclass is below."""
     rows = np.zeros(len(tree.parents))
     only = np.full(len(tree.parents), -1)  # the one superclass below a node, or -1
@@ -161,8 +174,10 @@ def _draw_branches(axes, tree, row_of, superclasses, groups):
         segments.append([(height, rows[below].min()), (height, rows[below].max())])
         colours.append(only[node])
         for child in below:
-            segments.append([(height, rows[child]), (tree.heights[child], rows[child])])
-            colours.append(only[child])
+            foot = max(tree.heights[child], floor)
+            segments.append([(height, rows[child]), (foot, rows[child])])
+            # A leaf alone is of one superclass always: only its company says something.
+            colours.append(only[child] if child >= tree.num_leaves else only[node])
     axes.add_collection(
         LineCollection(
             segments,

@@ -136,7 +136,9 @@ def legend_beside(figure: Figure, handles: Sequence[Any], names: Sequence[str]) 
     figure.legend(handles, names, loc="outside right upper", handlelength=3.0)
 
 
-def spread(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float):
+def spread(
+    positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float
+) -> np.ndarray:
     """Move positions as little as possible (in squares) until neighbours are ``gap`` apart.
 
     Args:

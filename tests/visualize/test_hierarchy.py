@@ -39,10 +39,20 @@ def test_brackets_stand_at_the_heights_of_the_merges():
 def test_pure_subtrees_are_coloured_and_mixed_ones_grey():
     figure = hierarchy(TREE, superclasses=np.array([7, 3, 7, 5]), superclass_names=list("abcdefgh"))
     drawn = [to_hex(rgba) for rgba in branches(figure).get_colors()]
-    third, first, second = (color(n).lower() for n in (2, 0, 1))
-    grey = FAINT.lower()
-    assert drawn == [third] * 3 + [grey, first, second] + [grey, third, grey]
+    pure, grey = color(2).lower(), FAINT.lower()
+    # Leaves 0 and 2 share superclass 7; 1 and 3 share none, so their branches say nothing.
+    assert drawn == [pure] * 3 + [grey] * 3 + [grey, pure, grey]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["d", "f", "h"]
+
+
+def test_the_axis_starts_below_merges_that_lie_far_from_zero():
+    tree = Tree(TREE.parents, np.array([0, 0, 0, 0, 9.0, 9.5, 10.0]))
+    figure = hierarchy(tree)
+    lowest = min(segment[:, 0].min() for segment in branches(figure).get_segments())
+    assert lowest == pytest.approx(8.85)
+    assert "The axis starts at 8.85" in words_of(figure)
+    assert "axis starts" not in words_of(hierarchy(TREE))
+    assert_legible(figure)
 
 
 def test_examples_stand_beside_their_leaves():
