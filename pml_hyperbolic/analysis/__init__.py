@@ -5,8 +5,10 @@ from .geometry import (
     class_distances,
     class_means,
     class_similarities,
+    geometry_name,
     nearest_neighbors,
     origin_distances,
+    similarity_name,
 )
 from .hierarchy_measures import (
     Measured,
@@ -37,6 +39,7 @@ __all__ = [
     "class_means",
     "class_similarities",
     "dendrogram_purity",
+    "geometry_name",
     "hyphc_tree",
     "level_distances",
     "level_tree",
@@ -47,6 +50,7 @@ __all__ = [
     "origin_distances",
     "pair_ancestors",
     "read_embeddings",
+    "similarity_name",
     "superclass_share",
     "tree_correlation",
 ]

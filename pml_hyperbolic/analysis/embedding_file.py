@@ -15,7 +15,7 @@ from ..errors import InputError
 from .geometry import checked_embeddings, checked_labels, mapped_points
 
 _ARRAYS = ("embeddings", "labels", "proxies", "superclasses", "class_names", "paths")
-_GEOMETRY = ("c", "clip_radius", "inputs")
+_GEOMETRY = ("c", "clip_radius", "inputs")  # which an argument can give too
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def read_embeddings(
 
     ``.npz`` and ``.pt`` files hold arrays (tensors) by name: ``embeddings`` (N, D), and where
     there are any ``labels`` (N,), ``proxies`` (P, D), ``superclasses`` (N,), ``class_names`` (C,),
-    ``paths`` (N,), and the geometry ``c``, ``clip_radius`` and ``inputs``. A ``.pt`` file may also
-    hold a pair (embeddings, labels), as the files that HIER's authors published. Nothing in a file
-    is executed: numpy reads it without pickle, torch with ``weights_only=True``.
+    ``paths`` (N,), and the geometry ``c``, ``clip_radius``, ``clip`` and ``inputs``. A ``.pt``
+    file may also hold a pair (embeddings, labels), as the files that HIER's authors published.
+    Nothing in a file is executed: numpy reads it without pickle, torch with ``weights_only=True``.
 
     Args:
         path: the file.
@@ -110,7 +110,7 @@ def _read(path):
     if path.suffix not in readers:
         raise InputError(f"{path} is neither .npz nor .pt: save embeddings as one of these")
     content = readers[path.suffix](path)
-    unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY})
+    unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY, "clip"})
     if "embeddings" not in content:
         held = f"it holds {', '.join(unknown)}" if unknown else "it holds nothing else"
         raise InputError(f"{path} has no array named 'embeddings': {held}")
@@ -177,9 +177,13 @@ def _geometry(path, content, given):
     radius = said["clip_radius"]
     if radius is not None or inputs == "ball":
         arguments["clip_radius"] = None if radius == math.inf else radius
+    clip = content.get("clip")
+    clip = clip.item() if isinstance(clip, np.ndarray) and clip.size == 1 else clip
+    if clip is not None and clip != "hard":  # the default
+        arguments["clip"] = clip
     try:
         return PoincareDistance(**arguments)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}") from None
 
 

@@ -100,11 +100,6 @@ def shown(name: object, longest: int = _LONGEST_NAME) -> str:
     return text.replace("$", r"\$")
 
 
-def shown_names(names: Sequence[object] | None, count: int) -> list[str]:
-    """``count`` names as they are drawn; numbers where none are given."""
-    return [shown(name) for name in (range(count) if names is None else names)]
-
-
 def wrapped(text: str, width: float = WIDTH, size: float = SMALL) -> str:
     """Text broken into lines that fit ``width`` inches at this font size."""
     return textwrap.fill(text, max(20, int(width * 72 / (0.56 * size))))

@@ -72,6 +72,10 @@ def test_a_file_without_a_geometry_is_euclidean(tmp_path):
     assert file.class_names == ()
 
 
+def test_the_default_clip_may_be_named(write):
+    assert read_embeddings(write(clip="hard")).distance.c == 0.5
+
+
 def test_arguments_complete_the_geometry(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, embeddings=ROWS / 100)
@@ -117,6 +121,7 @@ def test_the_files_of_hiers_authors_are_read(hier_cars):
         ({"paths": np.array(["one"])}, "1 paths for 6 embeddings"),
         ({"class_names": np.arange(3)}, "class_names must be a list of texts"),
         ({"c": -1.0}, "curvature"),
+        ({"clip": "nonsense"}, "clip"),
         ({"c": None}, "clip_radius and inputs given without c"),
         ({"c": np.ones(2)}, "c must be one value"),
         ({"inputs": "sphere"}, 'inputs must be "tangent" or "ball"'),
