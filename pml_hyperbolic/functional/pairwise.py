@@ -159,11 +159,9 @@ def _distances(x, y, c, clip_radius, refine):
     y = x if is_same else y.to(dtype)
     # A compiler chooses its own tiles, for which the order makes no difference.
     is_flipped = len(x) > len(y) and not is_compiling
-    short, long = (y, x) if is_flipped else (x, y)
+    short, long = (y, x) if is_flipped else (x, None if is_same else y)
     refine = False if is_compiling else refine
-    distance, *_ = _PairwiseDistance.apply(
-        short, long, float(c), clip_radius, is_same, is_flipped, refine
-    )
+    distance, *_ = _PairwiseDistance.apply(short, long, float(c), clip_radius, is_flipped, refine)
     return distance.T if is_flipped else distance
 
 
@@ -200,13 +198,16 @@ class _Side(NamedTuple):
 
 
 class _PairwiseDistance(torch.autograd.Function):
-    """All-pairs distances of a short and a long side, and their gradient: see the module."""
+    """All-pairs distances of a short and a long side, and their gradient: see the module.
+
+    ``long`` is None for the distances of ``short`` to itself.
+    """
 
     @staticmethod
-    def forward(short, long, c, clip_radius, is_same, is_flipped, refine):
-        scalars = _row_scalars(short, long, c, clip_radius, is_same)
-        side, long_side = _sides(short, long, scalars, is_same)
-        n, m = len(short), len(long)
+    def forward(short, long, c, clip_radius, is_flipped, refine):
+        scalars = _row_scalars(short, long, c, clip_radius)
+        side, long_side = _sides(short, long, scalars)
+        n, m = len(short), len(long_side.vectors)
         # In the memory order of the caller's x and y.
         distance = short.new_empty_strided((n, m), (1, n) if is_flipped else (m, 1))
         refine, close = is_readable(short) if refine is None else refine, []
@@ -225,13 +226,13 @@ class _PairwiseDistance(torch.autograd.Function):
                 _log1p_(tile, smallest).mul_(1 / math.sqrt(c))
                 if pairs is not None:
                     close.append(refine_distances(tile, pairs, side, piece, c, part.start))
-        if is_same:
+        if long is None:
             distance.fill_diagonal_(0)
         return distance, scalars, *join_pairs(close, short.device)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        short, long, ctx.c, ctx.clip_radius, ctx.is_same, *_ = inputs
+        short, long, ctx.c, ctx.clip_radius, *_ = inputs
         ctx.mark_non_differentiable(*output[1:])
         # Otherwise autograd would allocate a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
@@ -239,22 +240,23 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad, *_):
-        no_options = (None,) * 5
+        no_options = (None,) * 4
         if grad is None:
             return None, None, *no_options
         short, long, distance, scalars, rows, columns = ctx.saved_tensors
         pairs = rows, columns
-        c, (wants_short, wants_long) = ctx.c, ctx.needs_input_grad[:2]
+        c, is_same = ctx.c, long is None
+        wants_short, wants_long = ctx.needs_input_grad[:2] if not is_same else (True, True)
         with full_precision(short):
             if torch.is_grad_enabled():
-                vectors = (short,) if ctx.is_same else (short, long)
+                vectors = (short,) if is_same else (short, long)
                 return *_differentiable_gradients(vectors, grad, c, ctx.clip_radius), *no_options
-            side, long_side = _sides(short, long, scalars, ctx.is_same)
+            side, long_side = _sides(short, long, scalars)
             is_refined = mark_pairs(distance, pairs)
             left = side.scaled_rows() if wants_long else None
             sums = short.new_zeros(len(short), short.shape[1] + 2) if wants_short else None
-            grad_long = torch.empty_like(long) if wants_long else None
-            for part in _tiles(len(long), len(short), _BACKWARD_TILE, short.device):
+            grad_long = torch.empty_like(long_side.vectors) if wants_long else None
+            for part in _tiles(distance.shape[1], len(short), _BACKWARD_TILE, short.device):
                 piece, weight = long_side.at(part), _weight(grad[:, part], distance[:, part], c)
                 if is_refined is not None:
                     weight.masked_fill_(is_refined[:, part], 0)
@@ -268,6 +270,8 @@ class _PairwiseDistance(torch.autograd.Function):
                 weight = _weight(grad[pairs], distance[pairs], c)
                 among = distance[pairs], weight, side, long_side, pairs, c
                 add_refined_gradients(grad_short, grad_long, *among)
+        if is_same:
+            grad_short, grad_long = grad_short.add_(grad_long), None
         return grad_short, grad_long, *no_options
 
     @staticmethod
@@ -287,13 +291,13 @@ class _PairwiseDistance(torch.autograd.Function):
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
 
 
-def _row_scalars(short, long, c, clip_radius, is_same):
-    """Scalars of the rows of ``short``, then of ``long`` unless it is the same.
+def _row_scalars(short, long, c, clip_radius):
+    """Scalars of the rows of ``short``, then of ``long`` unless that is None.
 
     The columns are those of ``_Side`` from ``rank_two`` on: for points only the first two, for
     tangent vectors all six. They come from float64 norms on devices that have them.
     """
-    norm = _norms(short) if is_same else torch.cat([_norms(short), _norms(long)])
+    norm = _norms(short) if long is None else torch.cat([_norms(short), _norms(long)])
     if clip_radius is None:
         square = norm.square()
         a = 1 / (1 - c * square)
@@ -308,14 +312,14 @@ def _row_scalars(short, long, c, clip_radius, is_same):
     return torch.cat(columns, dim=1).to(short.dtype)
 
 
-def _sides(short, long, scalars, is_same):
+def _sides(short, long, scalars):
     """Both sides from the columns of ``_row_scalars``."""
 
     def side(vectors, scalars):
         columns = scalars.split(1, dim=1)
         return _Side(vectors, scalars[:, :2], *(columns[2:] or columns[1:]))
 
-    if is_same:
+    if long is None:
         both = side(short, scalars)
         return both, both
     return side(short, scalars[: len(short)]), side(long, scalars[len(short) :])
@@ -392,8 +396,7 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
     """The gradients of ``backward``, in operations that can be differentiated again.
 
     They are computed in float64 on devices that have it, because the plain formula cancels for
-    close pairs. Where both sides are one tensor, ``vectors`` holds it once, and the gradients to
-    both sides are summed.
+    close pairs. ``vectors`` are those of both sides, or of one that is both.
     """
     dtype = torch.float64 if has_float64(grad.device) else grad.dtype
 

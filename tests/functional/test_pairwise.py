@@ -395,3 +395,17 @@ def test_products_are_in_full_float32_whatever_is_set(kind, columns):
     assert forward.all_full
     assert backward.all_full
     assert matmul_precisions() == set_before
+
+
+@pytest.mark.parametrize("kind", ["ball", "tangent"])
+def test_distances_of_a_tensor_to_itself_compile_to_one_graph(kind):
+    x = vectors(9, 6, kind, torch.Generator().manual_seed(0), False).requires_grad_()
+
+    def total(x):
+        return fast(kind, x, x).square().sum()
+
+    compiled = torch.compile(total, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), total(x))
+    (ours,) = torch.autograd.grad(compiled(x), x)
+    (expected,) = torch.autograd.grad(total(x), x)
+    torch.testing.assert_close(ours, expected)
