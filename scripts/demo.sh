@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up .venv, then compares seven methods on real images: finished runs are kept, so that a
-# second call only does what is missing. Arguments go to the benchmark, for example:
+# Sets up .venv, then compares seven methods on real images. Finished runs are kept, so that a second
+# call only does what is missing. Arguments are passed to the benchmark, for example:
 # bash scripts/demo.sh protocol.epochs=20 name=longer
 set -euo pipefail
 cd "$(dirname "$0")/.."

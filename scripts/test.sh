@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up .venv with everything the tests need, then runs the linter and the tests.
-# Arguments go to pytest, for example: bash scripts/test.sh tests/losses -k hier
+# Sets up .venv with everything that the tests need, then runs the linter and the tests. Arguments
+# are passed to pytest, for example: bash scripts/test.sh tests/losses -k hier
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh

@@ -1,4 +1,4 @@
-"""in_processes: a function in several processes that share a gloo process group."""
+"""in_processes: runs a function in several processes that share a gloo process group."""
 
 import random
 import warnings
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-# As in pyproject.toml: warnings are errors in the other processes too.
+# As in pyproject.toml: warnings are errors in these processes, too.
 DEPRECATED_BY_GEOOPT = r".torch\.jit\.script. is deprecated"
 
 
@@ -48,5 +48,5 @@ def seed_all(seed):
 
 
 def draw_from_all():
-    """One number of every global source of random numbers."""
+    """One number from every global source of random numbers."""
     return [random.random(), np.random.rand(), torch.rand(()).item()]  # noqa: NPY002

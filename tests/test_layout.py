@@ -26,7 +26,7 @@ LAYERS = (
     ("trainers", "testers"),
     ("images", "backbones", "analysis"),
     ("embedder", "visualize"),
-    ("benchmark", "benchmark.results"),
+    ("benchmark", "benchmark.packages", "benchmark.results"),
     ("benchmark.config",),
     ("benchmark.datasets",),
     ("benchmark.assembly",),

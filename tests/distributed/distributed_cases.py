@@ -1,4 +1,4 @@
-"""What the tests of DistributedLoss compute, in one process and in several."""
+"""Computations of the tests of DistributedLoss, run in one process and in several."""
 
 import copy
 import datetime
@@ -98,7 +98,7 @@ CASES = {
     ),
     "Triplets drawn by the loss": lambda: (losses.TripletMarginLoss(triplets_per_anchor=3), None),
     "CrossBatchMemory": lambda: (
-        # Not a multiple of the batch: the queue wraps.
+        # Not a multiple of the batch size, so that the queue wraps around.
         losses.CrossBatchMemory(losses.ContrastiveLoss(), SIZE, memory_size=2 * BATCH + 3),
         None,
     ),
@@ -122,19 +122,19 @@ def batch(step):
 
 
 def own_rows():
-    """This rank's share of a batch, uneven where it must be."""
+    """This rank's share of a batch; shares are uneven if the batch size requires it."""
     bounds = torch.linspace(0, BATCH, world_size() + 1).long()
     return slice(bounds[rank()], bounds[rank() + 1])
 
 
 def all_cases():
-    """Losses, gradients and trained parameters of every case, by name, and random numbers left."""
+    """Losses, gradients, trained parameters and next random numbers of every case, by name."""
     return {name: compute(build) for name, build in CASES.items()}
 
 
 def compute(build):
-    """STEPS steps of AdamW: what a rank, or a single process, makes of them."""
-    # Ranks start differently: nothing but rank 0's start may count.
+    """Results of STEPS steps of AdamW, on one rank or in a single process."""
+    # Ranks start differently, but only rank 0's start may have an effect.
     seed_all(rank())
     model = network()
     loss, miner = build()
@@ -161,13 +161,13 @@ def compute(build):
 
 
 def without_sharing():
-    """What ranks > 0 draw next where a loss took nothing from them."""
+    """The next random numbers of ranks > 0 if a loss draws nothing from them."""
     seed_all(10 + rank())
     return draw_from_all()
 
 
 def gradients_of_a_copy():
-    """Gradients of a loss and of its deep copy, which differ between ranks if left alone."""
+    """Gradients of a loss and of its deep copy, which would differ between ranks by themselves."""
     wrapped = DistributedLoss(RankDependent())
     result = []
     for loss in (wrapped, copy.deepcopy(wrapped)):
@@ -181,7 +181,7 @@ def gradients_of_a_copy():
 
 
 def references():
-    """Loss and gradient with references of their own, fewer than queries, and a given miner."""
+    """Loss and gradient with a miner and with separate references, fewer than the queries."""
     generator = torch.Generator().manual_seed(0)
     query, reference = (
         torch.randn(n, SIZE, generator=generator, dtype=torch.float64) for n in (BATCH, 5)
@@ -206,7 +206,7 @@ def self_supervised():
 
 
 def enqueue_mask():
-    """The mask of CrossBatchMemory goes with its rows."""
+    """The mask of CrossBatchMemory is gathered with its rows."""
     memory = losses.CrossBatchMemory(losses.ContrastiveLoss(), 5, memory_size=2 * BATCH)
     x, labels = batch(0)
     rows = own_rows()
@@ -216,7 +216,7 @@ def enqueue_mask():
 
 
 def refusals():
-    """The messages of calls that do not fit together, each raised on every rank."""
+    """Error messages for tensors that do not fit together, each raised on every rank."""
     loss = DistributedLoss(losses.ContrastiveLoss())
     messages = []
     for embeddings, labels in (
@@ -231,7 +231,7 @@ def refusals():
 
 
 def a_generator_in_place_of_numpy():
-    """PML lets its source of random numbers be replaced."""
+    """Losses with other NumPy sources of random numbers, which PML allows to be replaced."""
     from pytorch_metric_learning.utils import common_functions as c_f
 
     class FromPML(torch.nn.Module):
@@ -252,7 +252,7 @@ def a_generator_in_place_of_numpy():
 
 
 def patience():
-    """What arrives where rank 0 takes longer than the time-out of all other collectives."""
+    """What arrives if rank 0 takes longer than the timeout of all other collectives."""
     folder = from_rank_zero(tempfile.mkdtemp())
     me, count = rank(), world_size()
     dist.destroy_process_group()
@@ -270,7 +270,7 @@ def patience():
 
 
 def everything():
-    """All of the above in one launch: processes take seconds to start."""
+    """All of the above in one launch, because processes take seconds to start."""
     functions = (
         all_cases,
         without_sharing,

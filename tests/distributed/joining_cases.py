@@ -1,4 +1,4 @@
-"""What the tests of the trainer over several processes compute, in one process and in several."""
+"""Computations of the tests of the trainer, run in one process and in several."""
 
 import random
 
@@ -44,7 +44,7 @@ def keep(batch):
 
 
 class PartlyUsed(torch.nn.Linear):
-    """Has a parameter that takes no part, as the classifier of a backbone may."""
+    """A network with an unused parameter, such as the classifier of a backbone."""
 
     def __init__(self, *sizes):
         super().__init__(*sizes)
@@ -52,7 +52,7 @@ class PartlyUsed(torch.nn.Linear):
 
 
 def trainer(loss, *, trunk=None, embedder=None, data=None, miner=None, **options):
-    """A trainer whose parts start differently on every rank: rank 0's start must count."""
+    """A trainer whose parts start differently on every rank; only rank 0's start may count."""
     models = {
         "trunk": trunk or torch.nn.Sequential(torch.nn.Linear(8, 9), torch.nn.GroupNorm(3, 9)),
         "embedder": embedder or torch.nn.Sequential(torch.nn.Tanh(), PartlyUsed(9, SIZE)),
@@ -120,7 +120,7 @@ CASES = {
 
 
 def trained(name):
-    """Losses and parameters of training in two epochs, as two calls."""
+    """Losses and parameters of two epochs of training, in two calls."""
     seed_all(rank())
     parts = CASES[name]()
     values, norms = [], []
@@ -138,7 +138,7 @@ def trained(name):
             for p in part.parameters()
         ]
 
-    # Rank 0 draws what one process draws; what others draw must not matter.
+    # Rank 0 draws what a single process draws; what other ranks draw must not matter.
     seed_all(100 + rank())
     made.train(num_epochs=1)
     made.train(start_epoch=2, num_epochs=2)
@@ -151,7 +151,7 @@ def trained(name):
 
 
 def messages(calls):
-    """The messages of calls that must fail, on every rank."""
+    """Error messages of calls that must fail on every rank."""
     found = []
     for call in calls:
         try:
@@ -162,7 +162,7 @@ def messages(calls):
 
 
 def refusals():
-    """Why several processes cannot train these."""
+    """Error messages for what several processes cannot train."""
     batch_norm = torch.nn.Sequential(torch.nn.Linear(8, 9), torch.nn.BatchNorm1d(9, affine=False))
     parallel = DistributedDataParallel(torch.nn.Linear(8, 9))
     loss = losses.ContrastiveLoss
@@ -195,7 +195,7 @@ class SpoilsAt(torch.nn.Module):
 
 
 def divergence():
-    """What is said where rank 1's rows alone are spoilt, and where the loss is."""
+    """Error messages if only rank 1's embeddings are not finite, and if the loss is not."""
     spoilt = Data(spoilt=[14])
     order = list(range(60))
     return messages(
@@ -207,7 +207,7 @@ def divergence():
 
 
 def plain_dataset():
-    """Rows that each rank loads of a dataset without batches of its own."""
+    """Rows that each rank loads from a dataset without ``__getitems__``."""
     seen = []
 
     class Watched(torch.utils.data.Dataset):
@@ -231,7 +231,7 @@ def plain_dataset():
 
 
 def everything():
-    """All of the above in one launch: processes take seconds to start."""
+    """All of the above in one launch, because processes take seconds to start."""
     result = {name: trained(name) for name in CASES}
     if world_size() == 2:
         assert dist.get_backend() == "gloo"

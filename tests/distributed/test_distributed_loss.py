@@ -1,4 +1,4 @@
-"""DistributedLoss: several processes give what one gives on the same batch."""
+"""DistributedLoss: several processes compute what one computes on the same batch."""
 
 import numpy as np
 import pytest

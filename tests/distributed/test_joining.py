@@ -1,4 +1,4 @@
-"""The trainer in several processes: what one process gives, whatever their number."""
+"""The trainer in several processes computes what it computes in one, whatever their number."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The tester with PML's own machinery around it: splits, label levels, hooks, records."""
+"""The tester within PML's own machinery: splits, label levels, hooks and records."""
 
 import pytest
 import torch
@@ -110,7 +110,7 @@ def test_progress_only_when_asked_for(show_progress, capsys):
 
 
 class Trainer:
-    """What HookContainer needs of a trainer."""
+    """The attributes of a trainer that HookContainer uses."""
 
     def __init__(self, model):
         self.models = {"trunk": model, "embedder": torch.nn.Identity()}

@@ -1,4 +1,4 @@
-"""FiniteCheck: which tensor was the first to be non-finite, and when."""
+"""FiniteCheck: which tensor was the first to become non-finite, and at which step."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_one_bad_element_is_noticed(bad, dtype, device):
     assert check.first_bad() is None
     values.data[1, 2] = bad
     known_good = check.update("loss", values, 7)
-    assert known_good == (device == "cuda")  # there nobody waits for the answer
+    assert known_good == (device == "cuda")  # on CUDA nothing waits for the answer
     assert check.first_bad() == ("loss", 7)
 
 

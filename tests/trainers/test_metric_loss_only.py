@@ -1,4 +1,4 @@
-"""The trainer: PML's own to the last bit, but for precision, clipping and safety."""
+"""The trainer equals PML's own to the last bit, except for precision, clipping and safety."""
 
 import contextlib
 import copy
@@ -20,7 +20,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 # PML's trainer formats a tensor that requires grad for its progress bar.
 PROGRESS_WARNING = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
-# PML 2.9's large margin losses hand tensors to numpy, which deprecates how torch answers.
+# PML 2.9's large margin losses pass tensors to NumPy, which deprecates torch's way of converting.
 NUMPY_WARNING = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
 
 
@@ -84,7 +84,7 @@ all_losses = pytest.mark.parametrize(
 
 
 class Trunk(torch.nn.Module):
-    """A network whose embeddings have a dtype of its choice and may be spoilt at one call."""
+    """A network whose embeddings have a given dtype and become non-finite at one call."""
 
     def __init__(self, dtype=None, spoilt_at=None, value=NAN):
         super().__init__()
@@ -115,12 +115,12 @@ class Spoilt(torch.nn.Module):
 
 
 def product_dtype(device):
-    """The dtype of a matrix product of float32: shows whether autocast is on."""
+    """The dtype of a product of float32 matrices, which shows whether autocast is on."""
     return (torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)).dtype
 
 
 class Watching(torch.nn.Module):
-    """Passes on, and notes the dtype it is given and that of a matrix product."""
+    """Identity that records the dtype of its input and that of a matrix product."""
 
     def __init__(self, module):
         super().__init__()
@@ -140,7 +140,7 @@ def dataset(count=3 * BATCH):
 
 
 def make(loss, trunk=None, *, kind=MetricLossOnly, device="cpu", lr=0.05, loss_lr=0.1, **options):
-    """A trainer with one SGD optimizer a module."""
+    """A trainer with one SGD optimizer per module."""
     modules = {"trunk": trunk or Trunk(), "embedder": torch.nn.Identity(), "metric_loss": loss}
     modules = {name: module.to(device) for name, module in modules.items()}
     rates = {"trunk": lr, "embedder": lr, "metric_loss": loss_lr}
@@ -214,7 +214,7 @@ def test_every_loss_of_pml_with_parameters_is_listed():
 )
 @all_losses
 def test_parameters_move_and_keep_their_dtypes(build, precision, output, device):
-    # On CUDA float16's scaler starts high and skips steps until it has found its scale.
+    # On CUDA, the scaler of float16 starts high and skips steps until it has found its scale.
     trainer = make(build(), Trunk(output), precision=precision, device=device)
     before = state(trainer)
     trainer.train(num_epochs=1 if device == "cpu" else 8)
@@ -238,7 +238,7 @@ def test_losses_of_another_dtype_keep_it_too(dtype):
 @PROGRESS_WARNING
 @pytest.mark.parametrize("name", ["ArcFaceLoss", "ProxyAnchorLoss", "SoftTripleLoss"])
 def test_pmls_own_trainer_changes_dtypes(name):
-    # What the test above protects from; if PML mends it, this trainer can be simplified.
+    # What the test above protects against; if PML fixes it, this trainer can be simplified.
     trainer = make(LOSSES[name](), Trunk(torch.bfloat16), kind=pml_trainers.MetricLossOnly)
     trainer.train()
     assert {p.dtype for p in trainer.loss_funcs["metric_loss"].parameters()} == {torch.bfloat16}
@@ -267,7 +267,7 @@ def test_dtype_of_what_losses_are_given(loss, given, expected):
     assert make(loss).loss_dtype(given) == expected
 
 
-# Autocast is for models only.
+# Autocast applies to models only.
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -321,11 +321,11 @@ def test_mining_a_subset_without_gradients_does_not_stop_the_models():
     assert_same(*results)
 
 
-# At float32 it is PML's own trainer.
+# In float32 it behaves as PML's own trainer.
 
 
 def twins(build, **options):
-    """The states that PML's trainer and this one reach from the same seed."""
+    """The states that PML's trainer and ours reach from the same seed."""
     results = []
     for kind in (pml_trainers.MetricLossOnly, MetricLossOnly):
         torch.manual_seed(1)
@@ -377,7 +377,7 @@ def one_step(loss, trunk=None, device="cpu", **options):
 
 
 def expected_step(loss, trunk, max_norm):
-    """The same by hand: gradients of models, and those of losses, scaled down to max_norm."""
+    """The same by hand: gradients of models and those of losses, each scaled to max_norm."""
     x, labels = dataset().tensors
     parameters = {
         **{f"trunk.{name}": p for name, p in trunk.named_parameters()},
@@ -566,7 +566,7 @@ def test_a_stopped_trainer_can_start_again():
 
 @pytest.fixture
 def unseen_at_once(monkeypatch):
-    """Values are judged as on an accelerator: only when the trainer looks."""
+    """Values are checked as on an accelerator: only when the trainer fetches the result."""
     update = FiniteCheck.update
     monkeypatch.setattr(FiniteCheck, "update", lambda *args: update(*args) or True)
 
@@ -588,11 +588,11 @@ def test_on_an_accelerator_it_looks_now_and_then_and_after_each_epoch(at, interv
     with pytest.raises(NonFiniteError, match=f"embeddings became NaN or infinite at step {at} "):
         trainer.train(num_epochs=3)
     assert trunk.calls == stops_after
-    assert len(epochs) == at // 5  # no hook scores or stores a spoilt epoch
+    assert len(epochs) == at // 5  # no hook scores or saves a diverged epoch
 
 
 def scaled(loss, trunk=None, **options):
-    """A trainer that scales gradients, which it does of itself on CUDA only."""
+    """A trainer that scales gradients, which by default it only does on CUDA."""
     trainer = make(loss, trunk, **options)
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     return trainer
@@ -656,7 +656,7 @@ def test_the_scaler_is_for_float16_on_cuda():
     assert enabled == [False, False, True]
 
 
-# Parameters that no optimizer would move.
+# Parameters that no optimizer would update.
 
 
 def refuses(trainer, message):

@@ -1,4 +1,4 @@
-"""check_optimizer_coverage: no parameter is forgotten, none is moved twice."""
+"""check_optimizer_coverage: no parameter is forgotten, and none is updated twice."""
 
 import pytest
 import torch

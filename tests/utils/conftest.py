@@ -1,4 +1,4 @@
-"""What the tests of search and scores share."""
+"""Fixtures of the tests of search and scores."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(params=["faiss", "torch"])
 def backend(request, monkeypatch):
-    """With FAISS where it is installed, and as if it were not."""
+    """Once with FAISS, if it is installed, and once as if it were not."""
     if request.param == "faiss":
         pytest.importorskip("faiss")
     else:

@@ -1,4 +1,4 @@
-"""Metrics against loops over queries, and every promise made about labels, dtypes and names."""
+"""Hyperbolic metrics against loops over queries; labels, dtypes and names of metrics."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Tensors on their way to a device."""
+"""Moving tensors to a device."""
 
 import pytest
 import torch
