@@ -6,6 +6,7 @@ dimension of its output, and ``mean`` and ``std`` of the input it expects, with 
 """
 
 from .identity import Identity
+from .placement import to_trunk_device
 from .small_conv import SmallConv
 from .timm_backbone import TimmBackbone
 
@@ -15,4 +16,4 @@ BACKBONES: dict[str, type] = {
     "identity": Identity,
 }
 
-__all__ = ["BACKBONES", "Identity", "SmallConv", "TimmBackbone"]
+__all__ = ["BACKBONES", "Identity", "SmallConv", "TimmBackbone", "to_trunk_device"]

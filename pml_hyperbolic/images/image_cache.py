@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import tqdm
 
 from ..errors import InputError
 from ..files import content_hash
 from .decoded_images import DecodedImages
-from .resizing import Interpolation, resize_short_side
+from .resizing import Interpolation, reduce_short_side
 
 CACHE_VARIABLE = "PML_HYPERBOLIC_CACHE"
 # Below this number of bytes, decoding again is as fast as looking for a file.
@@ -161,7 +160,7 @@ def _decode(read, indices, name, short_side, interpolation):
                 raise ValueError(
                     f"expected (channels, height, width) uint8, got {image.shape} {image.dtype}"
                 )
-            return _reduced(image, short_side, interpolation)
+            return reduce_short_side(image, short_side, interpolation)
         # Readers and Pillow raise exceptions of many kinds.
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -184,14 +183,6 @@ def _decode(read, indices, name, short_side, interpolation):
                     )
                 yield image
                 bar.update()
-
-
-def _reduced(image, short_side, interpolation):
-    if short_side is None or min(image.shape[1:]) <= short_side:
-        return image
-    # torch warns about memory that it must not write to.
-    image = np.require(image, requirements=("C", "W"))
-    return resize_short_side(torch.from_numpy(image), short_side, interpolation).numpy()
 
 
 def _build(target, decode):

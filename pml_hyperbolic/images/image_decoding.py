@@ -2,11 +2,28 @@
 
 import io
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    import PIL.Image
+
+# Names that end so are images.
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".pgm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -30,11 +47,11 @@ def decode_image(
     Raises:
         InputError: the file is not an image or is damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as stored:
-            image = _converted(ImageOps.exif_transpose(stored), _MODES[channels])
+            return image_pixels(stored, channels=channels, size=size)
     # Pillow's decoders raise exceptions of many kinds for damaged files.
     except Exception as error:
         # Pillow names the stream by its memory address.
@@ -42,6 +59,23 @@ def decode_image(
         raise InputError(
             f"{name} cannot be read as an image ({reason}): replace it with an undamaged copy"
         ) from error
+
+
+def image_pixels(
+    image: "PIL.Image.Image", *, channels: int = 3, size: int | None = None
+) -> np.ndarray:
+    """Convert a PIL image of any colour mode as :func:`decode_image` does.
+
+    Args:
+        image: left as it is.
+        channels, size: as :func:`decode_image`.
+
+    Returns:
+        (channels, height, width) uint8.
+    """
+    from PIL import Image, ImageOps
+
+    image = _converted(ImageOps.exif_transpose(image), _MODES[channels])
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.array(image)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -15,6 +16,23 @@ def resize_short_side(
     from torchvision.transforms.v2 import functional
 
     return functional.resize(images, [short_side], _mode(interpolation), antialias=True)
+
+
+def reduce_short_side(
+    image: np.ndarray, short_side: int | None, interpolation: Interpolation
+) -> np.ndarray:
+    """Resize a (C, H, W) uint8 image whose short side is larger; return others as they are.
+
+    Args:
+        image: the image.
+        short_side: in pixels; None leaves every image as it is.
+        interpolation: "bilinear" or "bicubic".
+    """
+    if short_side is None or min(image.shape[1:]) <= short_side:
+        return image
+    # torch warns about memory that it must not write to.
+    image = np.require(image, requirements=("C", "W"))
+    return resize_short_side(torch.from_numpy(image), short_side, interpolation).numpy()
 
 
 def resized_crop(

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ...backbones import BACKBONES
+from ...backbones import BACKBONES, to_trunk_device
 from ...errors import InputError
 from ...heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from .registry import from_registry
@@ -41,18 +41,6 @@ def build_trunk(spec: Spec, in_channels: int, device: torch.device) -> torch.nn.
         BACKBONES, "backbone", spec, "protocol.backbone", fill={"in_channels": in_channels}
     )
     return to_trunk_device(trunk, device)
-
-
-def to_trunk_device(trunk: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """Move a backbone to its device; convolutional ones use channels_last, which is faster.
-
-    It is enough that the weights have this format: activations keep it from the first convolution
-    on. A model with a single convolution is a transformer with its patch embedding.
-    """
-    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in trunk.modules())
-    if convolutions > 1:
-        return trunk.to(device, memory_format=torch.channels_last)
-    return trunk.to(device)
 
 
 def check_trunk(trunk: torch.nn.Module, spec: Spec, inputs: torch.Tensor) -> None:

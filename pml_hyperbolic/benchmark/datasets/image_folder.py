@@ -6,10 +6,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...images.image_archive import ImageArchive
+from ...images.image_decoding import IMAGE_SUFFIXES
 from .image_files import ImageFiles
 from .release import existing_root
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
 class ImageFolder(ImageFiles):
@@ -34,11 +33,14 @@ class ImageFolder(ImageFiles):
     def __init__(self, root: str, unpacked: str | None = None):
         archive = ImageArchive(existing_root(self, root), unpacked)
         paths = sorted(
-            tuple(name.split("/")) for name in archive.names() if name.lower().endswith(SUFFIXES)
+            tuple(name.split("/"))
+            for name in archive.names()
+            if name.lower().endswith(IMAGE_SUFFIXES)
         )
         if not paths:
             raise InputError(
-                f"{archive.path} contains no images ({', '.join(SUFFIXES)}): expected {self.layout}"
+                f"{archive.path} contains no images ({', '.join(IMAGE_SUFFIXES)}): expected "
+                f"{self.layout}"
             )
         folders = [path[:-1] for path in paths]
         # The class folder itself is kept, even if it is the only one.

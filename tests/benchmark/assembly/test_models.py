@@ -3,31 +3,17 @@
 import pytest
 import torch
 
-from pml_hyperbolic.backbones import SmallConv, TimmBackbone
 from pml_hyperbolic.benchmark.assembly.models import (
     build_embedder,
     build_trunk,
     check_trunk,
     choose_device,
     space_sizes,
-    to_trunk_device,
 )
 from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.heads import HyperbolicEmbedder, TwoSpaceEmbedder
 
 CPU = torch.device("cpu")
-
-
-def test_convolutions_are_channels_last_and_patch_embeddings_are_not():
-    for model, channels_last in ((SmallConv(3), True), (TimmBackbone(3, "test_vit"), False)):
-        trunk = to_trunk_device(model, torch.device("cpu"))
-        convolutions = [m for m in trunk.modules() if isinstance(m, torch.nn.Conv2d)]
-        formats = {
-            m.weight.is_contiguous(memory_format=torch.channels_last)
-            and not m.weight.is_contiguous()
-            for m in convolutions
-        }
-        assert formats == {channels_last}
 
 
 def test_cuda_where_there_is_none(monkeypatch):
