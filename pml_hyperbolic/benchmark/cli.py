@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
 from .packages import package_of_module
 
@@ -169,6 +170,7 @@ def _parser():
         metavar="DIR",
         help="folder of configs (default: benchmark_configs)",
     )
+    add_embedder_commands(add)
     add("doctor", _doctor, "report what is installed, what conflicts and what is missing")
     return parser
 
