@@ -22,6 +22,8 @@ MODULES = [
     "pml_hyperbolic.analysis",
     "pml_hyperbolic.testers",
     "pml_hyperbolic.trainers",
+    "pml_hyperbolic.embedder",
+    "pml_hyperbolic.embedder.commands",
 ]
 
 # PML itself imports faiss and record_keeper where they are installed. So every optional package
