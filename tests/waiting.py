@@ -5,16 +5,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-# Operations whose result, or its shape, is known only when the device has got there.
-READS = {
-    "aten::_local_scalar_dense",
-    "aten::_unique2",
-    "aten::equal",
-    "aten::is_nonzero",
-    "aten::masked_select",
-    "aten::nonzero",
-    "aten::unique_dim",
-}
+from tests.dispatch import READS
+
+# Operations whose results have shapes that depend on the data, besides aten::nonzero.
+SHAPED_BY_VALUES = {"aten::_unique2", "aten::masked_select", "aten::unique_dim"}
 
 
 class Waits(TorchDispatchMode):
@@ -35,7 +29,7 @@ class Waits(TorchDispatchMode):
             leaf.dtype == torch.bool for leaf in tree_leaves(args[1:2]) if torch.is_tensor(leaf)
         )
         devices = {tensor.device.type for tensor in tensors if tensor.ndim}
-        if name in READS or selects or len(devices) > 1:
+        if name in READS | SHAPED_BY_VALUES or selects or len(devices) > 1:
             self.found.append(name)
         return result
 
