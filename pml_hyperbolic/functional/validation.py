@@ -119,7 +119,7 @@ def check_instance(name: str, argument: str, value: object, kind: type) -> None:
 def check_embeddings(name: str, embeddings: torch.Tensor, embedding_size: int) -> None:
     """Raise ValueError, on behalf of ``name``, unless embeddings are (N, embedding_size) floats.
 
-    On the CPU they must be finite, too.
+    They must be finite, too; tensors that are not :func:`is_readable` pass unchecked.
     """
     if embeddings.ndim != 2 or embeddings.shape[1] != embedding_size:
         raise ValueError(
@@ -134,11 +134,11 @@ def check_embeddings(name: str, embeddings: torch.Tensor, embedding_size: int) -
 def check_labels(name: str, labels: torch.Tensor, num_classes: int) -> None:
     """Raise ValueError, on behalf of ``name``, unless labels are integers below ``num_classes``.
 
-    Looks at the values of CPU tensors only: on CUDA a look would synchronise every step.
+    The values of tensors that are not :func:`is_readable` pass unchecked.
     """
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"{name} needs integer labels, got {labels.dtype}")
-    if labels.device.type == "cpu" and len(labels):
+    if is_readable(labels) and len(labels):
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= num_classes:
             raise ValueError(

@@ -20,6 +20,7 @@ from ..functional.validation import (
     check_maps_tangents,
     check_not_negative,
     check_positive,
+    is_readable,
 )
 from ..regularizers import HypHCRegularizer
 from ..regularizers.sub_loss_records_mixin import SubLossRecordsMixin
@@ -248,7 +249,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         embeddings = embeddings.to(self.euclidean.fc.dtype)
         euclidean, hyperbolic = self.split_spaces(embeddings)
         length = torch.linalg.vector_norm(euclidean.detach(), dim=1, keepdim=True)
-        if not reading_waits(length.device) and not (length < shortest).any():
+        if is_readable(length) and not (length < shortest).any():
             return embeddings  # which saves a copy
         return torch.cat([torch.where(length < shortest, 0, euclidean), hyperbolic], dim=1)
 

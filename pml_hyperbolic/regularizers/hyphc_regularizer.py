@@ -8,12 +8,12 @@ from pytorch_metric_learning.regularizers import BaseRegularizer
 from ..distances import PoincareDistance
 from ..functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of_tangents
 from ..functional.poincare import full_precision
-from ..functional.reading_waits import reading_waits
 from ..functional.validation import (
     check_counts,
     check_finite,
     check_instance,
     check_positive,
+    is_readable,
 )
 
 
@@ -89,7 +89,7 @@ class HypHCRegularizer(BaseRegularizer):
                 corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
                 loss = hyphc_loss_of_corners(corners, weights, **settings)
             else:
-                if not reading_waits(x.device) and not torch.isfinite(corners.detach().sum()):
+                if is_readable(x) and not torch.isfinite(corners.detach().sum()):
                     check_finite(type(self).__name__, x)
                 settings["clip_radius"] = self.distance.clip_radius
                 corners = corners.unflatten(0, (-1, 3))

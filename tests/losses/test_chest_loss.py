@@ -12,17 +12,15 @@ from pytorch_metric_learning.distances import CosineSimilarity
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.losses import CHESTLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
+from tests.devices import DEVICES
 from tests.dispatch import Dispatched
+from tests.product_precision import ProductPrecisions
 from tests.references import chest
 from tests.waiting import Waits, waits_of_a_forward_pass
 
 CLASSES, EUCLIDEAN, HYPERBOLIC = 5, 6, 4
 SIZE = EUCLIDEAN + HYPERBOLIC
 PARTS = ["euclidean_loss", "hyperbolic_loss", "hierarchy_loss"]
-CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-)
-DEVICES = ["cpu", CUDA]
 
 
 def batch(n=12, classes=CLASSES, dtype=torch.float32):
@@ -637,15 +635,23 @@ def test_torch_func_gives_the_gradients_of_autograd():
         torch.testing.assert_close(to_parameters[name], parameter.grad)
 
 
-@pytest.mark.parametrize("weights", [{"hyperbolic_weight": 0}])
+@pytest.mark.parametrize("weights", [{}, {"hyperbolic_weight": 0}, {"euclidean_weight": 0}])
 def test_a_forward_pass_does_not_wait_for_a_gpu(weights):
     assert waits_of_a_forward_pass(lambda: build(**weights), *batch()) == []
 
 
 @pytest.mark.usefixtures("as_on_accelerators")
-@pytest.mark.parametrize("weights", [{"hyperbolic_weight": 0}])
-def test_a_backward_pass_does_not_wait_for_an_accelerator(weights):
-    loss = build(**weights)(*batch())
+@pytest.mark.parametrize("weights", [{}, {"hyperbolic_weight": 0}, {"euclidean_weight": 0}])
+def test_neither_pass_reads_values_on_an_accelerator(weights):
+    loss_fn = build(**weights)
     with Waits() as waits:
-        loss.backward()
+        loss_fn(*batch()).backward()
     assert waits.found == []
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_hyperbolic_products_are_in_full_float32_whatever_is_set():
+    loss_fn = build(euclidean_weight=0)
+    with ProductPrecisions() as products:
+        loss_fn(*batch()).backward()
+    assert products.all_full

@@ -14,14 +14,12 @@ from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.functional import reciprocal_neighbor_triplets
 from pml_hyperbolic.losses import HIERLoss
 from pml_hyperbolic.regularizers import HIERRegularizer
+from tests.devices import DEVICES
+from tests.product_precision import ProductPrecisions
 from tests.references import hier
 from tests.waiting import Waits, waits_of_a_forward_pass
 
 SIZE, PROXIES = 8, 24
-CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-)
-DEVICES = ["cpu", CUDA]
 
 
 def batch(n=24, classes=8, dtype=torch.float32, seed=0):
@@ -488,7 +486,7 @@ def test_torch_func_gives_the_gradients_of_autograd():
 
 
 @pytest.mark.parametrize("kind", [HIERLoss, HIERRegularizer])
-@pytest.mark.parametrize("distance", [LpDistance(power=2)])
+@pytest.mark.parametrize("distance", [None, LpDistance(power=2)])
 def test_a_forward_pass_does_not_wait_for_a_gpu(kind, distance):
     x, labels = batch()
     arguments = (labels,) if kind is HIERLoss else ()
@@ -497,10 +495,19 @@ def test_a_forward_pass_does_not_wait_for_a_gpu(kind, distance):
 
 
 @pytest.mark.usefixtures("as_on_accelerators")
-def test_a_backward_pass_does_not_wait_for_an_accelerator():
+@pytest.mark.parametrize("distance", [None, LpDistance(power=2)])
+def test_neither_pass_reads_values_on_an_accelerator(distance):
     x, labels = batch()
-    loss = small_loss(distance=LpDistance(power=2))(x, labels)
+    loss_fn = small_loss(distance=distance)
     with Waits() as waits:
-        loss.backward()
+        loss_fn(x, labels).backward()
     assert float(x.grad.abs().sum()) > 0
     assert waits.found == []
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_products_are_in_full_float32_whatever_is_set():
+    x, labels = batch()
+    with ProductPrecisions() as products:
+        small_loss()(x, labels).backward()
+    assert products.all_full

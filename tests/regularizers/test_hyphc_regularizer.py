@@ -232,8 +232,11 @@ def test_a_forward_pass_does_not_wait_for_a_gpu(inputs):
     assert waits_of_a_forward_pass(make, vectors()) == []
 
 
-def test_a_backward_pass_reads_no_values():
-    loss = HypHCRegularizer()(vectors())
+@pytest.mark.usefixtures("as_on_accelerators")
+@pytest.mark.parametrize("inputs", ["tangent", "ball"])
+def test_neither_pass_reads_values_on_an_accelerator(inputs):
+    x = (0.1 * vectors()).detach().requires_grad_()
+    regularizer = HypHCRegularizer(distance=PoincareDistance(inputs=inputs))
     with Waits() as waits:
-        loss.backward()
+        regularizer(x).backward()
     assert waits.found == []
