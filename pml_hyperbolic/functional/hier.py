@@ -80,13 +80,19 @@ def hier_loss(
     Raises:
         ValueError: as these two functions.
     """
-    sampling = {"k": k, "triplets_per_anchor": triplets_per_anchor, "generator": generator}
-    settings = {"margin": margin, "temperature": temperature, "generator": generator}
     if not reading_waits(relevance.device):
-        triplets = reciprocal_neighbor_triplets(relevance, **sampling)
-        return hierarchical_triplet_loss(distances, triplets, **settings)
-    triplets, exists = padded_neighbor_triplets(relevance, **sampling)
-    losses = hierarchical_triplet_losses(distances, triplets, **settings)
+        triplets = reciprocal_neighbor_triplets(
+            relevance, k=k, triplets_per_anchor=triplets_per_anchor, generator=generator
+        )
+        return hierarchical_triplet_loss(
+            distances, triplets, margin=margin, temperature=temperature, generator=generator
+        )
+    triplets, exists = padded_neighbor_triplets(
+        relevance, k=k, triplets_per_anchor=triplets_per_anchor, generator=generator
+    )
+    losses = hierarchical_triplet_losses(
+        distances, triplets, margin=margin, temperature=temperature, generator=generator
+    )
     return torch.where(exists, losses, 0).sum() / exists.sum().clamp(min=1)
 
 

@@ -131,6 +131,13 @@ def check_embeddings(name: str, embeddings: torch.Tensor, embedding_size: int) -
     check_finite(name, embeddings)
 
 
+def required_labels(name: str, labels: torch.Tensor | None) -> torch.Tensor:
+    """The labels; raises ValueError, on behalf of ``name``, if there are none."""
+    if labels is None:
+        raise ValueError(f"{name} needs labels, got None")
+    return labels
+
+
 def check_labels(name: str, labels: torch.Tensor, num_classes: int) -> None:
     """Raise ValueError, on behalf of ``name``, unless labels are integers below ``num_classes``.
 

@@ -21,6 +21,7 @@ from ..functional.validation import (
     check_not_negative,
     check_positive,
     is_readable,
+    required_labels,
 )
 from ..regularizers import HypHCRegularizer
 from ..regularizers.sub_loss_records_mixin import SubLossRecordsMixin
@@ -205,7 +206,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         self, embeddings: torch.Tensor, labels: torch.Tensor | None = None, *args, **kwargs
     ) -> torch.Tensor:
         """The loss of embeddings (N, D_E + D_H) with labels (N,); the rest as PML's base class."""
-        c_f.labels_required(labels)
+        labels = required_labels("CHESTLoss", labels)
         check_labels("CHESTLoss", labels, self.num_classes)
         embeddings = self._checked(embeddings)
         with full_precision(embeddings):

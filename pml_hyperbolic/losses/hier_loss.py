@@ -4,6 +4,7 @@ import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils import common_functions as c_f
 
+from ..functional.validation import required_labels
 from ..regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
 
@@ -59,7 +60,7 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
         ref_labels: torch.Tensor | None,
     ) -> dict:
         """PML's loss dictionary of embeddings (N, embedding_size) with labels (N,)."""
-        c_f.labels_required(labels)
+        labels = required_labels("HIERLoss", labels)
         c_f.ref_not_supported(embeddings, labels, ref_emb, ref_labels)
         proxies = self.proxies.to(embeddings.dtype)
         with torch.no_grad():

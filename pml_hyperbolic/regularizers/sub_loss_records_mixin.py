@@ -1,9 +1,12 @@
 """SubLossRecordsMixin: keeps the parts of a loss and the clip saturation of each forward pass."""
 
 import torch
+from pytorch_metric_learning.utils.module_with_records_and_reducer import (
+    ModuleWithRecordsReducerAndDistance,
+)
 
 
-class SubLossRecordsMixin:
+class SubLossRecordsMixin(ModuleWithRecordsReducerAndDistance):
     """Keeps each sub-loss and the clip saturation of the last forward pass as attributes.
 
     ``sub_losses`` maps the names of sub-losses to detached scalars: their means, before any custom
