@@ -27,7 +27,7 @@ def in_processes(function, count, folder, *arguments):
 
 def _work(rank, function, count, folder, arguments):
     warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", DEPRECATED_BY_GEOOPT, FutureWarning)
+    warnings.filterwarnings("ignore", DEPRECATED_BY_GEOOPT)
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=count

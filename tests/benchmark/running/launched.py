@@ -36,5 +36,5 @@ BACKBONES["norm_free"] = NormFree
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", DEPRECATED_BY_GEOOPT, FutureWarning)
+    warnings.filterwarnings("ignore", DEPRECATED_BY_GEOOPT)
     sys.exit(main())
