@@ -2,8 +2,10 @@
 
 import torch
 
+from .backbone import Backbone
 
-class Identity(torch.nn.Identity):
+
+class Identity(Backbone, torch.nn.Identity):
     """Return precomputed features unchanged, so that only heads and losses are trained.
 
     Args:

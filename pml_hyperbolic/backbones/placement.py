@@ -1,9 +1,13 @@
 """Put a backbone on a device in the memory format that is fast there."""
 
+from typing import TypeVar
+
 import torch
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 
-def to_trunk_device(trunk: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+
+def to_trunk_device(trunk: Network, device: torch.device) -> Network:
     """Move a backbone to its device; convolutional ones use channels_last, which is faster.
 
     It is enough that the weights have this format: activations keep it from the first convolution
@@ -11,5 +15,5 @@ def to_trunk_device(trunk: torch.nn.Module, device: torch.device) -> torch.nn.Mo
     """
     convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in trunk.modules())
     if convolutions > 1:
-        return trunk.to(device, memory_format=torch.channels_last)
+        trunk = trunk.to(memory_format=torch.channels_last)
     return trunk.to(device)

@@ -2,8 +2,10 @@
 
 import torch
 
+from .backbone import Backbone
 
-class SmallConv(torch.nn.Sequential):
+
+class SmallConv(Backbone, torch.nn.Sequential):
     """Blocks of a 3 x 3 convolution, batch norm and ReLU, with max pooling between the blocks.
 
     Args:

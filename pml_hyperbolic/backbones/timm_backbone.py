@@ -3,15 +3,17 @@
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import nearest
+from .backbone import Backbone
 
 _BATCH_NORM_POLICY = {"statistics": "trained", "affine": "trained"}
 
 
-class TimmBackbone(torch.nn.Module):
+class TimmBackbone(Backbone):
     """The pooled features of a model of timm.
 
     Args:
@@ -54,7 +56,7 @@ class TimmBackbone(torch.nn.Module):
     ):
         super().__init__()
         _check_name(model, pretrained)
-        arguments = {"num_classes": 0, "in_chans": in_channels}
+        arguments: dict[str, Any] = {"num_classes": 0, "in_chans": in_channels}
         if pooling is not None:
             arguments["global_pool"] = pooling
         if weights is not None:
@@ -153,14 +155,14 @@ def _create(model, arguments, **more):
 
 
 def _pretrained(model, weights, arguments):
-    more = {"pretrained": True}
+    published: dict[str, Any] = {"pretrained": True}
     if weights is not None:
-        more["pretrained_cfg_overlay"] = {"file": str(weights)}
+        published["pretrained_cfg_overlay"] = {"file": str(weights)}
     start = torch.get_rng_state()
     untrained = _create(model, arguments)
     torch.set_rng_state(start)
     try:
-        trained = _create(model, arguments, **more)
+        trained = _create(model, arguments, **published)
     # The download, its cache and torch's unpickling raise exceptions of many kinds.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

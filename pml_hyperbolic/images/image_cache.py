@@ -200,7 +200,7 @@ def _build(target, decode):
             sizes = []
             with open(part / _PIXELS_FILE, "wb") as file:
                 for image in decode():
-                    file.write(np.ascontiguousarray(image))
+                    file.write(np.ascontiguousarray(image).data)
                     sizes.append(image.shape)
                 file.flush()
                 os.fsync(file.fileno())

@@ -93,18 +93,18 @@ class ImageTransform:
         self, images: torch.Tensor | list[torch.Tensor], draws: Draws = _NO_DRAWS
     ) -> torch.Tensor:
         """Transform uint8 images, (B, C, H, W) or a list of (C, H, W), to (B, C, H, W) float32."""
-        images = self._resized(images, draws.boxes).float().div_(255)
-        images = (images - self.mean) / self.std
+        inputs = self._resized(images, draws.boxes).float().div_(255)
+        inputs = (inputs - self.mean) / self.std
         if draws.shifts is not None:
-            images = _shifted(
-                images, to_device(draws.shifts, self.device), self.augmentation.random_shift
+            inputs = _shifted(
+                inputs, to_device(draws.shifts, self.device), self.augmentation.random_shift
             )
         if draws.flips is not None:
             flips = to_device(draws.flips, self.device)[:, None, None, None]
-            images = torch.where(flips, images.flip(-1), images)
-        return images
+            inputs = torch.where(flips, inputs.flip(-1), inputs)
+        return inputs
 
-    def _resized(self, images, boxes):
+    def _resized(self, images, boxes) -> torch.Tensor:
         target = self.input_size
         if boxes is not None:
             size = images[0].shape[-2:] if target is None else (target.size, target.size)

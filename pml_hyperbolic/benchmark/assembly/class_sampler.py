@@ -22,9 +22,12 @@ class ClassSampler(MPerClassSampler):
         seed: of the random numbers.
     """
 
+    # PML's: the classes, which it shuffles in place.
+    labels: list[Any]
+
     def __init__(
         self,
-        labels: Sequence[int],
+        labels: Sequence[int] | np.ndarray,
         samples_per_class: int,
         *,
         batch_size: int,

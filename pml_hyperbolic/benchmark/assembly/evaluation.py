@@ -1,8 +1,10 @@
 """Evaluation of a run: each space in its own geometry, with the metrics of the protocol."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from ...distances import PoincareDistance
 from ...testers import EmbeddingSpacesTester
@@ -32,19 +34,24 @@ def make_tester(
         evaluation: batch size and the values of K of ``recall_at_K``.
         device: for embedding and search.
         hooks: keyword arguments of PML's testers.
+
+    Raises:
+        ValueError: there is a hyperbolic space, but no distance.
     """
-    chosen = {
+    chosen: dict[str, Any] = {
         "include": (*METRICS, *map(recall_key, evaluation.recall_at)),
         "recall_at": evaluation.recall_at,
         "device": device,
     }
     spaces, start = {}, 0
     for space, size in sizes.items():
-        calculator = (
-            HyperbolicAccuracyCalculator(distance, **chosen)
-            if space == "hyperbolic"
-            else CosineAccuracyCalculator(**chosen)
-        )
+        calculator: AccuracyCalculator
+        if space != "hyperbolic":
+            calculator = CosineAccuracyCalculator(**chosen)
+        elif distance is not None:
+            calculator = HyperbolicAccuracyCalculator(distance, **chosen)
+        else:
+            raise ValueError("a hyperbolic space needs the PoincareDistance to rank with, got None")
         spaces[space] = EmbeddingSpace((start, start + size), calculator)
         start += size
     return EmbeddingSpacesTester(

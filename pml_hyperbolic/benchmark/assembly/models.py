@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ...backbones import BACKBONES, to_trunk_device
+from ...backbones import BACKBONES, Backbone, to_trunk_device
 from ...errors import InputError
 from ...heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from .registry import from_registry
@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def build_trunk(spec: Spec, in_channels: int, device: torch.device) -> torch.nn.Module:
+def build_trunk(spec: Spec, in_channels: int, device: torch.device) -> Backbone:
     """Build the backbone that a protocol names, on its device.
 
     Args:
@@ -43,7 +43,7 @@ def build_trunk(spec: Spec, in_channels: int, device: torch.device) -> torch.nn.
     return to_trunk_device(trunk, device)
 
 
-def check_trunk(trunk: torch.nn.Module, spec: Spec, inputs: torch.Tensor) -> None:
+def check_trunk(trunk: Backbone, spec: Spec, inputs: torch.Tensor) -> None:
     """Check that a backbone takes this input, before anything is trained.
 
     Args:

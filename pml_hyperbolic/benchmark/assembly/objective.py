@@ -74,7 +74,7 @@ def build_objective(
     added, objects, regularizer = _second_term(method, where, fill, sizes)
     loss = build("loss", method.loss, where=f"{where}: loss", fill=fill, objects=objects)
     groups = _parameter_groups(method, where, loss, regularizer)
-    if added:
+    if added and method.regularizer is not None:
         loss = MultipleLosses([loss, regularizer], weights=[1, method.regularizer.weight])
     miner = None
     if method.miner is not None:

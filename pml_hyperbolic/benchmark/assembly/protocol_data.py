@@ -57,7 +57,7 @@ class ProtocolData:
             name=name,
             identity={
                 "spec": {name: arguments},
-                "labels": hashlib.sha256(np.ascontiguousarray(dataset.labels)).hexdigest(),
+                "labels": hashlib.sha256(np.ascontiguousarray(dataset.labels).data).hexdigest(),
             },
             sources=_sources(arguments),
             listings=dataset.listings,

@@ -184,7 +184,7 @@ def accepted_arguments(target: Callable[..., Any]) -> set[str]:
     accepted = set()
     for cls in target.__mro__:
         if "__init__" in vars(cls):
-            names, passes_on = _names(cls.__init__)
+            names, passes_on = _names(vars(cls)["__init__"])
             accepted |= names
             if not passes_on:
                 break

@@ -27,6 +27,9 @@ class Schedule:
         if config.shape == "constant":
             return 1.0
         if config.shape == "step":
+            # The config requires both for this shape.
+            assert config.factor is not None
+            assert config.every_epochs is not None
             epoch = step // self.steps_per_epoch
             return config.factor ** (epoch // config.every_epochs)
         remaining = max(self.total_steps - config.warmup_steps, 1)

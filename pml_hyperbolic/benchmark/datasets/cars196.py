@@ -60,14 +60,15 @@ class Cars196(ImageFiles):
                 parts.append((folder, files, _column(content, "annotations", "class")))
             content = self._read_one(archive, present, "cars_meta.mat")
         names = [str(name) for name in np.atleast_1d(content["class_names"])]
-        self.entries, official = [], []
+        self.entries = []
+        numbers: list[int] = []
         for folder, files, labels in parts:
             images, prefix, found = open_images(self, archive, present, folder, unpacked)
             files = [prefix + file for file in files]
             kept = self.present_files(images.path, files, found, verify=verify)
             self.entries += [(images, file) for file in np.array(files)[kept].tolist()]
-            official += np.array(labels, dtype=np.int64)[kept].tolist()
-        official = np.array(official)
+            numbers += np.array(labels, dtype=np.int64)[kept].tolist()
+        official = np.array(numbers)
         self.number_classes(
             official[:, None], dict(enumerate(names, start=1)), test=official > _TRAINING_CLASSES
         )

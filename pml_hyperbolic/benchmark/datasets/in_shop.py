@@ -71,5 +71,5 @@ class InShop(ImageFiles):
                 archive.path,
                 *(int(mask.sum()) for mask in (train, self.query, self.gallery)),
                 len(np.unique(labels[train])),
-                len(self.test_classes),
+                len(np.unique(labels[~train])),
             )

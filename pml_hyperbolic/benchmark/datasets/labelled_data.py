@@ -39,7 +39,7 @@ class LabelledData:
         """
         digest = hashlib.sha256("\n".join([*self.level_names, *self.class_names]).encode())
         for array in (self.labels, content):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:12]
 
     def indices_of(self, classes: Sequence[int]) -> np.ndarray:

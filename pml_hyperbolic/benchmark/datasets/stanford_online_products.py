@@ -60,7 +60,7 @@ class StanfordOnlineProducts(ImageFiles):
         self.number_classes(np.array([row[1:3] for row in rows])[kept], names, test=test[kept])
         if verify:
             testing = int(test[kept].sum())
-            test_products = len(self.test_classes)
+            test_products = len(np.unique(self.labels[test[kept], 0]))
             self.check_counts(
                 archive.path,
                 len(self) - testing,

@@ -78,3 +78,8 @@ def test_no_saturation_without_a_hyperbolic_space():
 )
 def test_the_hyperbolic_space_selects(spaces, chosen):
     assert select_space(dict.fromkeys(spaces, 2)) == chosen
+
+
+def test_a_hyperbolic_space_needs_a_distance():
+    with pytest.raises(ValueError, match="needs the PoincareDistance to rank with"):
+        make_tester({"hyperbolic": 3}, None, EvaluationConfig(), device=CPU)
