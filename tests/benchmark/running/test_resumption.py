@@ -290,7 +290,7 @@ def start(config_file, output, *arguments):
     )
 
 
-def wait_for(file, process, seconds=60):
+def wait_for(file, process, seconds=600):
     end = time.monotonic() + seconds
     while not file.exists():
         assert process.poll() is None, process.communicate()
