@@ -3,20 +3,15 @@
 import re
 from collections.abc import Iterable
 
-# The one list of metrics that every run is scored by; a protocol adds recall at K.
-METRICS = PRECISION_AT_1, R_PRECISION, MAP_AT_R = (
-    "precision_at_1",
-    "r_precision",
-    "mean_average_precision_at_r",
-)
-# The metric that selects checkpoints by default, and that reports test first.
+PRECISION_AT_1 = "precision_at_1"
+R_PRECISION = "r_precision"
+MAP_AT_R = "mean_average_precision_at_r"
+# The one list of metrics that every run is scored by. A protocol may add recall at K.
+METRICS = (PRECISION_AT_1, R_PRECISION, MAP_AT_R)
+# The metric that selects checkpoints by default, and in which reports compare methods.
 PRIMARY = MAP_AT_R
 # Key in rows -> title in tables.
-TITLES = {
-    PRECISION_AT_1: "R@1",
-    R_PRECISION: "R-Precision",
-    MAP_AT_R: "MAP@R",
-}
+TITLES = {PRECISION_AT_1: "R@1", R_PRECISION: "R-Precision", MAP_AT_R: "MAP@R"}
 # Key in rows -> key in queries.npz, which holds the score of each query instead of the mean.
 QUERY_KEYS = {
     PRECISION_AT_1: "precision_at_1",
