@@ -1,4 +1,4 @@
-"""A tiny benchmark of its own: the shipped configs may be tuned without touching these tests."""
+"""Fixtures of a tiny benchmark, which is independent of the shipped configs and their tuning."""
 
 import json
 from typing import NamedTuple
