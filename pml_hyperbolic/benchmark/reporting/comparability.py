@@ -153,7 +153,7 @@ CHECKS = {
 
 def _budgets(results):
     """Return the numbers of parameters in trunk and head of the methods that recorded them."""
-    budgets = {}
+    budgets: dict[str, int] = {}
     for run in results.runs:
         if run.first.parameters is not None:
             budgets.setdefault(run.method, run.first.parameters.budget)

@@ -200,7 +200,17 @@ def curvature_controls(
         One control for each twin; none for twins whose runs cannot be paired with the method's.
     """
     replicates = {i: c.replicates for i, c in comparisons.items()}
-    found = []
+    # (method, twin, gain, gain of the twin, method minus twin, whether the gain is shown)
+    found: list[
+        tuple[
+            ScoreGroup,
+            ScoreGroup,
+            PairedBootstrap | None,
+            PairedBootstrap | None,
+            PairedBootstrap,
+            bool,
+        ]
+    ] = []
     for i, group in enumerate(groups):
         for j, twin in enumerate(groups):
             if twins.get(twin.method) != group.method or twin.space != group.space:
@@ -258,21 +268,20 @@ def _of_queries(group, metric, keys, baseline_scores):
     """Return (S, Q) differences, averaged over folds; None if a run stored no query scores."""
     result = []
     for repetition in by_seed(keys):
-        total = None
+        differences = []
         for key in repetition:
             scores = group.runs[key].query_scores(group.space, metric)
             if scores is None or baseline_scores[key] is None:
                 return None
-            difference = scores - baseline_scores[key]
-            total = difference if total is None else total + difference
-        result.append(total / len(repetition))
+            differences.append(scores - baseline_scores[key])
+        result.append(sum(differences) / len(repetition))
     return np.stack(result)
 
 
 def _tested(groups, replicates, keys, twins, over_queries=frozenset()):
     """Test all replicates; p-values are corrected among contenders and among twins."""
     tests = {i: replicates[i].test() for i in keys}
-    corrected = {}
+    corrected: dict[int, float] = {}
     for family in (
         [i for i in keys if groups[i].method not in twins],
         [i for i in keys if groups[i].method in twins],

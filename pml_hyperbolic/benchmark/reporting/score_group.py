@@ -63,7 +63,7 @@ class ScoreGroup:
         of_seed: dict[int, float] = {}
         for (_, seed), row in sorted(self.rows.items(), key=lambda item: item[0]):
             # Every fold of a seed repeats the same number.
-            if metric in (row.concatenated or {}):
+            if row.concatenated is not None and metric in row.concatenated:
                 of_seed.setdefault(seed, row.concatenated[metric])
         return list(of_seed.values())
 

@@ -14,7 +14,7 @@ class Interval(NamedTuple):
 
     mean: float
     half_width: float
-    count: int
+    repetitions: int
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

@@ -107,8 +107,10 @@ def published_table(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> 
     """Return the numbers that configs quote from publications, beside the measured ones."""
     rows = []
     for item in results.published():
-        key = metric_key(item["metric"])
-        lines = [g for g in groups if item in results.published(g.method, g.space)]
+        key = metric_key(item["metric"]) or item["metric"]
+        lines: list[ScoreGroup | None] = [
+            g for g in groups if item in results.published(g.method, g.space)
+        ]
         for group in lines or [None]:
             values = group.values("test", key) if group else []
             excess = 100 * mean_interval(values).mean - item["value"] if values else math.nan

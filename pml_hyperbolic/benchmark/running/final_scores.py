@@ -60,7 +60,8 @@ def finest_scores(
     finally:
         calculator.knn_func = search
     labels = retrieval.query_labels[:, 0]
-    among = labels if retrieval.gallery is None else retrieval.gallery_labels[:, 0]
+    gallery_labels = retrieval.gallery_labels
+    among = labels if gallery_labels is None else gallery_labels[:, 0]
     indices = kept[0].to(among.device)
     return scores, query_scores(among[indices] == labels[:, None], _relevant(retrieval, 0))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -160,9 +161,9 @@ def _in_pool(
 
 
 # A worker's queue to its parent: the folder of a run that begins, None for each scored epoch.
-_messages = None
+_messages: Any = None
 # The data of the one protocol whose runs a worker does.
-_data = None
+_data: Any = None
 
 
 def _start_worker(messages, protocol):

@@ -125,7 +125,7 @@ class RunHooks(HookContainer):
         tester,
         splits_to_eval=None,
         collate_fn=None,
-    ) -> int:
+    ) -> int | None:
         """Score the validation split, and save a checkpoint if it is the best so far."""
         tester.test(
             dataset_dict,

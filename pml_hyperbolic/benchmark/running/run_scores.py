@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .final_scores import Retrieval, finest_scores, level_scores
 
 
-class TestSet(NamedTuple):
+class EmbeddedTestSet(NamedTuple):
     """Embeddings of the images of the test classes, divided into queries and gallery.
 
     Attributes:
@@ -24,9 +24,6 @@ class TestSet(NamedTuple):
         query: (Q,), rows that are queries.
         gallery: (G,), rows that are searched, or None if each query is searched among the others.
     """
-
-    # pytest would take a class of this name for a test.
-    __test__ = False
 
     embeddings: torch.Tensor
     labels: torch.Tensor
@@ -62,7 +59,7 @@ class RunScores(NamedTuple):
 
 def score_test(
     spaces: dict[str, tuple[slice, AccuracyCalculator]],
-    test_set: TestSet,
+    test_set: EmbeddedTestSet,
     level_names: list[str],
 ) -> RunScores:
     """Score the test classes in every space, on every level of labels.
@@ -84,7 +81,7 @@ def score_test(
     return scores
 
 
-def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
+def save_test(folder: Path, test_set: EmbeddedTestSet, scores: RunScores) -> None:
     """Write the scores of the queries and the embeddings into the folder of a run.
 
     ``queries.npz`` holds the (Q,) float32 scores ``<space>/<key>``; ``test_indices``, the (Q,)
@@ -92,7 +89,7 @@ def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
     ``rows/indices`` in the data set, ``rows/labels``, ``rows/query`` and, if there is a gallery,
     ``rows/gallery``.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{space}/{name}": values
         for space, queries in scores.queries.items()
         for name, values in queries.items()
@@ -108,7 +105,7 @@ def save_test(folder: Path, test_set: TestSet, scores: RunScores) -> None:
     _write(folder / QUERIES_FILE, lambda file: np.savez_compressed(file, **arrays))
 
 
-def load_test(folder: Path) -> TestSet:
+def load_test(folder: Path) -> EmbeddedTestSet:
     """Return the test set that :func:`save_test` wrote."""
     with np.load(folder / QUERIES_FILE) as arrays:
         rows = {
@@ -116,7 +113,7 @@ def load_test(folder: Path) -> TestSet:
             for name in arrays.files
             if name.startswith("rows/")
         }
-    return TestSet(
+    return EmbeddedTestSet(
         torch.from_numpy(np.load(folder / EMBEDDINGS_FILE)),
         torch.from_numpy(rows["labels"]),
         rows["indices"],
@@ -126,8 +123,10 @@ def load_test(folder: Path) -> TestSet:
 
 
 def concatenate(
-    folds: list[TestSet], spaces: dict[str, tuple[slice, float | None]], flat: str = "euclidean"
-) -> TestSet:
+    folds: list[EmbeddedTestSet],
+    spaces: dict[str, tuple[slice, float | None]],
+    flat: str = "euclidean",
+) -> EmbeddedTestSet:
     """Concatenate the embeddings that the models of several folds gave the same images.
 
     Euclidean embeddings are L2-normalised first, so that every fold has the same weight in the

@@ -17,7 +17,7 @@ from ..config import BenchmarkConfig, MethodConfig
 from ..config.yaml_files import dump_yaml
 from ..datasets import keep_batch
 from ..environment import describe_environment
-from ..results.row import Row, write_rows
+from ..results.row import Geometry, ParameterCounts, Row, write_rows
 from ..results.run_files import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -35,7 +35,7 @@ from .process_group import train_together
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
 from .run_log import RunLog
-from .run_scores import RunScores, TestSet, save_test, score_test
+from .run_scores import EmbeddedTestSet, RunScores, save_test, score_test
 
 # How long a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
@@ -154,6 +154,9 @@ def result_rows(
         train: space -> metric -> value, of the training classes, likewise.
     """
     method = pipeline.method
+    geometry = None if pipeline.geometry is None else Geometry.model_validate(pipeline.geometry)
+    # Loading the checkpoint has failed if no epoch was selected.
+    assert hooks.best_epoch is not None
     return [
         Row(
             method=pipeline.name,
@@ -169,8 +172,8 @@ def result_rows(
             method_hash=method.hash,
             **declarations(method),
             saturation=_defined(hooks.saturation),
-            parameters=pipeline.parameter_counts,
-            geometry=pipeline.geometry if space == "hyperbolic" else None,
+            parameters=ParameterCounts.model_validate(pipeline.parameter_counts),
+            geometry=geometry if space == "hyperbolic" else None,
             levels=pipeline.level_names,
             test=test.test[space],
             test_levels=test.levels[space],
@@ -324,8 +327,9 @@ def _score_selected(pipeline, trainer, folder):
             pipeline.subsets[name], trainer.models["trunk"], trainer.models["embedder"], keep_batch
         )
 
-    test_set = TestSet(
-        *embed("test"), pipeline.subsets["test"].indices, pipeline.query, pipeline.gallery
+    embeddings, labels = embed("test")
+    test_set = EmbeddedTestSet(
+        embeddings, labels, pipeline.subsets["test"].indices, pipeline.query, pipeline.gallery
     )
     scores = score_test(spaces, test_set, pipeline.level_names)
     if any(math.isnan(value) for metrics in scores.test.values() for value in metrics.values()):

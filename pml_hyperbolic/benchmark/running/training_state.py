@@ -1,7 +1,7 @@
 """The state of training, from which a resumed run equals an uninterrupted one bit for bit."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -80,7 +80,9 @@ def _set_attributes(module, state, device):
 
 
 def _random_state(device):
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    # Without an argument this is never a dict, which its annotation allows for.
+    state = cast("tuple[str, np.ndarray, int, int, float]", np.random.get_state())  # noqa: NPY002
+    name, keys, *rest = state
     return {
         "python": random.getstate(),
         # Checkpoints are loaded with weights_only, which takes tensors and numbers alone.

@@ -20,7 +20,7 @@ from pml_hyperbolic.benchmark.reporting.statistics import (
 def test_against_scipy(values, confidence):
     result = mean_interval(values, confidence)
     assert result.mean == pytest.approx(sum(values) / len(values))
-    assert result.count == len(values)
+    assert result.repetitions == len(values)
     if len(set(values)) == 1:
         assert result.half_width == 0
         return
@@ -32,8 +32,8 @@ def test_against_scipy(values, confidence):
 
 
 def test_one_value_has_no_interval():
-    mean, half_width, count = mean_interval([0.5])
-    assert (mean, count) == (0.5, 1)
+    mean, half_width, repetitions = mean_interval([0.5])
+    assert (mean, repetitions) == (0.5, 1)
     assert math.isnan(half_width)
 
 

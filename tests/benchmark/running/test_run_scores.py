@@ -9,7 +9,7 @@ import torch
 from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
 from pml_hyperbolic.benchmark.config import EvaluationConfig
 from pml_hyperbolic.benchmark.running.run_scores import (
-    TestSet,
+    EmbeddedTestSet,
     concatenate,
     load_test,
     save_test,
@@ -29,7 +29,7 @@ def example(seed=0, gallery=False):
     rows = np.arange(20)
     embeddings = torch.randn(20, 5, generator=generator) + labels[:, :1]
     query, answers = (rows[::3], rows[1::3]) if gallery else (rows, None)
-    return TestSet(embeddings, labels, rows * 7, query, answers)
+    return EmbeddedTestSet(embeddings, labels, rows * 7, query, answers)
 
 
 def scored(one):
