@@ -178,7 +178,6 @@ class _Side(NamedTuple):
     slope: torch.Tensor | float = 0.0  # (N, 1): |v| ds/d|v|
     inverse_norm: torch.Tensor | float = 0.0  # (N, 1): 1 / |v|
 
-    @property
     def conformal(self) -> torch.Tensor:
         """(N, 1): a."""
         return self.rank_two[:, 1:]
@@ -227,7 +226,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 if pairs is not None:
                     close.append(refine_distances(tile, pairs, side, piece, c, part.start))
         if long is None:
-            distance.fill_diagonal_(0)
+            distance.diagonal().zero_()
         return distance, scalars, *join_pairs(close, short.device)
 
     @staticmethod
@@ -352,7 +351,10 @@ def _copy_is_cheaper(side, left):
 
 def _product_like(v, left, right):
     """left @ right in the memory order of v: PML keeps proxies as columns of a parameter."""
-    return (right.T @ left.T).T if v.stride(0) < v.stride(1) else left @ right
+    # A compiler chooses the order itself, and older ones cannot read strides in a backward pass.
+    if torch.compiler.is_compiling() or v.stride(0) >= v.stride(1):
+        return left @ right
+    return (right.T @ left.T).T
 
 
 def _smallest(w):
@@ -383,7 +385,8 @@ def _weight(grad, distance, c):
 def _combine(sums, side, c, out):
     """The gradient to the rows of a side, from their sums (R, Q, P) over the other side."""
     toward, squares, total = sums[:, :-2], sums[:, -2:-1], sums[:, -1:]
-    v, s, a, scaled_a = side.vectors, side.scale, side.conformal, 8 * math.sqrt(c) * side.gram_scale
+    v, s, a = side.vectors, side.scale, side.conformal()
+    scaled_a = 8 * math.sqrt(c) * side.gram_scale
     inner = torch.mul(v, toward, out=out).sum(1, keepdim=True)
     own = scaled_a * a * (total + c * (squares - 2 * s * inner))
     # Divided by the norm twice: its square overflows.

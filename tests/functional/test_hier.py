@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.functional import (
     hier_loss,
@@ -16,7 +15,7 @@ from pml_hyperbolic.functional import (
 from pml_hyperbolic.functional.hier import hierarchical_triplet_losses
 from tests.dispatch import Dispatched
 from tests.references import hier
-from tests.waiting import Waits
+from tests.waiting import Waits, fake_gpu
 
 SETTINGS = {"margin": 0.1, "temperature": 0.1}
 
@@ -423,7 +422,7 @@ def losses_by_given_and_drawn_noise(device="cpu"):
 
 def test_a_forward_pass_does_not_wait_for_a_gpu():
     # Fake tensors have a device and a shape but no values: to need one raises.
-    with FakeTensorMode(), Waits() as waits:
+    with fake_gpu(), Waits() as waits:
         losses = losses_by_given_and_drawn_noise("cuda")
     assert {loss.device.type for loss in losses} == {"cuda"}
     assert waits.found == []

@@ -5,7 +5,6 @@ import math
 import mpmath
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pml_hyperbolic.functional import (
     hyphc_loss,
@@ -17,7 +16,7 @@ from pml_hyperbolic.functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of
 from tests.dispatch import Dispatched
 from tests.references import hyphc
 from tests.references import lca_depth as numeric
-from tests.waiting import Waits
+from tests.waiting import Waits, fake_gpu
 
 
 def gap(measured, expected):
@@ -267,7 +266,7 @@ def losses_of_points_and_tangents(device="cpu"):
 
 def test_a_forward_pass_does_not_wait_for_a_gpu():
     # Fake tensors have a device and a shape but no values: to need one raises.
-    with FakeTensorMode(), Waits() as waits:
+    with fake_gpu(), Waits() as waits:
         losses = losses_of_points_and_tangents("cuda")
     assert {loss.device.type for loss in losses} == {"cuda"}
     assert waits.found == []
