@@ -82,13 +82,16 @@ def _neighbors_and_others(similarity, k, triplets_per_anchor):
             f"similarity must be a square (N, N) matrix, got {tuple(similarity.shape)}"
         )
     n = len(similarity)
-    ranked = similarity.detach().clone().fill_diagonal_(math.inf)
+    # Not fill_diagonal_, which torch 2.6 cannot compile for a matrix of symbolic size.
+    ranked = similarity.detach().clone()
+    ranked.diagonal().fill_(math.inf)
     nearest = ranked.topk(min(k, n), dim=1).indices
     is_near = torch.zeros_like(ranked, dtype=torch.bool).scatter_(1, nearest, True)
     reciprocal = is_near & is_near.T
     # The diagonal is reciprocal to itself: it is neither a neighbour nor a negative.
     others = ~reciprocal
-    neighbors = reciprocal.fill_diagonal_(False)
+    neighbors = reciprocal
+    neighbors.diagonal().fill_(False)
     return neighbors, others, (neighbors.sum(1) >= 2) & others.any(1)
 
 
