@@ -8,6 +8,10 @@
 # An environment takes about 7 GB and is built anew in each call. ENVIRONMENTS names the folder that
 # holds them (default: the repository, as .venv-lowest and .venv-newest); PYTHON_LOWEST and
 # PYTHON_NEWEST name the interpreters (default: python3.10, the oldest supported, and python3).
+#
+# Last results: all tests of these folders pass with the lowest versions (Python 3.10, torch 2.6.0,
+# NumPy 1.25.0, geoopt 0.5.1, PML 2.9.0, faiss-cpu 1.9.0) and with torch 2.14.1, NumPy 2.4.6,
+# geoopt 0.5.1, PML 2.9.0 and faiss-cpu 1.15.1 (Python 3.11).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -352,9 +352,8 @@ def _copy_is_cheaper(side, left):
 def _product_like(v, left, right):
     """left @ right in the memory order of v: PML keeps proxies as columns of a parameter."""
     # A compiler chooses the order itself, and older ones cannot read strides in a backward pass.
-    if torch.compiler.is_compiling() or v.stride(0) >= v.stride(1):
-        return left @ right
-    return (right.T @ left.T).T
+    by_columns = not torch.compiler.is_compiling() and v.stride(0) < v.stride(1)
+    return (right.T @ left.T).T if by_columns else left @ right
 
 
 def _smallest(w):
@@ -439,8 +438,7 @@ def _tiles(rows, width, entries, device):
     """
     if torch.compiler.is_compiling():
         return [slice(0, rows)]
-    entries = entries if device.type == "cpu" else _TILE_ON_ACCELERATORS
-    step = max(1, entries // max(1, width))
+    step = max(1, (entries if device.type == "cpu" else _TILE_ON_ACCELERATORS) // max(1, width))
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
