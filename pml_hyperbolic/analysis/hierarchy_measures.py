@@ -169,7 +169,7 @@ def measure_tree(
     for name, groups in zip(levels, table.T, strict=True):
         groups = np.unique(groups, return_inverse=True)[1]
         if np.bincount(groups).max() > 1:
-            measures[f"dendrogram_purity/{name}"] = lambda order, g=groups: _purity(tree, g[order])
+            measures[f"dendrogram_purity/{name}"] = _purity_measure(tree, groups)
     return _beside_random(measures, tree.num_leaves, draws, seed)
 
 
@@ -207,13 +207,17 @@ def measure_neighbors(
         )
     }
     for name, groups in zip(levels, table.T, strict=True):
-        measures[f"superclass_share/{name}"] = lambda order, g=groups: _share(
-            counts, g[order], False
-        )
-        measures[f"superclass_share_of_other_classes/{name}"] = lambda order, g=groups: _share(
-            counts, g[order], True
-        )
+        measures[f"superclass_share/{name}"] = _share_measure(counts, groups, False)
+        measures[f"superclass_share_of_other_classes/{name}"] = _share_measure(counts, groups, True)
     return _beside_random(measures, len(table), draws, seed)
+
+
+def _purity_measure(tree, groups):
+    return lambda order: _purity(tree, groups[order])
+
+
+def _share_measure(counts, groups, other_classes_only):
+    return lambda order: _share(counts, groups[order], other_classes_only)
 
 
 def _beside_random(measures, count, draws, seed):

@@ -68,7 +68,7 @@ def _explain(error):
 
 def _parser():
     parser = _OneLineParser(prog="pml-hyperbolic", description=__doc__.replace("``", ""))
-    common = argparse.ArgumentParser(add_help=False)
+    common = _OneLineParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 

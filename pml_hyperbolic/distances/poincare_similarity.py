@@ -41,6 +41,7 @@ class PoincareSimilarity(PoincareDistance):
         """Turn geodesic distances into similarities."""
         if not self.bounded:
             return -distances
+        assert self.clip_radius is not None, "__init__ refuses the bounded form without it"
         one = distances.new_ones(())
         similarities = torch.sub(one, distances, alpha=1 / (2 * self.clip_radius))
         # Rounding gives -1.0000007 at the far end, which losses that check the range refuse. The

@@ -35,7 +35,7 @@ Higher derivatives are those of :func:`plain_poincare_cdist`, the formula writte
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -189,7 +189,8 @@ class _Side(NamedTuple):
 
     def at(self, part: slice) -> "_Side":
         """The rows of this side in a slice."""
-        return _Side(*(f[part] if isinstance(f, torch.Tensor) else f for f in self))
+        fields: list[Any] = [f[part] if isinstance(f, torch.Tensor) else f for f in self]
+        return _Side(*fields)
 
     def scaled_rows(self) -> torch.Tensor:
         """(N, D + 2): [a x | a|x|^2 | a], of which one product gives all that it needs."""
@@ -259,7 +260,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 piece, weight = long_side.at(part), _weight(grad[:, part], distance[:, part], c)
                 if is_refined is not None:
                     weight.masked_fill_(is_refined[:, part], 0)
-                if wants_long:
+                if grad_long is not None:
                     to_long = _product_like(piece.vectors, weight.T, left)
                     _combine(to_long, piece, c, out=grad_long[part])
                 if wants_short:
@@ -269,7 +270,7 @@ class _PairwiseDistance(torch.autograd.Function):
                 weight = _weight(grad[pairs], distance[pairs], c)
                 among = distance[pairs], weight, side, long_side, pairs, c
                 add_refined_gradients(grad_short, grad_long, *among)
-        if is_same:
+        if is_same and grad_short is not None:
             grad_short, grad_long = grad_short.add_(grad_long), None
         return grad_short, grad_long, *no_options
 
@@ -413,8 +414,7 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
         points = [to_ball(v) for v in vectors]
         return plain_poincare_cdist(points[0], points[-1], c=c)
 
-    _, pull_back = torch.func.vjp(distances, *vectors)
-    gradients = pull_back(grad.to(dtype))
+    gradients = torch.func.vjp(distances, *vectors)[1](grad.to(dtype))
     return gradients if len(gradients) == 2 else (*gradients, None)
 
 

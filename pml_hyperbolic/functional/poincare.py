@@ -7,6 +7,7 @@ origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|
 import math
 import threading
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from .validation import check_broadcast, check_clip_radius, check_curvature
 # that the squared norm of the rounded coordinates stays below 1/c for thousands of dimensions.
 _BOUNDARY_ULPS = 32
 # Since torch 2.9 each of these has a precision of its own, which the older setting sets as well.
-_MATMUL_BACKENDS = [
+_MATMUL_BACKENDS: list[Any] = [
     backend
     for backend in (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
     if hasattr(backend, "fp32_precision")

@@ -77,7 +77,7 @@ def curves(
     axes.set_ylabel(metric)
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     legend_beside(figure, *axes.get_legend_handles_labels())
     seeds = {len(curve.values) for curve in methods.values()}
     count = str(seeds.pop()) if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"

@@ -55,7 +55,7 @@ def dimension(
     figure = new_figure(height=3.8)
     axes = figure.add_subplot()
     every = np.unique(np.concatenate([scores.dimensions for scores in methods.values()]))
-    count, handles = len(methods), []
+    count, endings = len(methods), []
     for number, (name, scores) in enumerate(methods.items()):
         order = np.argsort(scores.dimensions, kind="stable")
         # Neighbouring methods stand a little apart, so that their bars do not hide each other.
@@ -73,9 +73,9 @@ def dimension(
             capsize=2,
             label=shown(name),
         )
-        handles.append((y[-1], line))
+        endings.append((y[-1], line))
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(every))
+    axes.xaxis.set_major_locator(FixedLocator(every.tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(every, [str(value) for value in every])
     axes.set_xlabel("embedding dimension (logarithmic)")
@@ -83,7 +83,7 @@ def dimension(
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
     # In the order in which the lines end.
-    handles = [line for _, line in sorted(handles, key=lambda pair: -pair[0])]
-    legend_beside(figure, handles, [line.get_label() for line in handles])
+    handles = [line for _, line in sorted(endings, key=lambda pair: -pair[0])]
+    legend_beside(figure, handles, [str(line.get_label()) for line in handles])
     note(figure, f"Bars: {interval}. Methods stand a little apart at each dimension.")
     return figure

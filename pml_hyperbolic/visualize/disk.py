@@ -259,7 +259,8 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
     for order, group in enumerate(present):
         rows = np.flatnonzero(groups == group)
         axes.scatter(
-            *frame.samples[rows].T,
+            frame.samples[rows, 0],
+            frame.samples[rows, 1],
             s=size,
             c=color(order),
             marker=marker(order),
@@ -284,7 +285,8 @@ def _draw_disk(axes: Axes, frame: DiskFrame, groups, present, single) -> None:
         )
     if len(frame.proxies):
         axes.scatter(
-            *frame.proxies.T,
+            frame.proxies[:, 0],
+            frame.proxies[:, 1],
             s=16 if single else 7,
             c="black",
             marker="x",

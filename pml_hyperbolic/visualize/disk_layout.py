@@ -145,7 +145,9 @@ def disk_frames(
     return frames
 
 
-def _ancestries(samples, proxies, distance, count, seed):
+def _ancestries(
+    samples, proxies, distance, count, seed
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of samples and of their ancestors, and the ancestors of both, in the true space."""
     none = np.zeros((0, 2), int), np.zeros(0, int)
     if not len(proxies) or count < 1:

@@ -90,6 +90,8 @@ def hierarchy(
             color="black" if group is None else color(group),
             gid="leaf",
         )
+        if examples is None or image is None:  # both are given, or neither
+            continue
         for place in range(pictures):
             index = int(examples[leaf, place])
             picture = image_array(image(index), f"example {index}")

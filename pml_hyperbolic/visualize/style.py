@@ -6,7 +6,7 @@ Figures are built on ``matplotlib.figure.Figure`` itself, without pyplot and its
 import functools
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
 import matplotlib
 import numpy as np
@@ -29,7 +29,8 @@ WIDTH = 7.2  # inches: a page's text width
 SMALL = 7.0  # points: the smallest text that is read
 _LONGEST_NAME = 28
 
-_RC = {
+# Keys are Any, because matplotlib's own annotations list the settings of one version.
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9.5,
@@ -80,7 +81,15 @@ def marker(number: int) -> str:
     return MARKERS[number // len(COLORS) % len(MARKERS)]
 
 
-def series(number: int) -> dict[str, str]:
+class SeriesStyle(TypedDict):
+    """How the line of a series is drawn."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+def series(number: int) -> SeriesStyle:
     """Colour, marker and line style of a series: three ways to tell it from its neighbours."""
     return {
         "color": color(number),

@@ -25,12 +25,13 @@ def with_flat_twins(config: BenchmarkConfig) -> BenchmarkConfig:
             method claims to be the twin of another and is not.
     """
     for name, method in config.methods.items():
-        original = config.methods.get(method.flat_twin_of)
-        if method.flat_twin_of is not None and (
-            original is None or flat_twin(method.flat_twin_of, original).hash != method.hash
-        ):
+        twin_of = method.flat_twin_of
+        if twin_of is None:
+            continue
+        original = config.methods.get(twin_of)
+        if original is None or flat_twin(twin_of, original).hash != method.hash:
             raise InputError(
-                f"{name}: flat_twin_of {method.flat_twin_of!r} must name a method of this "
+                f"{name}: flat_twin_of {twin_of!r} must name a method of this "
                 f"benchmark that differs from it in c = {FLAT_CURVATURE:g} only; "
                 f"curvature_control: true adds such twins by itself"
             )

@@ -139,7 +139,9 @@ def _content(parts):
 
 def _is_definition(entry):
     """Whether an entry of ``methods`` is {name: {...}}, a method written in the benchmark."""
-    return isinstance(entry, Mapping) and len(entry) == 1 and isinstance(*entry.values(), Mapping)
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        return False
+    return isinstance(next(iter(entry.values())), Mapping)
 
 
 def _defined(part):

@@ -26,7 +26,7 @@ class HeadConfig(StrictModel):
     """
 
     spaces: Annotated[list[Literal["euclidean", "hyperbolic"]], Field(min_length=1), Distinct] = (
-        Field(["euclidean"])
+        Field(default=["euclidean"])
     )
     # The typical tangent norm of a hyperbolic embedding at the start.
     initial_radius: Positive | None = None

@@ -22,14 +22,13 @@ class SearchRange(StrictModel):
 
     @model_validator(mode="after")
     def _one_kind(self):
-        has_range = self.low is not None and self.high is not None
-        if has_range + (self.grid is not None) + (self.choices is not None) != 1 or (
-            (self.low is None) != (self.high is None)
-        ):
+        ends = self.ends
+        kinds = (ends is not None) + (self.grid is not None) + (self.choices is not None)
+        if kinds != 1 or (self.low is None) != (self.high is None):
             raise ValueError("expected either low with high, or grid, or choices")
-        if has_range and not self.low < self.high:
+        if ends is not None and not ends[0] < ends[1]:
             raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
-        if self.log and (not has_range or self.low <= 0):
+        if self.log and (ends is None or ends[0] <= 0):
             raise ValueError("log needs low and high, both greater than 0")
         if self.grid is not None and sorted(set(self.grid)) != self.grid:
             raise ValueError(f"grid must increase, got {self.grid}")
@@ -37,6 +36,11 @@ class SearchRange(StrictModel):
         if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
             raise ValueError(f"choices must differ from each other, got {self.choices}")
         return self
+
+    @property
+    def ends(self) -> tuple[Number, Number] | None:
+        """The two ends of a range, None for a grid or for choices."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def extremes(self) -> list:

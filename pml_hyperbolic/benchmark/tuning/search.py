@@ -119,7 +119,7 @@ def search_benchmark(
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
     search = Search(config, checked.data, trials, config.protocol.folds[0], chosen, url, folder)
-    with _opened(search) as (storage, studies):
+    with _opened(search) as (opened, studies):
         for name, study in studies.items():
             _enqueue(search, name, study)
         done = _done(search, studies)
@@ -127,7 +127,7 @@ def search_benchmark(
             say(f"{done} of {trials * len(studies)} trials are finished already")
         with _progress(search, studies, show_progress) as show:
             if jobs == 1:
-                errors = _work_here(search, storage, studies, show, data)
+                errors = _work_here(search, opened, studies, show, data)
             else:
                 errors = _work_in_processes(search, studies, jobs, show)
         found = []
@@ -418,6 +418,7 @@ def _found(search, name, study) -> Found:
     trials = _counted(study, search.trials)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    assert best.value is not None, "a complete trial has a value"
     method = search.config.methods[name]
     values = best.user_attrs["values"]
     own = _own_parameters(method)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -15,18 +14,21 @@ from optuna.distributions import (
 from ..config import SearchRange
 
 Space = Mapping[str, SearchRange]
+Distribution = IntDistribution | FloatDistribution | CategoricalDistribution
 # A value within this share of a range from its end counts as lying at the edge.
 _EDGE = 0.02
 
 
-def distribution(allowed: SearchRange) -> BaseDistribution:
+def distribution(allowed: SearchRange) -> Distribution:
     """Optuna's distribution for a setting. A grid is searched by index, as it is ordered."""
     if allowed.grid is not None:
         return IntDistribution(0, len(allowed.grid) - 1)
     if allowed.choices is not None:
         return CategoricalDistribution(allowed.choices)
-    kind = IntDistribution if _whole(allowed) else FloatDistribution
-    return kind(allowed.low, allowed.high, log=allowed.log)
+    low, high = _ends(allowed)
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=allowed.log)
+    return FloatDistribution(low, high, log=allowed.log)
 
 
 def to_value(allowed: SearchRange, parameter: Any) -> Any:
@@ -45,7 +47,8 @@ def to_parameter(allowed: SearchRange, value: Any) -> Any:
         scale = math.log if min(allowed.grid[0], value) > 0 else float
         gaps = [abs(scale(point) - scale(value)) for point in allowed.grid]
         return gaps.index(min(gaps))
-    inside = min(max(value, allowed.low), allowed.high)
+    low, high = _ends(allowed)
+    inside = min(max(value, low), high)
     return round(inside) if _whole(allowed) else float(inside)
 
 
@@ -56,10 +59,7 @@ def size(space: Space) -> float:
 
 def points(space: Space) -> Iterator[dict[str, Any]]:
     """All points of a finite space, as Optuna's parameters."""
-    columns = [
-        allowed.choices or range(distribution(allowed).low, distribution(allowed).high + 1)
-        for allowed in space.values()
-    ]
+    columns = [_parameters(distribution(allowed)) for allowed in space.values()]
     for row in itertools.product(*columns):
         yield dict(zip(space, row, strict=True))
 
@@ -70,15 +70,28 @@ def at_edge(allowed: SearchRange, value: Any) -> bool:
         return False
     if allowed.grid is not None:
         return value in (allowed.grid[0], allowed.grid[-1])
+    ends = _ends(allowed)
     if _whole(allowed):
-        return value in (allowed.low, allowed.high)
+        return value in ends
     scale = math.log if allowed.log else float
-    low, high = scale(allowed.low), scale(allowed.high)
+    low, high = map(scale, ends)
     return not _EDGE <= (scale(value) - low) / (high - low) <= 1 - _EDGE
+
+
+def _ends(allowed):
+    assert allowed.ends is not None, "a setting without grid or choices has a range"
+    return allowed.ends
 
 
 def _whole(allowed):
     return isinstance(allowed.low, int) and isinstance(allowed.high, int)
+
+
+def _parameters(kind):
+    """All parameters of a finite distribution."""
+    if isinstance(kind, CategoricalDistribution):
+        return kind.choices
+    return range(kind.low, kind.high + 1)
 
 
 def _count(allowed):
