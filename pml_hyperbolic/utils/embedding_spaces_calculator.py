@@ -1,7 +1,7 @@
 """EmbeddingSpacesCalculator: scores for several spaces of one embedding."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -66,8 +66,13 @@ class EmbeddingSpacesCalculator:
         reference: torch.Tensor | None = None,
         reference_labels: torch.Tensor | None = None,
         ref_includes_query: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> dict[str, float]:
-        """The metrics of every space, for embeddings (N, D) and labels (N,)."""
+        """The metrics of every space, for embeddings (N, D) and labels (N,).
+
+        ``include`` and ``exclude`` are PML's, by the plain names of the metrics, for every space.
+        """
         width = query.shape[1]
         for name, columns in self._columns.items():
             outside = columns.stop is not None and columns.stop > width
@@ -84,6 +89,8 @@ class EmbeddingSpacesCalculator:
                 None if reference is None else reference[:, columns],
                 reference_labels,
                 ref_includes_query,
+                include,
+                exclude,
             )
             if name == self.primary:
                 scores.update(own)

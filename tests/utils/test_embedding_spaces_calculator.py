@@ -37,6 +37,19 @@ def test_spaces_are_scored_each_by_its_own_columns():
     assert by_flat.get_accuracy(x, labels)["r_precision"] == flat["r_precision"]
 
 
+def test_include_and_exclude_of_a_call_select_the_metrics_of_every_space():
+    x, labels = data(size=7)
+    both = EmbeddingSpacesCalculator(two_spaces())
+    every = both.get_accuracy(x, labels)
+    chosen = both.get_accuracy(x, labels, include=("r_precision", "recall_at_2"))
+    names = {"r_precision", "recall_at_2"}
+    assert set(chosen) == names | {f"{s}_{n}" for s in both.spaces for n in names}
+    assert chosen == {name: every[name] for name in chosen}
+    assert set(both.get_curr_metrics()) == set(chosen)
+    left = both.get_accuracy(x, labels, exclude=("AMI", "NMI"))
+    assert left == {name: every[name] for name in every if not name.endswith(("AMI", "NMI"))}
+
+
 def test_bad_spaces():
     calculator = CosineAccuracyCalculator(device=CPU)
     with pytest.raises(ValueError, match="at least one"):
