@@ -36,6 +36,30 @@ def gromov_delta(distances: torch.Tensor) -> torch.Tensor:
     ).amax()
 
 
+def relative_delta(distances: torch.Tensor) -> torch.Tensor:
+    """Gromov's delta relative to the diameter, ``2 delta / max distance``: 0 for a tree, at most 1.
+
+    Args:
+        distances: (N, N) symmetric with a zero diagonal, N >= 1.
+
+    Returns:
+        Scalar; NaN if all distances are 0.
+
+    Raises:
+        ValueError: ``distances`` is not square or is empty.
+    """
+    return 2 * gromov_delta(distances) / distances.amax()
+
+
+def curvature_of_delta(relative_delta: float) -> float:
+    """The curvature magnitude that a relative delta suggests, ``c = (0.144 / delta_rel)^2``.
+
+    Args:
+        relative_delta: as :func:`relative_delta` returns it, > 0.
+    """
+    return (_DELTA_OF_POINCARE_DISK / relative_delta) ** 2
+
+
 def suggested_curvature(
     features: torch.Tensor,
     *,
@@ -70,13 +94,13 @@ def suggested_curvature(
         chosen = torch.randperm(len(features), generator=generator)[:sample_size]
         sample = features.detach()[chosen.to(features.device)].double()
         distances = torch.cdist(sample, sample)
-        relative_delta = 2 * gromov_delta(distances) / distances.amax()
-        if not relative_delta > 0:
+        delta = float(relative_delta(distances))
+        if not delta > 0:
             raise ValueError(
                 "the features' hyperbolicity is 0 or undefined (all points equal, or a perfect "
                 "tree), which suggests no finite curvature: set c yourself"
             )
-        curvatures.append(float((_DELTA_OF_POINCARE_DISK / relative_delta) ** 2))
+        curvatures.append(curvature_of_delta(delta))
     values = torch.tensor(curvatures, dtype=torch.float64)
     spread = float(values.std()) if num_samples > 1 else 0.0
     return float(values.mean()), spread

@@ -1,0 +1,1 @@
+"""What finished runs are measured by beyond their scores: geometry, hierarchy, untrained lines."""

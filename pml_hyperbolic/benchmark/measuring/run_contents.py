@@ -1,0 +1,107 @@
+"""What the page reads of a run's folder beyond its rows: embeddings and learning curves."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...distances import PoincareDistance
+from ...errors import InputError
+from ..results.finished_run import FinishedRun
+from ..results.metric_names import PRIMARY
+from ..results.row import Row
+from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RECORDS_FOLDER
+from ..running.run_scores import EmbeddedTestSet, load_test
+
+_RECORDS_FILE = "logs.db"
+
+
+def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
+    """Return the stored embeddings of the test images, in the columns of one space.
+
+    Args:
+        run: a finished run.
+        space: one of its spaces.
+
+    Raises:
+        InputError: the files are missing or damaged.
+    """
+    try:
+        loaded = load_test(run.folder)
+        if len(loaded.embeddings) != len(loaded.labels):
+            raise ValueError("embeddings and labels differ in number")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{run.folder} has no {Path(error.filename).name}: run it again to have pictures of it"
+        ) from None
+    # zipfile and NumPy raise what they like for damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{run.folder}: {EMBEDDINGS_FILE} or {QUERIES_FILE} cannot be read ({reason}): remove "
+            f"the folder and run it again"
+        ) from error
+    start = 0
+    for row in run.rows:
+        if row.space == space:
+            break
+        start += row.dimension
+    embeddings = loaded.embeddings[:, start : start + row.dimension]
+    if not torch.isfinite(embeddings).all():
+        raise InputError(f"{run.folder}: {EMBEDDINGS_FILE} holds NaN or infinite values")
+    return loaded._replace(embeddings=embeddings)
+
+
+def distance_of(row: Row) -> PoincareDistance | None:
+    """Return the distance that ranks the space of a row; None for cosine."""
+    if row.geometry is None:
+        return None
+    geometry = row.geometry
+    return PoincareDistance(geometry.c, geometry.clip_radius, geometry.inputs)
+
+
+def learning_curve(run: FinishedRun, space: str) -> dict[int, float]:
+    """Return epoch -> MAP@R on the validation classes, empty where nothing was recorded."""
+    file = run.folder / RECORDS_FOLDER / _RECORDS_FILE
+    if not file.is_file() or space not in {row.space for row in run.rows}:
+        return {}
+    query = f'select "~iteration~", "{PRIMARY}" from "validation_{space}" order by id'
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            return {int(epoch): float(value) for epoch, value in database.execute(query)}
+    # A damaged file, or a table that a run killed early has not made.
+    except (sqlite3.Error, TypeError, ValueError):
+        return {}
+
+
+def neighbors(tests: EmbeddedTestSet, distance: PoincareDistance | None, k: int) -> np.ndarray:
+    """Return (Q, k) rows of the embeddings nearest to each query, without the query itself.
+
+    Args:
+        tests: embeddings of one space.
+        distance: that ranks the space; None for cosine.
+        k: number of neighbors, fewer where there are not as many.
+    """
+    from ...utils import PoincareKNN
+
+    reference = np.arange(len(tests.embeddings)) if tests.gallery is None else tests.gallery
+    k = min(k, len(reference) - int(tests.gallery is None))
+    width = k + int(tests.gallery is None)
+    embeddings = tests.embeddings.float()
+    query, among = embeddings[tests.query], embeddings[reference]
+    if distance is not None:
+        found = PoincareKNN(distance)(query, width, among, False)[1]
+    else:
+        unit = torch.nn.functional.normalize
+        found = torch.cat(
+            [(part @ unit(among).T).topk(width, dim=1).indices for part in unit(query).split(1024)]
+        )
+    found = reference[found.numpy()]
+    if tests.gallery is not None:
+        return found
+    # The query itself is left out wherever it stands: a tie may put another image first.
+    own = found == tests.query[:, None]
+    own[~own.any(1), -1] = True
+    return found[~own].reshape(len(found), k)

@@ -1,0 +1,29 @@
+"""From sections to one HTML file, in which all text is escaped and nothing is loaded."""
+
+import importlib.resources
+from collections.abc import Sequence
+
+from .section import Section
+
+_TEMPLATE = "report_page.html.j2"
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section], colophon: str) -> str:
+    """Return a self-contained HTML page; sections without content are left out.
+
+    Args:
+        title: heading of the page.
+        subtitle: one line below it.
+        sections: in their order.
+        colophon: last line.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    source = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text("utf-8")
+    return environment.from_string(source).render(
+        title=title,
+        subtitle=subtitle,
+        sections=[section for section in sections if not section.is_empty],
+        colophon=colophon,
+    )

@@ -1,0 +1,1 @@
+"""Figures of finished runs and of files of embeddings: the command ``pml-hyperbolic plot``."""

@@ -1,0 +1,61 @@
+"""DataImages: the images and class names of a benchmark's data set, if they can still be read."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ..assembly.protocol_data import ProtocolData
+from ..config import ProtocolConfig
+from ..datasets import FeatureData
+
+
+class DataImages:
+    """Images by their position in the data set.
+
+    Args:
+        config: content of a benchmark.yaml.
+        fingerprint: of the data that the runs used; None where it was not recorded.
+
+    Raises:
+        InputError: the data set is not where the config says, is another one by now, or has no
+            images.
+    """
+
+    def __init__(self, config: Mapping[str, Any], fingerprint: str | None):
+        try:
+            protocol = ProtocolConfig.model_validate(config["protocol"])
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"the benchmark's protocol cannot be read ({type(error).__name__}), so that its "
+                f"images cannot be shown"
+            ) from None
+        self._data = ProtocolData(protocol)
+        if isinstance(self._data.dataset, FeatureData):
+            raise InputError("the data are precomputed features, of which there are no images")
+        if fingerprint is not None and self._data.fingerprint != fingerprint:
+            raise InputError(
+                f"the data set has changed since the runs (fingerprint {self._data.fingerprint}, "
+                f"the runs used {fingerprint}), so that its images are not shown"
+            )
+
+    def __call__(self, index: int) -> np.ndarray:
+        """Return an image as (H, W) or (H, W, 3) uint8.
+
+        Args:
+            index: position in the data set.
+        """
+        pixels = np.asarray(self._data.inputs.image(int(index)))
+        return pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
+
+    @cached_property
+    def class_of(self) -> np.ndarray:
+        """(N,) class of every image, as the data set numbers them."""
+        return self._data.dataset.labels[:, 0]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by class."""
+        return [str(name) for name in self._data.dataset.class_names]
