@@ -1,6 +1,8 @@
 """The command ``pml-hyperbolic``. Exit status: 0 done, 1 the work failed, 2 the input is wrong."""
 
 import argparse
+import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
+from ..files import write_text
 from .packages import package_of_module
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         options = _parse(arguments)
+        options.words = shlex.join(["pml-hyperbolic", *arguments])
         return options.command(options)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -138,9 +142,10 @@ def _parser():
     report.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=_named_folder,
         metavar="RUNS",
-        help="folder of a benchmark, such as runs/digits",
+        help="folder of a benchmark, such as runs/digits, or NAME=FOLDER, which puts the name in "
+        "front of its methods",
     )
     report.add_argument("--markdown", action="store_true", help="show Markdown instead of text")
     report.add_argument(
@@ -150,7 +155,10 @@ def _parser():
         "first Euclidean one)",
     )
     report.add_argument(
-        "--write", type=Path, metavar="DIR", help="write report.md, report.csv and report.tex too"
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, a page with figures, and report.md, report.csv and report.tex too",
     )
     report.add_argument(
         "--allow",
@@ -161,6 +169,8 @@ def _parser():
         help="report despite different protocols, data, versions, parameters, seeds or trials; the "
         "notes say so",
     )
+    for sub in (run, report):
+        sub.add_argument("--open", action="store_true", help="show the page in the browser")
     listing = add("list", _list, "list data sets, backbones, methods, losses and configs")
     listing.add_argument(
         "folder",
@@ -179,6 +189,20 @@ def _count(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _named_folder(text):
+    """A folder, or (name, folder) of NAME=FOLDER."""
+    from .config.strict_model import NAME_PATTERN
+
+    name, equals, folder = text.partition("=")
+    if not equals or Path(text).exists():
+        return Path(text)
+    if not re.fullmatch(NAME_PATTERN, name) or not folder:
+        raise argparse.ArgumentTypeError(
+            f"expected FOLDER or NAME=FOLDER with a name of letters, digits and . _ -, got {text!r}"
+        )
+    return name, Path(folder)
 
 
 def _run(options):
@@ -202,17 +226,25 @@ def _announced(configs: "Sequence[BenchmarkConfig]") -> "Iterator[BenchmarkConfi
 
 def _lead(config, options):
     from .reporting.comparability import CHECKS
-    from .reporting.report import make_report
-    from .reporting.report_formats import to_text
+    from .reporting.compared_runs import compare_runs
+    from .reporting.report import report_of
+    from .reporting.report_formats import PAGE_FILE, to_text
     from .running.runner import run_benchmark
+
+    folder = options.output / config.name
 
     rows, failures = run_benchmark(
         config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
     )
     if rows:
         # What was run is always shown; the notes say what a report would refuse.
-        print(to_text(make_report([options.output / config.name], allowed=CHECKS)))
-    print(f"results: {options.output / config.name / 'results.json'}")
+        compared = compare_runs([folder], allowed=CHECKS)
+        report = report_of(compared)
+        print(to_text(report))
+    print(f"results: {folder / 'results.json'}")
+    if rows and (page := _page(compared, report, options)) is not None:
+        write_text(folder / PAGE_FILE, page)
+        _name_page(folder / PAGE_FILE, options)
     for outcome in failures:
         print(
             f"pml-hyperbolic: failed: {outcome.task.title}: {outcome.error} "
@@ -222,6 +254,25 @@ def _lead(config, options):
         if options.debug and outcome.details:
             print(outcome.details, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _page(compared, report, options):
+    """The report as HTML; None, and a line that says why, where a package for it is missing."""
+    try:
+        from .page.page import make_page
+
+        return make_page(compared, report, command=options.words)
+    except ModuleNotFoundError as error:
+        print(f"no page: {_explain(error)[0]}", file=sys.stderr)
+        return None
+
+
+def _name_page(file, options):
+    print(f"page: {file}")
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(file.resolve().as_uri())
 
 
 def _search(options):
@@ -294,8 +345,9 @@ def _curvature(options):
 
 def _report(options):
     from .reporting.comparability import CHECKS
-    from .reporting.report import make_report
-    from .reporting.report_formats import to_markdown, to_text, write_report
+    from .reporting.compared_runs import compare_runs
+    from .reporting.report import report_of
+    from .reporting.report_formats import PAGE_FILE, to_markdown, to_text, write_report
 
     unknown = [kind for kind in options.allow if kind not in CHECKS]
     if unknown:
@@ -303,10 +355,16 @@ def _report(options):
             f"--allow {unknown[0]}: {nearest(unknown[0], CHECKS)} (RUNS --allow KIND..., of "
             f"{', '.join(CHECKS)})"
         )
-    report = make_report(options.runs, baseline=options.baseline, allowed=options.allow)
+    if options.open and options.write is None:
+        raise InputError("--open shows the page that --write DIR writes: give both")
+    compared = compare_runs(options.runs, baseline=options.baseline, allowed=options.allow)
+    report = report_of(compared)
     print(to_markdown(report) if options.markdown else to_text(report))
     if options.write is not None:
-        print(f"written: {', '.join(map(str, write_report(report, options.write)))}")
+        page = _page(compared, report, options)
+        print(f"written: {', '.join(map(str, write_report(report, options.write, page)))}")
+        if page is not None:
+            _name_page(options.write / PAGE_FILE, options)
     return 0
 
 

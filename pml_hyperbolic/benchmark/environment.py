@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,16 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "packages": package_versions(),
         "git_commit": git_commit(),
+        "command": command_line(),
     }
+
+
+def command_line() -> str | None:
+    """Return the ``pml-hyperbolic`` command that this process carries out, None if it does not."""
+    program, *arguments = sys.argv or [""]
+    if Path(program).name not in ("pml-hyperbolic", "__main__.py"):
+        return None
+    return shlex.join(["pml-hyperbolic", *arguments])
 
 
 def git_commit() -> str | None:

@@ -17,6 +17,7 @@ BENCHMARK_PACKAGES = {
     "pillow": "PIL",
     "matplotlib": "matplotlib",
     "optuna": "optuna",
+    "jinja2": "jinja2",
 }
 # Both provide the module faiss: at most one of them may be installed.
 FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")

@@ -40,8 +40,10 @@ class Section:
         name: identifies the section in links; letters and hyphens.
         title: heading.
         sentences: paragraphs, in order.
-        tables: shown after the sentences.
-        figures: shown after the tables.
+        figures: shown after the sentences.
+        tables: shown after the figures.
+        notes: how to read what is above, in smaller print.
+        commands: to be typed into a terminal.
         details: title -> text that is folded until the reader opens it.
         problems: what could not be shown, and why.
     """
@@ -49,15 +51,27 @@ class Section:
     name: str
     title: str
     sentences: Sequence[str] = ()
-    tables: Sequence[Table] = ()
     figures: Sequence[PageFigure] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    commands: Sequence[str] = ()
     details: dict[str, str] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.sentences or self.tables or self.figures or self.details or self.problems)
+        return not any(
+            (
+                self.sentences,
+                self.figures,
+                self.tables,
+                self.notes,
+                self.commands,
+                self.details,
+                self.problems,
+            )
+        )
 
 
 def page_figure(

@@ -17,6 +17,7 @@ def verdict_section(
     comparisons: Mapping[int, Comparison],
     twins: Collection[str],
     table: Table,
+    notes: Sequence[str],
 ) -> Section:
     """Return the verdict with the forest plot of differences and the main table.
 
@@ -26,6 +27,7 @@ def verdict_section(
         comparisons: number of a line -> its comparison in the primary metric.
         twins: methods that are flat twins of others: controls and not contenders.
         table: of the comparison.
+        notes: how to read it.
     """
     figures = []
     if comparisons:
@@ -36,6 +38,7 @@ def verdict_section(
         sentences=[verdict_sentence(groups, baseline, comparisons, twins)],
         figures=figures,
         tables=[table],
+        notes=notes,
     )
 
 

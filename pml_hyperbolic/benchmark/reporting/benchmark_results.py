@@ -1,15 +1,18 @@
 """BenchmarkResults: the finished runs of one or several benchmark folders."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
 from ..config.yaml_files import read_mapping
 from ..results.finished_run import FinishedRun
-from ..results.run_files import BENCHMARK_FILE, RESULT_FILE
+from ..results.run_files import BENCHMARK_FILE, CONFIG_FILE, RESULT_FILE
 
+# Between the name of a benchmark and that of its method, where a report has several of them; no
+# method's name holds it.
+SEPARATOR = ":"
 # Where results lie in the folder of a benchmark, of a method and of a single run.
 _LEVELS = ("*/*", "*", ".")
 
@@ -21,23 +24,34 @@ class BenchmarkResults:
     Args:
         runs: methods in the order of their configs, then by fold and seed.
         configs: contents of the benchmark.yaml files, of folders that have one.
+        unfinished: folders of runs that have begun and not finished, which are left out.
     """
 
     runs: list[FinishedRun]
     configs: list[dict[str, Any]]
+    unfinished: list[Path] = field(default_factory=list)
 
     @classmethod
-    def read(cls, folders: Iterable[Path]) -> "BenchmarkResults":
+    def read(cls, folders: Iterable[Path | tuple[str, Path]]) -> "BenchmarkResults":
         """Read all finished runs in these folders.
+
+        Args:
+            folders: of benchmarks, methods or single runs; a (name, folder) puts the name and a
+                colon in front of the folder's methods, so that benchmarks with the same methods
+                stand in one table.
 
         Raises:
             InputError: a folder has no finished runs, a file is malformed, or a run is given twice.
         """
         runs: list[FinishedRun] = []
-        configs = []
+        configs, unfinished = [], []
         for folder in folders:
-            found, config = _read_folder(Path(folder))
+            name, path = folder if isinstance(folder, tuple) else ("", folder)
+            found, config, begun = _read_folder(Path(path))
+            if name:
+                found, config = [_named(name, run) for run in found], _named_config(name, config)
             runs += found
+            unfinished += begun
             if config:
                 configs.append(config)
         seen: dict[tuple, FinishedRun] = {}
@@ -47,9 +61,10 @@ class BenchmarkResults:
                 fold, seed = run.key
                 raise InputError(
                     f"{run.method}, fold {fold}, seed {seed} is given twice, in {first.folder} and "
-                    f"{run.folder}: a report has one line for each method, so leave one out"
+                    f"{run.folder}: a report has one line for each method, so give the benchmarks "
+                    f"names (report first=FOLDER second=FOLDER) or leave one out"
                 )
-        return cls(runs, configs)
+        return cls(runs, configs, unfinished)
 
     @property
     def methods(self) -> list[str]:
@@ -106,10 +121,51 @@ class BenchmarkResults:
         return None
 
 
+def bare_name(method: str) -> str:
+    """Return a method's name without that of its benchmark."""
+    return method.rpartition(SEPARATOR)[2]
+
+
+def _named(name, run):
+    """Return a run whose method has the name of its benchmark in front."""
+    rows = []
+    for row in run.rows:
+        changes = {"method": f"{name}{SEPARATOR}{row.method}"}
+        if row.flat_twin_of is not None:
+            changes["flat_twin_of"] = f"{name}{SEPARATOR}{row.flat_twin_of}"
+        rows.append(row.model_copy(update=changes))
+    return FinishedRun(run.folder, rows)
+
+
+def _named_config(name, config):
+    """Return a config whose methods have the name of their benchmark in front."""
+    if not config:
+        return config
+
+    def named(method):
+        return f"{name}{SEPARATOR}{method}"
+
+    methods = {}
+    for method, settings in (config.get("methods") or {}).items():
+        twin_of = (settings or {}).get("flat_twin_of")
+        changes = {"flat_twin_of": named(twin_of)} if twin_of else {}
+        methods[named(method)] = {**(settings or {}), **changes}
+    published = [
+        {**item, "method": named(item["method"])} for item in config.get("published") or []
+    ]
+    baseline = {"baseline": named(config["baseline"])} if config.get("baseline") else {}
+    return {**config, "methods": methods, "published": published, **baseline}
+
+
 def _read_folder(folder):
-    """Return (runs of a folder, content of its benchmark.yaml or {})."""
-    files = next(
-        (found for level in _LEVELS if (found := list(folder.glob(f"{level}/{RESULT_FILE}")))), []
+    """Return (runs of a folder, content of its benchmark.yaml or {}, folders of unfinished runs)."""
+    level, files = next(
+        (
+            (level, found)
+            for level in _LEVELS
+            if (found := list(folder.glob(f"{level}/{RESULT_FILE}")))
+        ),
+        ("", []),
     )
     if not files:
         raise InputError(
@@ -128,4 +184,5 @@ def _read_folder(folder):
     config = read_mapping(file) if file else {}
     rank = {name: i for i, name in enumerate(config.get("methods") or {})}
     runs.sort(key=lambda run: (rank.get(run.method, len(rank)), run.method, run.key))
-    return runs, config
+    begun = sorted(file.parent for file in folder.glob(f"{level}/{CONFIG_FILE}"))
+    return runs, config, [run for run in begun if not (run / RESULT_FILE).exists()]

@@ -176,6 +176,10 @@ def _declared(results):
 
 def _unchecked(results):
     notes = []
+    if results.unfinished:
+        names = ", ".join(f"{run.parent.name} {run.name}" for run in results.unfinished[:3])
+        more = f" and {len(results.unfinished) - 3} more" if len(results.unfinished) > 3 else ""
+        notes.append(f"Unfinished runs are left out: {names}{more}.")
     environments = [run.environment for run in results.runs]
     unknown = sum(environment.packages is None for environment in environments)
     if unknown:

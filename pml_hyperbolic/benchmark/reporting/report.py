@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..results.metric_names import PRIMARY
-from .benchmark_results import BenchmarkResults
-from .comparability import check_comparable
-from .comparison import choose_baseline, compare, compare_validation, curvature_controls
+from .compared_runs import ComparedRuns, compare_runs
+from .comparison import compare_validation
 from .findings import findings
 from .notes import pairing_notes, reading_notes
 from .records import records
-from .score_group import score_groups
 from .tables import (
     Table,
     comparison_table,
@@ -42,29 +39,27 @@ class Report:
 
 
 def make_report(
-    folders: Iterable[Path], *, baseline: str | None = None, allowed: Collection[str] = ()
+    folders: Iterable[Path | tuple[str, Path]],
+    *,
+    baseline: str | None = None,
+    allowed: Collection[str] = (),
 ) -> Report:
     """Compare all finished runs in these folders.
 
-    Args:
-        folders: of benchmarks, methods or single runs.
-        baseline: the method that others are compared with, or ``method/space``. Default: the
-            config's, else the first Euclidean method.
-        allowed: keys of ``comparability.CHECKS`` whose findings do not stop the report. Default
-            none.
+    Args: as :func:`~.compared_runs.compare_runs`.
 
     Raises:
         InputError: there are no runs, they cannot be compared, or there is no such baseline.
     """
-    results = BenchmarkResults.read(folders)
-    reservations = check_comparable(results, allowed)
-    groups = score_groups(results)
-    reference, reason = choose_baseline(groups, baseline, results.baseline)
-    twins = results.twins
-    comparisons = compare(groups, reference, twins)
-    controls = curvature_controls(groups, reference, comparisons[PRIMARY], twins)
+    return report_of(compare_runs(folders, baseline=baseline, allowed=allowed))
+
+
+def report_of(compared: ComparedRuns) -> Report:
+    """Return what is to be said of compared runs."""
+    results, groups, reference = compared.results, compared.groups, compared.baseline
+    twins, comparisons = results.twins, compared.comparisons
     tables = [
-        comparison_table(groups, comparisons[PRIMARY]),
+        comparison_table(groups, compared.primary),
         recall_table(groups),
         concatenated_table(groups),
         levels_table(groups),
@@ -73,11 +68,11 @@ def make_report(
     ]
     return Report(
         tables=[table for table in tables if table is not None],
-        findings=findings(groups, controls, twins, reference),
+        findings=findings(groups, compared.controls, twins, reference),
         notes=[
-            *reading_notes(groups, reference, reason, comparisons[PRIMARY], twins),
-            *pairing_notes(groups, reference, comparisons[PRIMARY]),
-            *reservations,
+            *reading_notes(groups, reference, compared.reason, compared.primary, twins),
+            *pairing_notes(groups, reference, compared.primary),
+            *compared.reservations,
         ],
         records=records(results, groups, reference, comparisons),
     )

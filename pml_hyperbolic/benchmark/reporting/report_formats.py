@@ -10,6 +10,7 @@ from ...files import write_text
 from .report import Report
 from .tables import Table
 
+PAGE_FILE = "report.html"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -86,11 +87,16 @@ def to_latex(report: Report) -> str:
     return "\n".join(parts) + "\n"
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def write_report(report: Report, folder: Path, page: str | None = None) -> list[Path]:
     """Write report.md, report.csv and report.tex into a folder, which is created if necessary.
 
+    Args:
+        report: what to write.
+        folder: where.
+        page: HTML to write beside them as report.html. Default none.
+
     Returns:
-        The paths of the three files.
+        The paths of the files.
 
     Raises:
         InputError: the folder cannot be written.
@@ -100,6 +106,8 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.csv": to_csv(report),
         "report.tex": to_latex(report),
     }
+    if page is not None:
+        contents[PAGE_FILE] = page
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -13,6 +13,7 @@ from .score_group import ScoreGroup, level_names
 from .statistics import mean_interval
 
 VALIDATION_TITLE = "Validation classes: choose settings by these scores (compared over seeds only)"
+LEVELS_TITLE = "Levels of the labels"
 _COMPARISON_HEADER = ["difference", "p (Holm)", "verdict"]
 
 
@@ -100,7 +101,7 @@ def levels_table(groups: Sequence[ScoreGroup]) -> Table | None:
         for group in groups
     ]
     header = ["level", "method", "space", *TITLES.values()]
-    return Table("Levels of the labels", header, rows) if rows else None
+    return Table(LEVELS_TITLE, header, rows) if rows else None
 
 
 def published_table(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> Table | None:

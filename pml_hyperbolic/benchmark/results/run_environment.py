@@ -17,6 +17,9 @@ class RunEnvironment(BaseModel):
         device: "cpu" or "cuda:0", for example.
         device_name: of a CUDA device.
         processes: that trained together.
+        command: that made the run.
+        peak_memory: the most memory that the run had in use, in MiB; on a CPU that of its process,
+            on a GPU that of torch's tensors.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
@@ -27,6 +30,8 @@ class RunEnvironment(BaseModel):
     device: str | None = None
     device_name: str | None = None
     processes: int = 1
+    command: str | None = None
+    peak_memory: float | None = None
 
     @classmethod
     def read(cls, file: Path) -> "RunEnvironment":

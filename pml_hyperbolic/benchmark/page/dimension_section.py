@@ -1,0 +1,62 @@
+"""The section on dimension: what each method scores at several embedding dimensions."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ..reporting.benchmark_results import bare_name
+from ..reporting.cells import percent
+from ..reporting.score_group import ScoreGroup
+from ..reporting.statistics import mean_interval
+from ..reporting.tables import Table
+from ..results.metric_names import PRIMARY, TITLES
+from .section import Section, page_figure
+
+
+def dimension_section(groups: Sequence[ScoreGroup], twins: Collection[str]) -> Section:
+    """Return accuracy over dimension, empty unless a method was run at several dimensions.
+
+    Args:
+        groups: all lines.
+        twins: methods that are flat twins of others, which are left out.
+    """
+    from ...visualize.dimension import DimensionScores, dimension
+
+    lines: dict[str, dict[int, ScoreGroup]] = {}
+    for group in groups:
+        if group.method not in twins:
+            name = f"{bare_name(group.method)} ({group.space})"
+            lines.setdefault(name, {}).setdefault(group.first.total_dimension, group)
+    lines = {name: found for name, found in lines.items() if len(found) > 1}
+    if not lines:
+        return Section("dimension", "Embedding dimension")
+    curves = {}
+    for name, found in lines.items():
+        dimensions = sorted(found)
+        intervals = [mean_interval(found[size].values("test", PRIMARY)) for size in dimensions]
+        means = np.array([100 * interval.mean for interval in intervals])
+        half = np.nan_to_num(np.array([100 * interval.half_width for interval in intervals]))
+        curves[name] = DimensionScores(np.array(dimensions), means, means - half, means + half)
+    sizes = sorted({size for found in lines.values() for size in found})
+    table = Table(
+        "",
+        ["method", *(f"{TITLES[PRIMARY]} at {size}" for size in sizes)],
+        [
+            [
+                name,
+                *(
+                    percent(found[size].values("test", PRIMARY)) if size in found else "-"
+                    for size in sizes
+                ),
+            ]
+            for name, found in lines.items()
+        ],
+    )
+    figure = page_figure(
+        dimension(curves, metric="test MAP@R (%)"),
+        "MAP@R on the test classes over the dimension of the whole embedding, with 95% "
+        "t-intervals over seeds.",
+        f"MAP@R of {len(lines)} methods at the dimensions {', '.join(map(str, sizes))}; the "
+        f"numbers stand in the table.",
+    )
+    return Section("dimension", "Embedding dimension", figures=[figure], tables=[table])

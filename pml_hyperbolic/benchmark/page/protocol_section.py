@@ -1,0 +1,96 @@
+"""The section that lets others repeat a benchmark: protocol, differences, versions, commands."""
+
+from collections.abc import Sequence
+
+from ..config.yaml_files import dump_yaml
+from ..packages import package_versions
+from ..reporting.benchmark_results import BenchmarkResults
+from ..reporting.cells import NOTHING
+from ..reporting.tables import Table
+from .section import Section
+
+
+def protocol_section(
+    results: BenchmarkResults, reservations: Sequence[str], command: str | None
+) -> Section:
+    """Return the protocol in full, declared differences, hashes, versions and the commands.
+
+    Args:
+        results: all runs.
+        reservations: overridden checks, declared exceptions, and what could not be checked.
+        command: that made the page, if a command did.
+    """
+    environments = [run.environment for run in results.runs]
+    commands = list(dict.fromkeys(e.command for e in environments if e.command))
+    problems = []
+    if any(e.command is None for e in environments):
+        problems.append(
+            "Some runs did not record the command that made them; their settings are those below."
+        )
+    if not results.configs:
+        problems.append("There is no benchmark.yaml beside these runs: their protocol is unknown.")
+    return Section(
+        "protocol",
+        "Protocol",
+        sentences=[
+            "All methods share the protocol: data, split, network, batches, augmentation, "
+            "optimizer, schedule, selection and seeds. They differ in loss, miner, regularizer, "
+            "head and the learning rate of the loss's own parameters.",
+            *(reservations or ["No method declares a difference, and no check was overridden."]),
+        ],
+        problems=problems,
+        tables=[_hashes(results), _versions(environments)],
+        commands=[*commands, *([command] if command and command not in commands else [])],
+        details=_details(results),
+    )
+
+
+def _details(results):
+    """Title -> YAML of each protocol and of the settings of each method."""
+    details = {}
+    for config in results.configs:
+        name = config.get("name", "the benchmark")
+        details[f"Protocol of {name}"] = dump_yaml(config.get("protocol") or {})
+        for method, settings in (config.get("methods") or {}).items():
+            details[f"Settings of {method} in {name}"] = dump_yaml(settings)
+    return details
+
+
+def _hashes(results):
+    """What identifies protocol, data and settings of each method."""
+    rows = []
+    for method in results.methods:
+        runs = results.of_method(method)
+        commits = sorted({run.environment.git_commit or NOTHING for run in runs})
+        first, keys = runs[0].first, [run.key for run in runs]
+        rows.append(
+            [
+                method,
+                first.protocol_hash,
+                first.data or NOTHING,
+                first.method_hash or NOTHING,
+                ", ".join(commit[:12] for commit in commits),
+                _listed(fold for fold, _ in keys),
+                _listed(seed for _, seed in keys),
+            ]
+        )
+    header = ["method", "protocol", "data", "settings", "commit", "folds", "seeds"]
+    return Table("Hashes", header, rows)
+
+
+def _listed(numbers):
+    return ", ".join(map(str, sorted(set(numbers))))
+
+
+def _versions(environments):
+    """The versions of packages that the runs used, and those that made the page."""
+    found: dict[str, set[str]] = {}
+    for environment in environments:
+        for name, version in (environment.packages or {}).items():
+            found.setdefault(name, set()).add(version)
+    here = package_versions()
+    rows = [
+        [name, ", ".join(sorted(versions)), here.get(name, NOTHING)]
+        for name, versions in found.items()
+    ]
+    return Table("Versions", ["package", "of the runs", "of this page"], rows)
