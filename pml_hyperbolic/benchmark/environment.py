@@ -1,5 +1,6 @@
-"""The environment of a run: versions, hardware and commit."""
+"""The environment of a run: versions, hardware, commit, command and the memory it needed."""
 
+import contextlib
 import os
 import platform
 import shlex
@@ -57,3 +58,34 @@ def git_commit() -> str | None:
     except OSError:
         return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the most memory that was in use so far.
+
+    Args:
+        device: whose memory is measured.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    # Where the kernel does not allow it, the peak is that of the process since its start.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Return the most memory in use since the last reset in MiB, None where that is unknown.
+
+    On a CPU this is the resident memory of the process (on Linux), on CUDA that of torch's tensors.
+
+    Args:
+        device: whose memory is measured.
+    """
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return round(next(int(x.split()[1]) for x in lines if x.startswith("VmHWM:")) / 1024, 1)
+    except (OSError, StopIteration, ValueError):
+        return None

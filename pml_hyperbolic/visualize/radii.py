@@ -20,6 +20,7 @@ def radii(
     limit: float | None,
     saturated: Sequence[float] | None = None,
     radius_name: str = "distance to the origin",
+    row_name: str = "epoch",
     title: str = "",
 ) -> Figure:
     """How radii move toward the clip radius during training: a row a epoch, earliest on top.
@@ -32,6 +33,7 @@ def radii(
             ``clip_radius`` as a tangent norm); None where nothing is clipped.
         saturated: (E,) shares of clipped points, written at the right. Default not written.
         radius_name: title of the horizontal axis.
+        row_name: title of the vertical axis, where rows are other things than epochs.
         title: of the figure.
 
     Returns:
@@ -82,7 +84,7 @@ def radii(
     axes.set_xlim(edges[0], right)
     axes.set_yticks(np.arange(rows)[::-1], [str(epoch) for epoch in epochs])
     axes.tick_params(axis="y", length=0)
-    axes.set_ylabel("epoch")
+    axes.set_ylabel(row_name)
     axes.set_xlabel(radius_name)
     if title:
         axes.set_title(title, pad=16)

@@ -118,7 +118,13 @@ def _radii(groups):
         return None
     counts, edges, saturated = radius_histograms(norms, limit=limit)
     figure = radii(
-        counts, edges, names, limit=limit, saturated=saturated.tolist(), radius_name="tangent norm"
+        counts,
+        edges,
+        names,
+        limit=limit,
+        saturated=saturated.tolist(),
+        radius_name="tangent norm",
+        row_name="",
     )
     return page_figure(
         figure,

@@ -108,8 +108,11 @@ def _images(compared: ComparedRuns) -> tuple[DataImages | None, str]:
 
 
 def _title(compared: ComparedRuns) -> str:
-    names = list(dict.fromkeys(str(c.get("name")) for c in compared.results.configs if "name" in c))
-    return f"{' and '.join(names) or 'Benchmark'}: comparison of {len(compared.results.methods)} methods"
+    configs = compared.results.configs
+    names = list(dict.fromkeys(str(config["name"]) for config in configs if "name" in config))
+    count = len(compared.results.methods)
+    methods = "one method" if count == 1 else f"comparison of {count} methods"
+    return f"{' and '.join(names) or 'Benchmark'}: {methods}"
 
 
 def _subtitle(compared: ComparedRuns) -> str:

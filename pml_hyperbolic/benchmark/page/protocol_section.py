@@ -39,20 +39,21 @@ def protocol_section(
             *(reservations or ["No method declares a difference, and no check was overridden."]),
         ],
         problems=problems,
-        tables=[_hashes(results), _versions(environments)],
+        tables=[_hashes(results)],
         commands=[*commands, *([command] if command and command not in commands else [])],
-        details=_details(results),
+        details=_details(results, environments),
     )
 
 
-def _details(results):
-    """Title -> YAML of each protocol and of the settings of each method."""
+def _details(results, environments):
+    """Title -> YAML of each protocol and of the settings of each method, and versions."""
     details = {}
     for config in results.configs:
         name = config.get("name", "the benchmark")
         details[f"Protocol of {name}"] = dump_yaml(config.get("protocol") or {})
         for method, settings in (config.get("methods") or {}).items():
             details[f"Settings of {method} in {name}"] = dump_yaml(settings)
+    details["Versions of packages"] = _versions(environments)
     return details
 
 
@@ -83,14 +84,19 @@ def _listed(numbers):
 
 
 def _versions(environments):
-    """The versions of packages that the runs used, and those that made the page."""
+    """The versions of packages that the runs used and those that made the page, as text."""
     found: dict[str, set[str]] = {}
     for environment in environments:
         for name, version in (environment.packages or {}).items():
             found.setdefault(name, set()).add(version)
     here = package_versions()
     rows = [
-        [name, ", ".join(sorted(versions)), here.get(name, NOTHING)]
+        (name, ", ".join(sorted(versions)), here.get(name, NOTHING))
         for name, versions in found.items()
     ]
-    return Table("Versions", ["package", "of the runs", "of this page"], rows)
+    lines = [("package", "runs", "this page"), *rows]
+    widths = [max(len(cells[i]) for cells in lines) for i in range(3)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in lines
+    )

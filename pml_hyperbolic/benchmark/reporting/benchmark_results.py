@@ -158,7 +158,7 @@ def _named_config(name, config):
 
 
 def _read_folder(folder):
-    """Return (runs of a folder, content of its benchmark.yaml or {}, folders of unfinished runs)."""
+    """Return (its runs, content of its benchmark.yaml or {}, folders of unfinished runs)."""
     level, files = next(
         (
             (level, found)

@@ -16,7 +16,7 @@ from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig, MethodConfig
 from ..config.yaml_files import dump_yaml
 from ..datasets import keep_batch
-from ..environment import describe_environment
+from ..environment import describe_environment, peak_memory, reset_peak_memory
 from ..results.row import Geometry, ParameterCounts, Row, write_rows
 from ..results.run_files import (
     CHECKPOINT_FILE,
@@ -213,6 +213,7 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         if state is not None:
             environment |= _begun_with_others(folder / ENVIRONMENT_FILE, environment, log)
         write_json(folder / ENVIRONMENT_FILE, environment)
+        reset_peak_memory(pipeline.device)
         log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
         if unusable is not None:
             log.warning("starting over: %s", unusable)
@@ -223,6 +224,8 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         except Exception as error:
             log.exception("%s: %s", type(error).__name__, error)
             raise
+        environment["peak_memory"] = peak_memory(pipeline.device)
+        write_json(folder / ENVIRONMENT_FILE, environment)
         log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
     rows = result_rows(pipeline, hooks, scores, train)
     # The result is written last: a run is finished if and only if it exists.
