@@ -10,6 +10,7 @@ from .geometry import (
     origin_distances,
     similarity_name,
 )
+from .geometry_facts import GeometryFacts, geometry_facts
 from .hierarchy_measures import (
     Measured,
     dendrogram_purity,
@@ -31,6 +32,7 @@ from .tree_building import (
 
 __all__ = [
     "EmbeddingFile",
+    "GeometryFacts",
     "Measured",
     "Tree",
     "agglomerative_tree",
@@ -39,6 +41,7 @@ __all__ = [
     "class_means",
     "class_similarities",
     "dendrogram_purity",
+    "geometry_facts",
     "geometry_name",
     "hyphc_tree",
     "level_distances",

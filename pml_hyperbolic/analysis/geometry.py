@@ -121,37 +121,51 @@ def similarity_name(distance: PoincareDistance | None) -> str:
 
 
 def nearest_neighbors(
-    embeddings: np.ndarray | torch.Tensor, k: int, distance: PoincareDistance | None
+    embeddings: np.ndarray | torch.Tensor,
+    k: int,
+    distance: PoincareDistance | None,
+    *,
+    query: np.ndarray | None = None,
+    gallery: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The exact k nearest other embeddings of each embedding.
+    """The exact k nearest other embeddings of each embedding, or of some of them.
 
     Args:
-        embeddings: (N, D) raw embeddings, N > k.
-        k: number of neighbours, >= 1.
+        embeddings: (N, D) raw embeddings.
+        k: number of neighbours, >= 1, and less than N (at most G with a gallery).
         distance: the geometry; None for cosine.
+        query: (Q,) distinct rows whose neighbours are looked for. Default: all rows.
+        gallery: (G,) rows among which they are looked for, the query itself included if it is one
+            of them. Default: all rows but the query itself.
 
     Returns:
-        (N, k) distances (geodesic, or ``1 - cosine``), nearest first, and (N, k) indices.
+        (Q, k) distances (geodesic, or ``1 - cosine``), nearest first, and (Q, k) rows.
 
     Raises:
         InputError: ``k`` is out of range, or as :func:`mapped_points`.
     """
     rows = checked_embeddings("embeddings", embeddings)
-    if not 1 <= k < len(rows):
-        raise InputError(f"k must be between 1 and {len(rows) - 1} for {len(rows)} rows, got {k}")
+    query = np.arange(len(rows)) if query is None else np.asarray(query)
+    leave_out_own = gallery is None
+    # PoincareKNN leaves out the query itself where the queries are the first references.
+    among = np.asarray(gallery if gallery is not None else _first(query, len(rows)))
+    most = len(among) - leave_out_own
+    if not 1 <= k <= most:
+        raise InputError(f"k must be between 1 and {most} for {len(among)} rows, got {k}")
+    points = mapped_points(rows, distance)  # raises InputError for points outside the ball
     if distance is not None:
-        mapped_points(rows, distance)  # raises InputError for points outside the ball
-        found, indices = PoincareKNN(distance)(rows, k, reference=rows, ref_includes_query=True)
-        return found.numpy(), indices.numpy()
-    points = mapped_points(rows, None)
+        found, indices = PoincareKNN(distance)(rows[query], k, rows[among], leave_out_own)
+        return found.numpy(), among[indices.numpy()]
+    queries, references = points[query], points[among]
     blocks = []
-    for start in range(0, len(points), _ROW_BLOCK):
-        block = point_distances(points[start : start + _ROW_BLOCK], points, None)
-        own = torch.arange(len(block))
-        block[own, start + own] = math.inf
+    for start in range(0, len(queries), _ROW_BLOCK):
+        block = point_distances(queries[start : start + _ROW_BLOCK], references, None)
+        if leave_out_own:
+            own = torch.arange(len(block))
+            block[own, start + own] = math.inf
         blocks.append(block.topk(k, dim=1, largest=False, sorted=True))
     values = torch.cat([block.values for block in blocks])
-    return values.numpy(), torch.cat([block.indices for block in blocks]).numpy()
+    return values.numpy(), among[torch.cat([block.indices for block in blocks]).numpy()]
 
 
 def origin_distances(
@@ -239,3 +253,8 @@ def class_similarities(
     pairs = np.outer(counts, counts) - np.diag(counts)
     with np.errstate(invalid="ignore"):
         return classes, sums / pairs
+
+
+def _first(query, count):
+    """(count,) all rows, those of the queries first."""
+    return np.concatenate([query, np.setdiff1d(np.arange(count), query)])

@@ -6,13 +6,10 @@ import torch
 
 from ..distances import PoincareDistance
 from ..functional.hyperbolicity import curvature_of_delta, relative_delta
-from ..utils.retrieval import PoincareKNN
+from .geometry import mapped_points, nearest_neighbors, origin_distances, point_distances
 
 # Gromov's delta costs the cube of the points.
 _DELTA_SAMPLE = 500
-# All radii within 1 % of their mean: to the eye, and to a ranking, one sphere.
-_ONE_SPHERE = 0.01
-_SAME_RANKING = 0.99
 
 
 @dataclass(frozen=True)
@@ -38,31 +35,6 @@ class GeometryFacts:
     neighbors: int
     relative_delta: float | None
     suggested_c: float | None
-
-    @property
-    def sentence(self) -> str:
-        """The facts in one plain sentence, with the advice that follows from them."""
-        if self.saturation == 1:
-            return (
-                "All embeddings lie at the clip radius: this ranking is the cosine ranking. "
-                "Lower protocol.optimizer.head_lr, train for fewer steps, or raise clip_radius."
-            )
-        if self.radius_spread < _ONE_SPHERE:
-            return (
-                f"All radii lie within a few percent of {self.mean_radius:.2f}, so that the "
-                f"embeddings form a sphere: the ranking is nearly the cosine ranking."
-            )
-        if self.cosine_agreement >= _SAME_RANKING:
-            return (
-                f"The radii differ (by {self.radius_spread:.0%} of their mean), but "
-                f"{self.cosine_agreement:.1%} of the {self.neighbors} nearest neighbors are those "
-                f"by cosine: the radius hardly matters for this ranking."
-            )
-        return (
-            f"The radii differ (by {self.radius_spread:.0%} of their mean) and "
-            f"{1 - self.cosine_agreement:.0%} of the {self.neighbors} nearest neighbors are not "
-            f"those by cosine: the radius takes part in this ranking."
-        )
 
 
 def geometry_facts(
@@ -91,17 +63,17 @@ def geometry_facts(
     neighbors = min(neighbors, len(embeddings) - 1)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(embeddings), generator=generator)
-    radii = distance.to_ball(embeddings).double().norm(dim=1)
-    # The tangent norm of a ball point x is artanh(sqrt(c) |x|) / sqrt(c).
-    radii = torch.atanh(distance.c**0.5 * radii) / distance.c**0.5
-    geodesics = distance(embeddings[order[:_DELTA_SAMPLE]]).double()
+    # A point of tangent norm r lies 2r from the origin.
+    radii = torch.from_numpy(origin_distances(embeddings, distance)) / 2
+    sample = mapped_points(embeddings[order[:_DELTA_SAMPLE]], distance)
+    geodesics = point_distances(sample, sample, distance)
     # Coincident points have no diameter to divide by.
     delta = float(relative_delta(geodesics)) if geodesics.amax() > 0 else 0.0
     return GeometryFacts(
         saturation=float(distance.clip_saturation(embeddings)),
         mean_radius=float(radii.mean()),
         radius_spread=float(radii.std() / radii.mean().clamp(min=1e-12)),
-        cosine_agreement=_cosine_agreement(embeddings, distance, order[:queries], neighbors),
+        cosine_agreement=_cosine_agreement(embeddings, distance, order[:queries].numpy(), neighbors),
         neighbors=neighbors,
         relative_delta=delta or None,
         suggested_c=curvature_of_delta(delta) if delta else None,
@@ -110,16 +82,6 @@ def geometry_facts(
 
 def _cosine_agreement(embeddings, distance, queries, k):
     """Mean share of the k nearest neighbors by geodesic distance that cosine has too."""
-    knn = PoincareKNN(distance)
-    _, geodesic = knn(embeddings[queries], k + 1, embeddings, False)
-    unit = torch.nn.functional.normalize(embeddings.double())
-    cosine = unit[queries] @ unit.T
-    rows = torch.arange(len(queries))
-    cosine[rows, queries] = -torch.inf
-    cosine = cosine.topk(k, dim=1).indices
-    # The query itself is left out wherever it stands: ties may put another point first.
-    own = geodesic == queries[:, None]
-    own[~own.any(1), -1] = True
-    geodesic = geodesic[~own].view(len(queries), k)
-    shared = (geodesic[:, :, None] == cosine[:, None, :]).any(2)
-    return float(shared.double().mean())
+    _, geodesic = nearest_neighbors(embeddings, k, distance, query=queries)
+    _, cosine = nearest_neighbors(embeddings, k, None, query=queries)
+    return float((geodesic[:, :, None] == cosine[:, None, :]).any(2).mean())

@@ -125,3 +125,23 @@ def bad_row(rows):
 def test_wrong_input_is_refused(rows, call, message):
     with pytest.raises(InputError, match=message):
         call(rows)
+
+
+@pytest.mark.parametrize("distance", [None, BALL])
+def test_nearest_neighbors_of_some_rows_and_in_a_gallery(rows, distance):
+    query, gallery = np.array([5, 2]), np.array([7, 0, 2, 3])
+    _, everywhere = nearest_neighbors(rows, 7, distance)
+    found, indices = nearest_neighbors(rows, 7, distance, query=query)
+    assert indices.tolist() == everywhere[query].tolist()
+    _, near = nearest_neighbors(rows, 2, distance, query=query, gallery=gallery)
+    # A query that is in the gallery finds itself.
+    assert near[1, 0] == 2
+    expected = [row for row in everywhere[5] if row in gallery][:2]
+    assert near[0].tolist() == expected
+    with pytest.raises(InputError, match="between 1 and 4"):
+        nearest_neighbors(rows, 5, distance, query=query, gallery=gallery)
+
+
+def test_coincident_rows_never_find_themselves():
+    _, indices = nearest_neighbors(torch.ones(5, 3), 4, BALL, query=np.array([3, 1]))
+    assert [sorted(row) for row in indices.tolist()] == [[0, 1, 2, 4], [0, 2, 3, 4]]

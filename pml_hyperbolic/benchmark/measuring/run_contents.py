@@ -1,4 +1,4 @@
-"""What the page reads of a run's folder beyond its rows: embeddings and learning curves."""
+"""What reports read of a run's folder beyond its rows: embeddings and learning curves."""
 
 import sqlite3
 from contextlib import closing
@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...analysis import nearest_neighbors
 from ...distances import PoincareDistance
 from ...errors import InputError
 from ..results.finished_run import FinishedRun
 from ..results.metric_names import PRIMARY
 from ..results.row import Row
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RECORDS_FOLDER
-from ..running.run_scores import EmbeddedTestSet, load_test
+from .run_scores import EmbeddedTestSet, load_test
 
 _RECORDS_FILE = "logs.db"
 
@@ -84,24 +85,12 @@ def neighbors(tests: EmbeddedTestSet, distance: PoincareDistance | None, k: int)
         distance: that ranks the space; None for cosine.
         k: number of neighbors, fewer where there are not as many.
     """
-    from ...utils import PoincareKNN
-
-    reference = np.arange(len(tests.embeddings)) if tests.gallery is None else tests.gallery
-    k = min(k, len(reference) - int(tests.gallery is None))
-    width = k + int(tests.gallery is None)
-    embeddings = tests.embeddings.float()
-    query, among = embeddings[tests.query], embeddings[reference]
-    if distance is not None:
-        found = PoincareKNN(distance)(query, width, among, False)[1]
-    else:
-        unit = torch.nn.functional.normalize
-        found = torch.cat(
-            [(part @ unit(among).T).topk(width, dim=1).indices for part in unit(query).split(1024)]
-        )
-    found = reference[found.numpy()]
-    if tests.gallery is not None:
-        return found
-    # The query itself is left out wherever it stands: a tie may put another image first.
-    own = found == tests.query[:, None]
-    own[~own.any(1), -1] = True
-    return found[~own].reshape(len(found), k)
+    reference = len(tests.embeddings) - 1 if tests.gallery is None else len(tests.gallery)
+    _, rows = nearest_neighbors(
+        tests.embeddings.float(),
+        min(k, reference),
+        distance,
+        query=tests.query,
+        gallery=tests.gallery,
+    )
+    return rows

@@ -9,7 +9,7 @@ from ..assembly.models import build_embedder, build_trunk, choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..assembly.seeding import seed_everything
 from ..datasets import keep_batch
-from ..running.run_scores import EmbeddedTestSet, score_test
+from .run_scores import EmbeddedTestSet, score_test
 
 
 def untrained_scores(data: ProtocolData) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from ...distances import PoincareDistance
 from ...errors import InputError
 from ..assembly.evaluation import make_tester
 from ..config import EvaluationConfig
+from ..measuring.run_scores import concatenate, load_test, score_test
 from ..results.row import read_rows, write_rows
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RESULT_FILE
-from .run_scores import concatenate, load_test, score_test
 
 
 def add_concatenated(

@@ -17,6 +17,8 @@ from ..config import BenchmarkConfig, MethodConfig
 from ..config.yaml_files import dump_yaml
 from ..datasets import keep_batch
 from ..environment import describe_environment, peak_memory, reset_peak_memory
+from ..measuring.final_scores import Retrieval, finest_scores
+from ..measuring.run_scores import EmbeddedTestSet, RunScores, save_test, score_test
 from ..results.row import Geometry, ParameterCounts, Row, write_rows
 from ..results.run_files import (
     CHECKPOINT_FILE,
@@ -28,14 +30,12 @@ from ..results.run_files import (
     RESULT_FILE,
     TENSORBOARD_FOLDER,
 )
-from .final_scores import Retrieval, finest_scores
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory
 from .process_group import train_together
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
 from .run_log import RunLog
-from .run_scores import EmbeddedTestSet, RunScores, save_test, score_test
 
 # How long a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30

@@ -8,7 +8,7 @@ import torch
 
 from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
 from pml_hyperbolic.benchmark.config import EvaluationConfig
-from pml_hyperbolic.benchmark.running.run_scores import (
+from pml_hyperbolic.benchmark.measuring.run_scores import (
     EmbeddedTestSet,
     concatenate,
     load_test,
