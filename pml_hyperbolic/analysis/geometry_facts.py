@@ -63,6 +63,7 @@ def geometry_facts(
     neighbors = min(neighbors, len(embeddings) - 1)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(embeddings), generator=generator)
+    queried = order[:queries].numpy()
     # A point of tangent norm r lies 2r from the origin.
     radii = torch.from_numpy(origin_distances(embeddings, distance)) / 2
     sample = mapped_points(embeddings[order[:_DELTA_SAMPLE]], distance)
@@ -73,7 +74,7 @@ def geometry_facts(
         saturation=float(distance.clip_saturation(embeddings)),
         mean_radius=float(radii.mean()),
         radius_spread=float(radii.std() / radii.mean().clamp(min=1e-12)),
-        cosine_agreement=_cosine_agreement(embeddings, distance, order[:queries].numpy(), neighbors),
+        cosine_agreement=_cosine_agreement(embeddings, distance, queried, neighbors),
         neighbors=neighbors,
         relative_delta=delta or None,
         suggested_c=curvature_of_delta(delta) if delta else None,

@@ -131,7 +131,7 @@ def test_wrong_input_is_refused(rows, call, message):
 def test_nearest_neighbors_of_some_rows_and_in_a_gallery(rows, distance):
     query, gallery = np.array([5, 2]), np.array([7, 0, 2, 3])
     _, everywhere = nearest_neighbors(rows, 7, distance)
-    found, indices = nearest_neighbors(rows, 7, distance, query=query)
+    _, indices = nearest_neighbors(rows, 7, distance, query=query)
     assert indices.tolist() == everywhere[query].tolist()
     _, near = nearest_neighbors(rows, 2, distance, query=query, gallery=gallery)
     # A query that is in the gallery finds itself.

@@ -66,6 +66,7 @@ class Pipeline:
             name,
             equal_total=protocol.equal_total_dimension,
         )
+        self.trunk_features = trunk.out_features
         seed_everything(seed)
         embedder = build_embedder(trunk.out_features, self.sizes, method.head.initial_radius)
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}

@@ -1,6 +1,6 @@
 """The line that every comparison needs: what the networks score before any training."""
 
-from typing import Any
+import math
 
 import torch
 
@@ -9,10 +9,11 @@ from ..assembly.models import build_embedder, build_trunk, choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..assembly.seeding import seed_everything
 from ..datasets import keep_batch
+from ..results.untrained_scores import UntrainedScores
 from .run_scores import EmbeddedTestSet, score_test
 
 
-def untrained_scores(data: ProtocolData) -> list[dict[str, Any]]:
+def untrained_scores(data: ProtocolData) -> list[UntrainedScores]:
     """Score the test classes with the networks as runs start, by cosine similarity.
 
     Two embeddings are scored: the features of the trunk at their full dimension, and those of an
@@ -24,14 +25,24 @@ def untrained_scores(data: ProtocolData) -> list[dict[str, Any]]:
         data: of the protocol.
 
     Returns:
-        For each of the two: ``name``, ``dimension``, ``test`` (metric -> value) and
-        ``test_levels`` (name of a coarser level -> metric -> value).
+        Two lines for each fold. Folds with the same test classes are scored once.
     """
+    lines: list[UntrainedScores] = []
+    scored: dict[tuple[int, ...], list[UntrainedScores]] = {}
+    for fold in data.protocol.folds:
+        classes = tuple(data.fold(fold).classes.test)
+        if classes not in scored:
+            scored[classes] = _scores(data, fold)
+        lines += [line.model_copy(update={"fold": fold}) for line in scored[classes]]
+    return lines
+
+
+def _scores(data, number):
     protocol = data.protocol
     device, seed = choose_device(protocol.device), protocol.seeds[0]
     seed_everything(seed)
     trunk = build_trunk(protocol.backbone, data.channels, device).eval()
-    fold = data.fold(protocol.folds[0])
+    fold = data.fold(number)
     subset = fold.subsets(trunk.mean, trunk.std, device)["test"]
     seed_everything(seed)
     head = build_embedder(
@@ -48,11 +59,15 @@ def untrained_scores(data: ProtocolData) -> list[dict[str, Any]]:
         test_set = EmbeddedTestSet(embeddings, labels, subset.indices, fold.query, fold.gallery)
         scores = score_test(tester.accuracy_calculator.spaces, test_set, data.level_names)
         lines.append(
-            {
-                "name": name,
-                "dimension": dimension,
-                "test": scores.test["euclidean"],
-                "test_levels": scores.levels["euclidean"],
-            }
+            UntrainedScores(
+                name=name,
+                fold=number,
+                dimension=dimension,
+                test=scores.test["euclidean"],
+                test_levels={
+                    level: {metric: value for metric, value in of.items() if not math.isnan(value)}
+                    for level, of in scores.levels["euclidean"].items()
+                },
+            )
         )
     return lines

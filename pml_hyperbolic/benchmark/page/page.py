@@ -53,15 +53,19 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
         (
             "geometry",
             "Is it hyperbolic at all?",
-            lambda: geometry_section(groups, report.findings),
+            lambda: geometry_section(report.geometry, report.findings),
         ),
-        ("untrained", "Before any training", lambda: untrained_section(groups, [])),
+        (
+            "untrained",
+            "Before any training",
+            lambda: untrained_section(groups, report.untrained, report.untrained_missing),
+        ),
         ("training", "Training", lambda: training_section(groups)),
         ("dimension", "Embedding dimension", lambda: dimension_section(groups, results.twins)),
         (
             "hierarchy",
             "Levels and hierarchy",
-            lambda: hierarchy_section(groups, tables.get(LEVELS_TITLE)),
+            lambda: hierarchy_section(report.hierarchy, tables.get(LEVELS_TITLE)),
         ),
         ("gallery", "Wins and losses", gallery),
         ("maps", "Maps of the embedding", lambda: maps_section(groups, baseline)),

@@ -8,9 +8,11 @@ from typing import Any
 from ..results.metric_names import PRIMARY, TITLES, metric_key, recall_keys
 from .benchmark_results import BenchmarkResults
 from .comparison import COMPARED_METRICS, Comparison
+from .measured_lines import MeasuredLine, measured_numbers
 from .paired_bootstrap import PairedTest
 from .score_group import ScoreGroup, level_names, repetitions
 from .statistics import mean_interval, standard_deviation
+from .untrained_lines import UntrainedLine, lines_above
 
 
 def records(
@@ -18,6 +20,8 @@ def records(
     groups: Sequence[ScoreGroup],
     baseline: ScoreGroup,
     comparisons: Mapping[str, Mapping[int, Comparison]],
+    measured: Sequence[MeasuredLine] = (),
+    untrained: Sequence[UntrainedLine] = (),
 ) -> list[dict[str, Any]]:
     """Return all numbers of each line; NaN is an unknown one.
 
@@ -26,8 +30,10 @@ def records(
         groups: all lines.
         baseline: one of the lines.
         comparisons: metric -> number of a line -> its comparison.
+        measured: the same lines with their measures. Default: not measured.
+        untrained: lines of the untrained networks, whose records come last.
     """
-    return [
+    found = [
         _record(
             group,
             baseline,
@@ -36,6 +42,30 @@ def records(
         )
         for i, group in enumerate(groups)
     ]
+    for record, group in zip(found, groups, strict=True):
+        record["below_untrained"] = ", ".join(line.name for line in lines_above(group, untrained))
+    for record, line in zip(found, measured, strict=False):
+        record |= measured_numbers(line)
+    found += [_untrained_record(line) for line in untrained]
+    unknown = dict.fromkeys((name for record in found for name in record), math.nan)
+    return [unknown | record for record in found]
+
+
+def _untrained_record(line):
+    return {
+        "method": line.name,
+        "space": "euclidean",
+        "dimension": line.dimension,
+        "total_dimension": line.dimension,
+        "protocol_hash": line.protocol_hash,
+        **line.test,
+        **{
+            f"{level}_{metric}": scores[metric]
+            for level, scores in line.test_levels.items()
+            for metric in TITLES
+            if metric in scores
+        },
+    }
 
 
 def _record(group, baseline, comparisons, published):

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
 from ...files import write_text
 from .report import Report
-from .tables import Table
+from .tables import Passage, Table
 
 PAGE_FILE = "report.html"
 _LATEX = {
@@ -25,6 +27,7 @@ _LATEX = {
     "<": r"$<$",
     ">": r"$>$",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
 }
 _ESCAPE_LATEX = str.maketrans(_LATEX)
 _ESCAPE_MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
@@ -32,24 +35,23 @@ _ESCAPE_MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
 
 def to_text(report: Report) -> str:
     """Return aligned columns for a terminal."""
-    blocks = [_aligned(table, title=i > 0) for i, table in enumerate(report.tables)]
-    blocks += ["\n".join(lines) for lines in (report.findings, report.notes) if lines]
+    first = report.geometry is None
+    blocks = [] if first else _text_of(report.geometry, report.findings)
+    blocks += [_aligned(table, title=i > 0 or not first) for i, table in enumerate(report.tables)]
+    blocks += _text_of(report.hierarchy)
+    blocks += ["\n".join(lines) for lines in _closing(report) if lines]
     return "\n\n".join(blocks)
 
 
 def to_markdown(report: Report) -> str:
     """Return tables and paragraphs of Markdown."""
-    blocks = []
+    blocks = _markdown_of(report.geometry, report.findings)
     for i, table in enumerate(report.tables):
-        if i:
+        if i or blocks:
             blocks.append(f"**{table.title}**")
-        lines = [
-            "| " + " | ".join(cell.translate(_ESCAPE_MARKDOWN) for cell in cells) + " |"
-            for cells in (table.header, *table.rows)
-        ]
-        lines.insert(1, "|" + " --- |" * len(table.header))
-        blocks.append("\n".join(lines))
-    return "\n\n".join([*blocks, *report.findings, *report.notes])
+        blocks.append(_markdown_table(table))
+    blocks += _markdown_of(report.hierarchy)
+    return "\n\n".join([*blocks, *(line for lines in _closing(report) for line in lines)])
 
 
 def to_csv(report: Report) -> str:
@@ -66,9 +68,19 @@ def to_csv(report: Report) -> str:
 def to_latex(report: Report) -> str:
     r"""Return tables for ``\input``; the preamble needs booktabs and graphicx."""
     parts = [r"% needs \usepackage{booktabs,graphicx}"]
-    for i, table in enumerate(report.tables):
+    closing = [line for lines in _closing(report) for line in lines]
+    tables = []
+    for passage, more in ((report.geometry, report.findings), (report.hierarchy, [])):
+        lines = [] if passage is None else [*passage.sentences, *more, *passage.problems]
+        if passage is not None and passage.tables:
+            tables.append([(replace(t, title=passage.title), lines) for t in passage.tables])
+        else:
+            tables.append([])
+            closing = [*lines, *closing]
+    opening, last = tables
+    middle = [(table, closing if i == 0 else []) for i, table in enumerate(report.tables)]
+    for table, below in (*opening, *middle, *last):
         columns = "l" * len(table.header)
-        below = [*report.findings, *report.notes] if i == 0 else []
         parts += [
             r"\begin{table}",
             r"\centering",
@@ -117,6 +129,38 @@ def write_report(report: Report, folder: Path, page: str | None = None) -> list[
             f"cannot write the report into {folder}: {error.strerror}; choose another --write"
         ) from None
     return [folder / name for name in contents]
+
+
+def _closing(report: Report):
+    """Findings, unless they stand with the geometry, and notes."""
+    return [[] if report.geometry is not None else report.findings, report.notes]
+
+
+def _text_of(passage: Passage | None, more: Sequence[str] = ()):
+    """The blocks of a passage: its heading, its tables, and its sentences with some more."""
+    if passage is None:
+        return []
+    tables = [_aligned(table, title=False) for table in passage.tables]
+    lines = [*passage.sentences, *more, *passage.problems]
+    blocks = [*tables, *(["\n".join(lines)] if lines else [])]
+    return [f"{passage.title}\n{blocks[0]}", *blocks[1:]] if blocks else []
+
+
+def _markdown_of(passage: Passage | None, more: Sequence[str] = ()):
+    if passage is None:
+        return []
+    lines = [*passage.sentences, *more, *passage.problems]
+    blocks = [*map(_markdown_table, passage.tables), *lines]
+    return [f"**{passage.title}**", *blocks] if blocks else []
+
+
+def _markdown_table(table):
+    lines = [
+        "| " + " | ".join(cell.translate(_ESCAPE_MARKDOWN) for cell in cells) + " |"
+        for cells in (table.header, *table.rows)
+    ]
+    lines.insert(1, "|" + " --- |" * len(table.header))
+    return "\n".join(lines)
 
 
 def _aligned(table: Table, *, title):

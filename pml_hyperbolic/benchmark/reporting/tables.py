@@ -11,6 +11,7 @@ from .cells import NOTHING, comparison_cells, dimension, percent, spread
 from .comparison import Comparison
 from .score_group import ScoreGroup, level_names
 from .statistics import mean_interval
+from .untrained_lines import BELOW, UntrainedLine, lines_above
 
 VALIDATION_TITLE = "Validation classes: choose settings by these scores (compared over seeds only)"
 LEVELS_TITLE = "Levels of the labels"
@@ -32,12 +33,34 @@ class Table:
     rows: list[list[str]]
 
 
-def comparison_table(groups: Sequence[ScoreGroup], comparisons: Mapping[int, Comparison]) -> Table:
+@dataclass(frozen=True)
+class Passage:
+    """A part of a report.
+
+    Args:
+        title: heading.
+        sentences: what the tables show and how to read them, in order.
+        tables: shown before the sentences; they need no title of their own.
+        problems: what could not be shown, and why, one sentence each.
+    """
+
+    title: str
+    sentences: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    problems: Sequence[str] = ()
+
+
+def comparison_table(
+    groups: Sequence[ScoreGroup],
+    comparisons: Mapping[int, Comparison],
+    untrained: Sequence[UntrainedLine] = (),
+) -> Table:
     """Return the main table: every method in every space, compared with the baseline.
 
     Args:
         groups: all lines.
         comparisons: number of a line -> its comparison in the primary metric.
+        untrained: lines of the untrained networks, which come last; methods below them are marked.
     """
     header = [
         "method",
@@ -56,7 +79,7 @@ def comparison_table(groups: Sequence[ScoreGroup], comparisons: Mapping[int, Com
         seconds = [row.seconds for row in group.rows.values()]
         rows.append(
             [
-                group.method,
+                f"{group.method} {BELOW}" if lines_above(group, untrained) else group.method,
                 group.space,
                 dimension(group),
                 *(percent(group.values("test", metric)) for metric in TITLES),
@@ -67,6 +90,14 @@ def comparison_table(groups: Sequence[ScoreGroup], comparisons: Mapping[int, Com
                 f"{sum(seconds) / len(seconds):.1f}",
             ]
         )
+    for line in untrained:
+        cells = [
+            line.name,
+            "euclidean",
+            str(line.dimension),
+            *(percent([line.test[metric]]) for metric in TITLES),
+        ]
+        rows.append([*cells, *[NOTHING] * (len(header) - len(cells))])
     return Table("Comparison", header, rows)
 
 
@@ -92,14 +123,24 @@ def concatenated_table(groups: Sequence[ScoreGroup]) -> Table | None:
     return Table("Embeddings of all folds concatenated", header, rows) if rows else None
 
 
-def levels_table(groups: Sequence[ScoreGroup]) -> Table | None:
-    """Return the test scores on coarser levels of the labels."""
-    rows = [
-        [level, group.method, group.space]
-        + [percent(group.level_values(level, metric)) for metric in TITLES]
-        for level in level_names(groups)
-        for group in groups
-    ]
+def levels_table(
+    groups: Sequence[ScoreGroup], untrained: Sequence[UntrainedLine] = ()
+) -> Table | None:
+    """Return the test scores on coarser levels of the labels.
+
+    Args:
+        groups: all lines.
+        untrained: lines of the untrained networks, which come last at each level.
+    """
+    rows = []
+    for level in level_names(groups):
+        for group in groups:
+            scores = [percent(group.level_values(level, metric)) for metric in TITLES]
+            rows.append([level, group.method, group.space, *scores])
+        for line in untrained:
+            known = line.test_levels.get(level, {})
+            scores = [percent([known[m]] if m in known else []) for m in TITLES]
+            rows.append([level, line.name, "euclidean", *scores])
     header = ["level", "method", "space", *TITLES.values()]
     return Table(LEVELS_TITLE, header, rows) if rows else None
 

@@ -23,13 +23,13 @@ Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
 Scores = dict[Text, Share]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
     """Strictly typed and finite; keys of later versions are kept, not refused."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
 
 
-class ParameterCounts(_Record):
+class ParameterCounts(Record):
     """Numbers of parameters of a run's trunk, head and loss."""
 
     trunk: Index
@@ -42,7 +42,7 @@ class ParameterCounts(_Record):
         return self.trunk + self.head
 
 
-class Geometry(_Record):
+class Geometry(Record):
     """Arguments of the ``PoincareDistance`` that ranks the hyperbolic space."""
 
     c: Annotated[float, Field(gt=0)]
@@ -50,7 +50,7 @@ class Geometry(_Record):
     inputs: Text
 
 
-class Row(_Record):
+class Row(Record):
     """One method on one fold under one seed, scored in one space.
 
     The fields are written in this order. Those with a default were added after the first version:
@@ -129,7 +129,7 @@ class Row(_Record):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ValueError(_first_problem(error)) from None
+            raise ValueError(first_problem(error)) from None
 
     def plain(self) -> dict[str, Any]:
         """Return plain data for JSON, without the keys that the row was read without."""
@@ -190,7 +190,7 @@ def _parse_rows(content):
     return rows
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """Return the first problem in one line, its place first."""
     problem = error.errors(include_url=False)[0]
     place = "".join(f"{part}." for part in problem["loc"]).removesuffix(".")

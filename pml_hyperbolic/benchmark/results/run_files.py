@@ -6,6 +6,7 @@ from pathlib import Path
 BENCHMARK_FILE = "benchmark.yaml"  # the config with all its methods
 RESULTS_FILE = "results.json"  # the rows of all finished runs
 TIDY_FILE = "results.csv"  # the same, one number a line
+UNTRAINED_FILE = "untrained.json"  # what the networks score before any training
 
 # Of a run.
 CONFIG_FILE = "config.yaml"
@@ -17,6 +18,7 @@ LAST_FILE = "last.pt"  # the state to resume from, until the run is finished
 CHECKPOINT_FILE = "checkpoint.pt"  # models and losses of the selected epoch
 QUERIES_FILE = "queries.npz"  # the score of every test query
 EMBEDDINGS_FILE = "test_embeddings.npy"
+MEASURES_FILE = "measures.json"  # geometry and hierarchy of the test embeddings
 RESULT_FILE = "result.json"  # the rows of this run; it exists only if the run is finished
 
 

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,14 @@ from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
 from .resumption import install_selected, record_position, selected_file
 from .training_state import restore_training, training_state
 
-# What is saturated -> the warning, which says how to let the radii differ again.
+# What is saturated -> the warning, which the advice follows.
 _SATURATED = {
     "embeddings": (
         "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
-        "where hyperbolic ranking equals cosine ranking; set the method's head.initial_radius to "
-        "about half the clip radius"
+        "where hyperbolic ranking equals cosine ranking%s"
     ),
     "proxies": (
-        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions matter; "
-        "lower their learning rate to let their radii differ"
+        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions matter%s"
     ),
 }
 
@@ -52,6 +50,8 @@ class RunHooks(HookContainer):
         select_space: the space whose validation score selects the checkpoint.
         primary_metric: the metric that selects the checkpoint.
         log: receives a warning about saturation, at most once a run.
+        advice: "embeddings" and "proxies" -> what lets their radii differ again, to follow the
+            warning. Default: none.
         log_interval: number of steps between records, at least 1. Default 10.
         on_epoch: called after each scored epoch with (epoch, score). Default: nothing is called.
     """
@@ -65,6 +65,7 @@ class RunHooks(HookContainer):
         select_space: str,
         primary_metric: str,
         log: logging.Logger,
+        advice: Mapping[str, str] | None = None,
         log_interval: int = 10,
         on_epoch: Callable[[int, float], None] | None = None,
     ):
@@ -78,6 +79,7 @@ class RunHooks(HookContainer):
         self.identity = identity
         self.select_space = select_space
         self.log = log
+        self.advice = advice or {}
         self.on_epoch = on_epoch
         self.best_epoch: int | None = None
         self.best_scores: dict[str, dict[str, float]] = {}
@@ -242,7 +244,8 @@ class RunHooks(HookContainer):
             points = "proxies" if name == "proxy_saturation" else "embeddings"
             if value == 1.0 and points not in self._saturation_said:
                 self._saturation_said.append(points)
-                self.log.warning(_SATURATED[points], when)
+                advice = self.advice.get(points)
+                self.log.warning(_SATURATED[points], when, f"; {advice}" if advice else "")
 
     def _record(self, group, iteration, values):
         columns = self._columns.setdefault(group, list(values))

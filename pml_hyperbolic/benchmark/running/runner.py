@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,9 +16,18 @@ from ..checking.check import check_benchmark
 from ..config import BenchmarkConfig
 from ..config.curvature_control import with_flat_twins
 from ..config.yaml_files import dump_yaml
+from ..measuring.untrained import untrained_scores
 from ..results.row import Row, read_rows, write_rows
-from ..results.run_files import BENCHMARK_FILE, RESULT_FILE, RESULTS_FILE, TIDY_FILE, run_folder
+from ..results.run_files import (
+    BENCHMARK_FILE,
+    RESULT_FILE,
+    RESULTS_FILE,
+    TIDY_FILE,
+    UNTRAINED_FILE,
+    run_folder,
+)
 from ..results.tidy_results import write_tidy
+from ..results.untrained_scores import read_untrained, write_untrained
 from .concatenation import add_concatenated
 from .folder_lock import FolderLock
 from .parallel import Outcome, default_jobs, do_runs
@@ -81,6 +91,7 @@ def run_benchmark(
         rows = collect_results(folder, config.methods)
         write_rows(folder / RESULTS_FILE, rows)
         write_tidy(folder / TIDY_FILE, config.name, rows)
+        _score_untrained(config, data, folder, say)
     return rows, [outcome for outcome in outcomes if outcome.error is not None]
 
 
@@ -110,18 +121,42 @@ def _check_recorders(tensorboard):
         import torch.utils.tensorboard  # noqa: F401
 
 
+def _score_untrained(config, data, folder, say):
+    """Score the untrained networks once a benchmark; a failure leaves the runs as they are."""
+    file = folder / UNTRAINED_FILE
+    try:
+        known = {line.fold for line in read_untrained(file)}
+    except (FileNotFoundError, InputError):
+        known = set()
+    if known >= set(config.protocol.folds):
+        return
+    with _threads(config.protocol.threads):
+        try:
+            write_untrained(file, untrained_scores(data))
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            say(f"note: the untrained networks were not scored: {type(error).__name__}: {reason}")
+
+
+@contextmanager
+def _threads(number):
+    """Let torch use this many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _concatenate_folds(config, folder):
     """Score the folds of each method and seed together if all of them are finished."""
     protocol = config.protocol
     if protocol.number_of_folds == 1:
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(protocol.threads)
-    try:
+    with _threads(protocol.threads):
         for name, seed in itertools.product(config.methods, protocol.seeds):
             folds = range(protocol.number_of_folds)
             folders = [run_folder(folder, name, fold, seed) for fold in folds]
             if all((run / RESULT_FILE).exists() for run in folders):
                 add_concatenated(folders, protocol.evaluation, choose_device(protocol.device))
-    finally:
-        torch.set_num_threads(threads)

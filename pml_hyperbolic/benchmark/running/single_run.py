@@ -18,7 +18,9 @@ from ..config.yaml_files import dump_yaml
 from ..datasets import keep_batch
 from ..environment import describe_environment, peak_memory, reset_peak_memory
 from ..measuring.final_scores import Retrieval, finest_scores
+from ..measuring.run_measures import measure_trained
 from ..measuring.run_scores import EmbeddedTestSet, RunScores, save_test, score_test
+from ..measuring.saturation_advice import saturation_advice, starts_inside
 from ..results.row import Geometry, ParameterCounts, Row, write_rows
 from ..results.run_files import (
     CHECKPOINT_FILE,
@@ -26,10 +28,12 @@ from ..results.run_files import (
     ENVIRONMENT_FILE,
     LAST_FILE,
     LOG_FILE,
+    MEASURES_FILE,
     RECORDS_FOLDER,
     RESULT_FILE,
     TENSORBOARD_FOLDER,
 )
+from ..results.run_measures import write_measures
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory
 from .process_group import train_together
@@ -218,7 +222,7 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         if unusable is not None:
             log.warning("starting over: %s", unusable)
         try:
-            hooks, scores, train = _train_and_test(
+            hooks, scores, train, embedded = _train_and_test(
                 pipeline, folder, log, tensorboard, on_epoch, identity, state
             )
         except Exception as error:
@@ -228,6 +232,7 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         write_json(folder / ENVIRONMENT_FILE, environment)
         log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
     rows = result_rows(pipeline, hooks, scores, train)
+    _store_measures(pipeline, rows, embedded, folder, log)
     # The result is written last: a run is finished if and only if it exists.
     write_rows(folder / RESULT_FILE, rows)
     (folder / LAST_FILE).unlink()
@@ -266,13 +271,13 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
         writer = SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER))
     trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state)
     hooks.load_checkpoint(trainer)
-    scores, train = _score_selected(pipeline, trainer, folder)
+    scores, train, embedded = _score_selected(pipeline, trainer, folder)
     for split, by_space in (("test", scores.test), ("train", train)):
         hooks.record_scores(split, hooks.best_epoch, by_space)
     hooks.record_keeper.save_records()
     if writer is not None:
         writer.close()
-    return hooks, scores, train
+    return hooks, scores, train, embedded
 
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None):
@@ -293,6 +298,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         select_space=select_space(pipeline.sizes),
         primary_metric=evaluation.select_by,
         log=log,
+        advice=_advice(pipeline),
         on_epoch=on_epoch,
     )
     tester = pipeline.tester(end_of_testing_hook=hooks.end_of_testing_hook)
@@ -320,8 +326,15 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
     return trainer, hooks
 
 
+def _advice(pipeline):
+    """What lets radii differ again if all points are at the clip radius."""
+    size = min(pipeline.trunk_features, pipeline.sizes.get("hyperbolic", 1))
+    inside = starts_inside(pipeline.method.head.initial_radius, size, pipeline.distance)
+    return saturation_advice(pipeline.method, pipeline.protocol, inside=inside)
+
+
 def _score_selected(pipeline, trainer, folder):
-    """Return (scores of the test classes, scores of the training classes by space)."""
+    """Return (scores of the test classes, those of the training classes by space, embeddings)."""
     tester = pipeline.tester()
     spaces = tester.accuracy_calculator.spaces
 
@@ -346,7 +359,17 @@ def _score_selected(pipeline, trainer, folder):
         space: finest_scores(calculator, trained.columns(columns))[0]
         for space, (columns, calculator) in spaces.items()
     }
-    return scores, train
+    return scores, train, test_set
+
+
+def _store_measures(pipeline, rows, test_set, folder, log):
+    """Measure geometry and hierarchy once, for all reports; a run without them is finished too."""
+    try:
+        measures = measure_trained(pipeline, rows, test_set)
+        write_measures(folder / MEASURES_FILE, measures)
+    # Reports measure again where this failed, and say what is wrong.
+    except Exception as error:
+        log.warning("not measured: %s: %s", type(error).__name__, " ".join(str(error).split()))
 
 
 def _defined(values: dict[str, float]) -> dict[str, float]:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from pml_hyperbolic.benchmark.measuring import final_scores
 from pml_hyperbolic.benchmark.measuring.final_scores import (
     Retrieval,
     finest_scores,
     level_scores,
     query_scores,
 )
-from pml_hyperbolic.benchmark.measuring import final_scores
 from pml_hyperbolic.distances import PoincareDistance
 from pml_hyperbolic.utils import CosineAccuracyCalculator, HyperbolicAccuracyCalculator
 

@@ -1,0 +1,61 @@
+"""Advice against clip saturation that depends on what a method and its protocol set."""
+
+import math
+
+from ...distances import PoincareDistance
+from ..config import MethodConfig, ProtocolConfig
+
+
+def starts_inside(
+    initial_radius: float | None, size: int, distance: PoincareDistance | None
+) -> bool | None:
+    """Return whether a head starts with tangent norms below the clip radius.
+
+    Args:
+        initial_radius: of the head; None for the published initialisation, whose tangent norms
+            start near ``sqrt(size)``.
+        size: of the tangent vectors, or of the trunk's output where that is smaller.
+        distance: with the clip radius, None without a hyperbolic space.
+
+    Returns:
+        None where nothing is clipped.
+    """
+    if distance is None or distance.clip_radius is None:
+        return None
+    return (initial_radius or math.sqrt(size)) < distance.clip_radius
+
+
+def saturation_advice(
+    method: MethodConfig, protocol: ProtocolConfig, *, inside: bool | None
+) -> dict[str, str]:
+    """Return what lets the radii differ again: of "embeddings" and of "proxies".
+
+    Args:
+        method: whose points are all at the clip radius.
+        protocol: of the benchmark.
+        inside: whether its head starts inside the clip radius, as :func:`starts_inside` says.
+    """
+    rate = protocol.optimizer.head_lr
+    if not inside and method.head.initial_radius is None:
+        embeddings = "set the method's head.initial_radius to about half the clip radius"
+    elif not inside:
+        embeddings = (
+            f"lower the method's head.initial_radius ({method.head.initial_radius:g}) to about "
+            f"half the clip radius"
+        )
+    else:
+        embeddings = (
+            f"the head starts inside the clip radius and has grown out of it: lower "
+            f"protocol.optimizer.head_lr ({rate:g})"
+        )
+    regularized = method.regularizer is not None and method.regularizer.lr is not None
+    key, proxy_rate = (
+        ("regularizer.lr", method.regularizer.lr)
+        if regularized and method.regularizer is not None
+        else ("loss_lr", method.loss_lr)
+    )
+    value = "" if proxy_rate is None else f" ({proxy_rate:g})"
+    return {
+        "embeddings": embeddings,
+        "proxies": f"lower the method's {key}{value}",
+    }
