@@ -200,3 +200,29 @@ def test_runs_of_one_process_share_the_data(tmp_path, load, monkeypatch):
         ("chest", 1),
     }
     assert made == [1]
+
+
+def test_untrained_networks_are_scored_once(go, tmp_path, monkeypatch):
+    from pml_hyperbolic.benchmark.running import runner
+
+    go("methods=[proxy_anchor]", "protocol.seeds=[0]")
+    file = tmp_path / "runs" / "tiny" / "untrained.json"
+    assert [line.name for line in runner.read_untrained(file)] == [
+        "untrained trunk",
+        "untrained head",
+    ]
+    monkeypatch.setattr(runner, "untrained_scores", lambda data: pytest.fail("scored again"))
+    go("methods=[proxy_anchor]", "protocol.seeds=[0]")
+
+
+def test_runs_do_not_fail_with_the_untrained_networks(go, monkeypatch):
+    from pml_hyperbolic.benchmark.running import runner
+
+    def fail(data):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(runner, "untrained_scores", fail)
+    rows, failures, said = go("methods=[proxy_anchor]", "protocol.seeds=[0]")
+    assert len(rows) == 1
+    assert failures == []
+    assert said[-1] == ("note: the untrained networks were not scored: RuntimeError: out of memory")

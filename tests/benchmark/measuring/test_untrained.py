@@ -1,0 +1,41 @@
+"""Untrained networks are scored as their embeddings rank the test classes."""
+
+import pytest
+import torch
+
+from pml_hyperbolic.benchmark.assembly.models import build_trunk
+from pml_hyperbolic.benchmark.assembly.protocol_data import ProtocolData
+from pml_hyperbolic.benchmark.assembly.seeding import seed_everything
+from pml_hyperbolic.benchmark.measuring.untrained import untrained_scores
+
+
+def test_scores_against_sorting(load):
+    data = ProtocolData(load().protocol)
+    trunk_line, head_line = untrained_scores(data)
+    assert (trunk_line.name, head_line.name) == ("untrained trunk", "untrained head")
+    assert head_line.dimension == 8
+    device = torch.device("cpu")
+    seed_everything(0)
+    trunk = build_trunk(data.protocol.backbone, data.channels, device).eval()
+    assert trunk_line.dimension == trunk.out_features
+    subset = data.fold(0).subsets(trunk.mean, trunk.std, device)["test"]
+    images, labels = subset.__getitems__(list(range(len(subset))))
+    with torch.no_grad():
+        unit = torch.nn.functional.normalize(trunk(images))
+    similarity = (unit @ unit.T).fill_diagonal_(-2)
+    nearest = labels[similarity.argmax(1), 0]
+    expected = float((nearest == labels[:, 0]).double().mean())
+    assert trunk_line.test["precision_at_1"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_folds_with_the_same_test_classes_are_scored_once(load, monkeypatch):
+    from pml_hyperbolic.benchmark.measuring import untrained
+
+    calls = []
+    score = untrained._scores
+    monkeypatch.setattr(untrained, "_scores", lambda *args: calls.append(args) or score(*args))
+    data = ProtocolData(load("protocol.splits={folds: 2, test: second_half}").protocol)
+    lines = untrained_scores(data)
+    assert [line.fold for line in lines] == [0, 0, 1, 1]
+    assert lines[0].test == lines[2].test
+    assert len(calls) == 1
