@@ -138,6 +138,7 @@ def _parser():
         "timing (default: 1)",
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    run.add_argument("--no-page", action="store_true", help="do not write report.html")
     report = add("report", _report, "compare all finished runs of one or several benchmarks")
     report.add_argument(
         "runs",
@@ -225,6 +226,8 @@ def _announced(configs: "Sequence[BenchmarkConfig]") -> "Iterator[BenchmarkConfi
 
 
 def _lead(config, options):
+    if options.open and options.no_page:
+        raise InputError("--open shows the page, which --no-page leaves out: give one of them")
     from .reporting.comparability import CHECKS
     from .reporting.compared_runs import compare_runs
     from .reporting.report import report_of
@@ -242,9 +245,11 @@ def _lead(config, options):
         report = report_of(compared)
         print(to_text(report))
     print(f"results: {folder / 'results.json'}")
-    if rows and (page := _page(compared, report, options)) is not None:
-        write_text(folder / PAGE_FILE, page)
-        _name_page(folder / PAGE_FILE, options)
+    if rows and not options.no_page:
+        page = _page(compared, report, options)
+        if page is not None:
+            write_text(folder / PAGE_FILE, page)
+            _name_page(folder / PAGE_FILE, options)
     for outcome in failures:
         print(
             f"pml-hyperbolic: failed: {outcome.task.title}: {outcome.error} "

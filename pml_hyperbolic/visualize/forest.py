@@ -37,6 +37,7 @@ def forest(
     baseline: str,
     metric: str = "MAP@R (points)",
     interval: str = "95% interval",
+    width: float = WIDTH,
 ) -> Figure:
     """Differences to a baseline, a row a method in the order given, zero marked.
 
@@ -48,6 +49,7 @@ def forest(
         baseline: its name, for the axis.
         metric: its name, for the axis.
         interval: what the bars are, for the sentence below.
+        width: of the figure in inches. Default that of a page's text.
 
     Raises:
         InputError: no differences, an unknown verdict, or an interval that does not hold its value.
@@ -66,7 +68,7 @@ def forest(
                 f"got {line.value:g} in [{line.low:g}, {line.high:g}]"
             )
     rows = len(differences)
-    figure = new_figure(WIDTH, 1.2 + 0.27 * rows)
+    figure = new_figure(width, 1.2 + 0.27 * rows)
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, linewidth=0.8)
     for row, line in enumerate(differences):

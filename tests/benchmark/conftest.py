@@ -68,6 +68,16 @@ class TinyRun(NamedTuple):
     rows: list
 
 
+@pytest.fixture(scope="session", autouse=True)
+def pages_without_disks():
+    """Pages of runs leave out the disk, whose layout takes long; tests of the page put it back."""
+    from pml_hyperbolic.benchmark.page import maps_section
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maps_section, "_disk", lambda *arguments: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def write_config():
     """A function that writes a benchmark and its methods into a folder: the config's path."""

@@ -23,7 +23,8 @@ def training_section(groups: Sequence[ScoreGroup]) -> Section:
         if len(epochs) > 1:
             lines[group.title] = LearningCurves(epochs, 100 * values)
     if not lines:
-        return Section("training", "Training")
+        problem = "These runs recorded no learning curve of two epochs or more."
+        return Section("training", "Training", problems=[problem])
     best = ", ".join(
         f"{name}: {np.nanmax(np.nanmean(curve.values, axis=0)):.1f}"
         for name, curve in lines.items()

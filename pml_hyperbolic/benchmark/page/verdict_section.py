@@ -10,6 +10,9 @@ from ..reporting.tables import Table
 from ..results.metric_names import PRIMARY
 from .section import Section, page_figure
 
+# Inches: narrow enough to be read on a phone without scrolling.
+_FOREST_WIDTH = 5.4
+
 
 def verdict_section(
     groups: Sequence[ScoreGroup],
@@ -94,7 +97,7 @@ def _forest(groups, baseline, comparisons):
                 groups[i].title, value, value - half, value + half, word or "no difference shown"
             )
         )
-    figure = forest(lines, baseline=baseline.title)
+    figure = forest(lines, baseline=baseline.title, width=_FOREST_WIDTH)
     alternative = "; ".join(
         f"{line.name}: {line.value:+.1f} ({line.low:+.1f} to {line.high:+.1f}), {line.verdict}"
         for line in lines

@@ -28,6 +28,7 @@ def arguments(config_file, output, *more):
         "protocol.sampler={batch_size: 15, samples_per_class: 5}",
         "protocol.seeds=[0]",
         "protocol.epochs=2",
+        "--no-page",
         "--output",
         str(output),
         *more,

@@ -281,7 +281,7 @@ def start(config_file, output, *arguments):
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, "run", str(config_file), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, "--output", str(output)],
+        [*command, "--no-page", "--output", str(output)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

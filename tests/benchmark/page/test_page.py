@@ -1,0 +1,173 @@
+"""The page is whole and self-contained, and one broken part does not take the others with it."""
+
+import html
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from pml_hyperbolic.benchmark.page import page as page_module
+
+ORDER = [
+    "verdict",
+    "geometry",
+    "untrained",
+    "training",
+    "hierarchy",
+    "gallery",
+    "maps",
+    "scores",
+    "cost",
+    "protocol",
+]
+
+
+def test_sections_come_in_their_order(whole_page, sections_of):
+    assert list(sections_of(whole_page)) == ORDER
+    links = re.findall(r'<a href="#([a-z-]+)">', whole_page)
+    assert links == ORDER
+
+
+def test_only_what_was_not_measured_is_a_problem(whole_page, problems_of):
+    problems = problems_of(whole_page)
+    # Digits have no superclasses, and the process that ran the tests is no pml-hyperbolic command.
+    assert set(problems) <= {"untrained", "hierarchy", "protocol"}
+    assert "have one level" in problems["hierarchy"][0]
+
+
+def test_nothing_is_loaded_from_elsewhere(whole_page):
+    assert len(whole_page) < 10e6
+    assert "default-src 'none'" in whole_page
+    sources = re.findall(r'(?:src|href)="([^"]{1,40})', whole_page)
+    assert all(source.startswith(("data:image/", "#")) for source in sources)
+    assert "<script" not in whole_page
+    assert "url(" not in whole_page
+
+
+def test_every_figure_has_a_text_that_stands_for_it(whole_page, sections_of):
+    images = re.findall(r"<img [^>]*>", whole_page)
+    # Forest, curves, gallery, disk, radii.
+    assert len(images) == 5
+    for image in images:
+        (text,) = re.findall(r'alt="([^"]*)"', image)
+        assert len(text) > 30
+    forest = re.findall(r'alt="([^"]*)"', sections_of(whole_page)["verdict"])[0]
+    assert "hier (hyperbolic): " in forest
+
+
+def test_protocol_and_commands_are_there(whole_page, sections_of, tiny):
+    protocol = html.unescape(sections_of(whole_page)["protocol"])
+    assert "pml-hyperbolic report tiny --write out" in protocol
+    assert "samples_per_class: 4" in protocol
+    assert "CHESTLoss" in protocol
+    assert tiny.config.protocol.hash in protocol
+    assert tiny.config.methods["hier"].hash in protocol
+
+
+def damage_embeddings(folder):
+    for file in folder.glob("hier/*/test_embeddings.npy"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
+def remove_embeddings(folder):
+    for file in folder.glob("*/*/test_embeddings.npy"):
+        file.unlink()
+
+
+def put_nan(folder):
+    for file in folder.glob("hier/*/test_embeddings.npy"):
+        embeddings = np.load(file)
+        embeddings[3, 1] = np.nan
+        np.save(file, embeddings)
+
+
+def remove_config(folder):
+    (folder / "benchmark.yaml").unlink()
+
+
+def move_data(folder):
+    file = folder / "benchmark.yaml"
+    text = file.read_text()
+    assert "digits: {}" in text
+    file.write_text(text.replace("digits: {}", "omniglot: {root: nowhere}"))
+
+
+def damage_records(folder):
+    for file in folder.glob("*/*/records/logs.db"):
+        file.write_bytes(b"not a database")
+
+
+def leave_one_unfinished(folder):
+    (folder / "hier" / "fold0_seed1" / "result.json").unlink()
+
+
+def make_old(folder):
+    """Rows as the first versions wrote them, without scores of queries or embeddings."""
+    lacking = ("data", "method_hash", "parameters", "geometry", "levels", "train", "saturation")
+    for file in folder.glob("*/*/result.json"):
+        rows = json.loads(file.read_text())
+        file.write_text(
+            json.dumps([{k: v for k, v in row.items() if k not in lacking} for row in rows])
+        )
+        for name in ("test_embeddings.npy", "queries.npz", "environment.json"):
+            (file.parent / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "section", "expected"),
+    [
+        (damage_embeddings, "geometry", "cannot be read"),
+        (remove_embeddings, "gallery", "has no test_embeddings.npy: run it again"),
+        (put_nan, "geometry", "holds NaN or infinite values"),
+        (remove_config, "gallery", "no benchmark.yaml beside these runs"),
+        (move_data, "gallery", "images of the data set cannot be shown"),
+        (damage_records, "training", "recorded no learning curve"),
+        (leave_one_unfinished, "protocol", "Unfinished runs are left out: hier fold0_seed1."),
+        (make_old, "gallery", "stored no scores of its queries"),
+        (make_old, "geometry", "do not say which distance"),
+    ],
+)
+def test_a_broken_part_becomes_a_line(copy, page_of, sections_of, damage, section, expected):
+    damage(copy)
+    sections = sections_of(page_of(copy))
+    assert expected in html.unescape(sections[section])
+    assert list(sections) == ORDER
+    assert "<img" in sections["verdict"]
+    assert "<table>" in sections["cost"]
+
+
+def test_an_error_that_nobody_expected_becomes_a_line(
+    tiny, page_of, sections_of, problems_of, monkeypatch
+):
+    def fail(*arguments):
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(page_module, "training_section", fail)
+    page = page_of(tiny.folder)
+    assert list(sections_of(page)) == ORDER
+    assert "KeyError" in html.unescape(problems_of(page)["training"][0])
+
+
+def test_without_umap_the_disk_names_the_extra(tiny, page_of, problems_of, monkeypatch):
+    from pml_hyperbolic.benchmark.page import maps_section
+    from tests.benchmark.page.conftest import DISK
+
+    monkeypatch.setattr(maps_section, "_disk", DISK)
+    monkeypatch.setitem(sys.modules, "umap", None)
+    page = page_of(tiny.folder)
+    assert "pip install 'pml_hyperbolic[plots]'" in html.unescape(problems_of(page)["maps"][0])
+
+
+def test_benchmarks_with_names_stand_in_one_page(tiny, page_of, sections_of):
+    page = page_of(("first", tiny.folder), ("second", tiny.folder))
+    verdict = sections_of(page)["verdict"]
+    for name in ("first:chest", "second:chest", "second:hier"):
+        assert f"<td>{name}</td>" in verdict
+
+
+def test_a_page_of_one_method(tiny, page_of, sections_of):
+    sections = sections_of(page_of(tiny.folder / "proxy_anchor"))
+    assert "there is nothing to compare it with" in sections["verdict"]
+    assert "gallery" not in sections
