@@ -15,6 +15,7 @@ from ...utils import (
 )
 from ..config import EvaluationConfig
 from ..results.metric_names import METRICS, recall_key
+from ..results.radius_histogram import RadiusHistogram
 
 
 def make_tester(
@@ -79,6 +80,22 @@ def clip_saturation(tester: EmbeddingSpacesTester, split: str) -> float | None:
         return None
     embeddings, _ = tester.embeddings_and_labels[split]
     return float(space.accuracy_calculator.distance.clip_saturation(embeddings[:, space.columns]))
+
+
+def radius_histogram(tester: EmbeddingSpacesTester, split: str) -> RadiusHistogram:
+    """Return the histogram of the radii of the embeddings in the hyperbolic space.
+
+    A radius is the tangent norm after clipping. Call it as :func:`clip_saturation`.
+    """
+    space = tester.accuracy_calculator.spaces["hyperbolic"]
+    embeddings, _ = tester.embeddings_and_labels[split]
+    distance = space.accuracy_calculator.distance
+    radii = embeddings[:, space.columns].float().norm(dim=1)
+    if distance.inputs == "ball":
+        # The tangent norm of a point x on the ball is artanh(sqrt(c) |x|) / sqrt(c).
+        radii = torch.atanh(distance.c**0.5 * radii) / distance.c**0.5
+        return RadiusHistogram.of(radii.cpu().numpy(), None)
+    return RadiusHistogram.of(radii.cpu().numpy(), distance.clip_radius)
 
 
 def space_metrics(tester: EmbeddingSpacesTester, split: str) -> dict[str, dict[str, float]]:

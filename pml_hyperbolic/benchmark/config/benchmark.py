@@ -55,6 +55,9 @@ class BenchmarkConfig(StrictModel):
     methods: Annotated[dict[str, MethodConfig], Field(min_length=1)]
     # Adds the flat twin of each hyperbolic method: see curvature_control.py.
     curvature_control: bool = False
+    # Whether runs keep embeddings of a sample at a few epochs, for figures: see
+    # assembly/snapshot_plan.py. Their numbers are the same either way.
+    keep_snapshots: bool = True
     # The method that reports compare the others with. Default: the first Euclidean method.
     baseline: str | None = None
     published: list[PublishedConfig] = Field(default_factory=list)

@@ -19,6 +19,8 @@ CHECKPOINT_FILE = "checkpoint.pt"  # models and losses of the selected epoch
 QUERIES_FILE = "queries.npz"  # the score of every test query
 EMBEDDINGS_FILE = "test_embeddings.npy"
 MEASURES_FILE = "measures.json"  # geometry and hierarchy of the test embeddings
+SNAPSHOTS_FILE = "snapshots.npz"  # embeddings of a sample and proxies at a few epochs
+RADII_FILE = "radii.npz"  # histograms of hyperbolic radii at every scored epoch
 RESULT_FILE = "result.json"  # the rows of this run; it exists only if the run is finished
 
 

@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
 from ...files import write_atomically
-from ..assembly.evaluation import clip_saturation, space_metrics
+from ..assembly.evaluation import clip_saturation, radius_histogram, space_metrics
+from ..results.radii_by_epoch import RadiiByEpoch
+from ..results.radius_histogram import RadiusHistogram, on_common_bins
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
 from .resumption import install_selected, record_position, selected_file
+from .snapshot_keeper import SnapshotKeeper
 from .training_state import restore_training, training_state
 
 # What is saturated -> the warning, which the advice follows.
@@ -29,11 +33,11 @@ _SATURATED = {
 }
 
 # Hook attributes saved for resumption.
-_SAVED = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said")
+_SAVED = ("best_epoch", "best_scores", "saturation", "_columns", "_saturation_said", "_radii")
 
 
 class RunHooks(HookContainer):
-    """Record losses, clip saturation, learning rates and scores, and save the state of the run.
+    """Record losses, saturation, radii, learning rates and scores, and save the state of the run.
 
     Two files are saved: the selected checkpoint, and after every epoch the whole state to resume
     training from. They are consistent whenever the process is killed, because a newly selected
@@ -54,6 +58,7 @@ class RunHooks(HookContainer):
             warning. Default: none.
         log_interval: number of steps between records, at least 1. Default 10.
         on_epoch: called after each scored epoch with (epoch, score). Default: nothing is called.
+        snapshots: keeps snapshots of scored epochs. Default: none are kept.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class RunHooks(HookContainer):
         advice: Mapping[str, str] | None = None,
         log_interval: int = 10,
         on_epoch: Callable[[int, float], None] | None = None,
+        snapshots: SnapshotKeeper | None = None,
     ):
         super().__init__(
             record_keeper,
@@ -81,17 +87,33 @@ class RunHooks(HookContainer):
         self.log = log
         self.advice = advice or {}
         self.on_epoch = on_epoch
+        self.snapshots = snapshots
         self.best_epoch: int | None = None
         self.best_scores: dict[str, dict[str, float]] = {}
         self.saturation: dict[str, float] = {}
         self._columns: dict[str, list[str]] = {}
         self._saturation_said: list[str] = []
+        # Plain data, as torch.load with weights_only takes it.
+        self._radii: list[dict[str, Any]] = []
         self._started = time.perf_counter()
 
     @property
     def seconds(self) -> float:
         """Seconds that this run has taken so far, in all the processes that worked on it."""
         return time.perf_counter() - self._started
+
+    @property
+    def radii(self) -> RadiiByEpoch:
+        """Histograms of the radii of the hyperbolic validation embeddings so far."""
+        if not self._radii:
+            return RadiiByEpoch((), {}, {}, {})
+        edges, counts = on_common_bins([RadiusHistogram(*one["histogram"]) for one in self._radii])
+        return RadiiByEpoch(
+            epochs=tuple(one["epoch"] for one in self._radii),
+            edges={"hyperbolic": edges},
+            counts={"hyperbolic": counts},
+            saturation={"hyperbolic": np.array([one["saturation"] for one in self._radii])},
+        )
 
     def end_of_iteration_hook(self, trainer) -> None:
         """Record the current step if it is a multiple of ``log_interval``."""
@@ -112,6 +134,13 @@ class RunHooks(HookContainer):
                 self.saturation["validation_saturation"] = saturation
                 self._record("saturation", epoch, {"validation_saturation": saturation})
                 self._say_saturation(f"epoch {epoch}")
+                self._radii.append(
+                    {
+                        "epoch": epoch,
+                        "saturation": saturation,
+                        "histogram": tuple(radius_histogram(tester, self.validation_split_name)),
+                    }
+                )
 
     def record_scores(self, split: str, epoch: int, scores: dict[str, dict[str, float]]) -> None:
         """Record the scores of a split, given as space -> metric -> value."""
@@ -137,6 +166,8 @@ class RunHooks(HookContainer):
             splits_to_eval,
             collate_fn,
         )
+        if self.snapshots is not None:
+            self.snapshots.keep(trainer, tester)
         scores = space_metrics(tester, self.validation_split_name)
         score = scores[self.select_space][self.primary_metric]
         trainer.step_lr_plateau_schedulers(score)
@@ -189,6 +220,8 @@ class RunHooks(HookContainer):
         for name, value in state["hooks"].items():
             setattr(self, name, value)
         self._started -= state["seconds"]
+        if self.snapshots is not None:
+            self.snapshots.resume(state["training"]["epoch"])
 
     def load_checkpoint(self, trainer) -> None:
         """Load the selected checkpoint into the trainer's models and losses.

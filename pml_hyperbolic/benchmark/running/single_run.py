@@ -31,15 +31,18 @@ from ..results.run_files import (
     MEASURES_FILE,
     RECORDS_FOLDER,
     RESULT_FILE,
+    SNAPSHOTS_FILE,
     TENSORBOARD_FOLDER,
 )
 from ..results.run_measures import write_measures
+from ..results.snapshots import write_radii
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory
 from .process_group import train_together
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
 from .run_log import RunLog
+from .snapshot_keeper import SnapshotKeeper, remove_waiting
 
 # How long a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
@@ -221,9 +224,10 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
         if unusable is not None:
             log.warning("starting over: %s", unusable)
+        snapshots = SnapshotKeeper(pipeline, folder, log) if config.keep_snapshots else None
         try:
-            hooks, scores, train, embedded = _train_and_test(
-                pipeline, folder, log, tensorboard, on_epoch, identity, state
+            hooks, scores, train, test_set = _train_and_test(
+                pipeline, folder, log, tensorboard, on_epoch, identity, state, snapshots
             )
         except Exception as error:
             log.exception("%s: %s", type(error).__name__, error)
@@ -232,10 +236,11 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         write_json(folder / ENVIRONMENT_FILE, environment)
         log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
     rows = result_rows(pipeline, hooks, scores, train)
-    _store_measures(pipeline, rows, embedded, folder, log)
+    _store_measures(pipeline, rows, test_set, folder, log)
     # The result is written last: a run is finished if and only if it exists.
     write_rows(folder / RESULT_FILE, rows)
     (folder / LAST_FILE).unlink()
+    remove_waiting(folder)
     return rows
 
 
@@ -263,24 +268,31 @@ def _clear(folder):
             path.unlink()
 
 
-def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state):
+def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state, snapshots):
     writer = None
     if tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER))
-    trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state)
+    trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state, snapshots)
     hooks.load_checkpoint(trainer)
-    scores, train, embedded = _score_selected(pipeline, trainer, folder)
+    scores, train, test_set, trained = _score_selected(pipeline, trainer, folder)
+    write_radii(folder, hooks.radii)
+    if snapshots is None:
+        # A run that was interrupted here may have had them.
+        (folder / SNAPSHOTS_FILE).unlink(missing_ok=True)
+    else:
+        embedded = {"train": trained, "test": test_set.embeddings}
+        snapshots.finish(hooks.best_epoch, embedded)
     for split, by_space in (("test", scores.test), ("train", train)):
         hooks.record_scores(split, hooks.best_epoch, by_space)
     hooks.record_keeper.save_records()
     if writer is not None:
         writer.close()
-    return hooks, scores, train, embedded
+    return hooks, scores, train, test_set
 
 
-def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None):
+def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None, snapshots=None):
     """Train to the last epoch and return (trainer, hooks); the selected epoch is a checkpoint."""
     from pytorch_metric_learning.utils import common_functions as c_f
     from record_keeper import RecordKeeper, RecordWriter
@@ -300,6 +312,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         log=log,
         advice=_advice(pipeline),
         on_epoch=on_epoch,
+        snapshots=snapshots,
     )
     tester = pipeline.tester(end_of_testing_hook=hooks.end_of_testing_hook)
     trainer = pipeline.trainer(
@@ -334,7 +347,12 @@ def _advice(pipeline):
 
 
 def _score_selected(pipeline, trainer, folder):
-    """Return (scores of the test classes, those of the training classes by space, embeddings)."""
+    """Score the selected checkpoint.
+
+    Returns:
+        Scores of the test classes, scores of the training classes by space, the embedded test
+        set, and the embeddings of the training images.
+    """
     tester = pipeline.tester()
     spaces = tester.accuracy_calculator.spaces
 
@@ -359,7 +377,7 @@ def _score_selected(pipeline, trainer, folder):
         space: finest_scores(calculator, trained.columns(columns))[0]
         for space, (columns, calculator) in spaces.items()
     }
-    return scores, train, test_set
+    return scores, train, test_set, trained.query
 
 
 def _store_measures(pipeline, rows, test_set, folder, log):

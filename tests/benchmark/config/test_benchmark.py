@@ -14,6 +14,14 @@ def test_the_resolved_config_is_a_config(load):
     assert BenchmarkConfig.model_validate(again) == config
 
 
+def test_keeping_snapshots_is_part_of_no_hash(load):
+    plain, without = load(), load("keep_snapshots=false")
+    assert plain.keep_snapshots
+    assert not without.keep_snapshots
+    assert without.protocol.hash == plain.protocol.hash
+    assert [m.hash for m in without.methods.values()] == [m.hash for m in plain.methods.values()]
+
+
 PUBLISHED = {"method": "hier", "metric": "R@1", "value": 85.7, "source": "HIER, Table 1"}
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.results.run_files import CHECKPOINT_FILE, LAST_FILE, RESULT_FILE
+from pml_hyperbolic.benchmark.results.run_files import (
+    CHECKPOINT_FILE,
+    LAST_FILE,
+    RADII_FILE,
+    RESULT_FILE,
+    SNAPSHOTS_FILE,
+)
 from pml_hyperbolic.benchmark.running.folder_lock import FolderLock
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
@@ -61,6 +67,8 @@ def assert_same_run(folder, expected):
     for kind in ("models", "loss_funcs"):
         for name, state in theirs[kind].items():
             assert all(torch.equal(ours[kind][name][key], state[key]) for key in state)
+    for name in (SNAPSHOTS_FILE, RADII_FILE):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes()
     assert not (folder / LAST_FILE).exists()
     assert not [path for path in folder.rglob(".*") if path.name not in FolderLock.FILES]
 
