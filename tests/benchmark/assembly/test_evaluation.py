@@ -6,6 +6,7 @@ import torch
 from pml_hyperbolic.benchmark.assembly.evaluation import (
     clip_saturation,
     make_tester,
+    radius_histogram,
     select_space,
     space_metrics,
 )
@@ -33,6 +34,48 @@ def scored(sizes, points, labels, distance=None, **evaluation):
     data = torch.utils.data.TensorDataset(points, labels)
     tester.test({"test": data}, 1, torch.nn.Identity())
     return space_metrics(tester, "test"), found["saturation"]
+
+
+@pytest.mark.parametrize(
+    ("distance", "radius", "end"),
+    [
+        (PoincareDistance(), 1.5, 2.3),
+        (PoincareDistance(), 2.3, 2.3),
+        (PoincareDistance(c=0.5, clip_radius=None), 1.5, 2.0),
+        # The tangent norm of the point, which is half its geodesic distance to the origin.
+        (PoincareDistance(c=0.5, inputs="ball"), 1.5, 2.0),
+    ],
+    ids=["tangent", "clipped", "unclipped", "ball"],
+)
+def test_radii_are_tangent_norms(distance, radius, end):
+    points = torch.nn.functional.normalize(torch.randn(8, 3))
+    if distance.inputs == "ball":
+        points = points * torch.tanh(torch.tensor(distance.c**0.5 * radius)) / distance.c**0.5
+        half = distance(points, torch.zeros(1, 3)) / 2
+        assert torch.allclose(half, torch.tensor(radius))
+    else:
+        points = points * (radius if radius < 2.3 else 7)
+    found = {}
+
+    def hook(tester):
+        found["histogram"] = radius_histogram(tester, "test")
+
+    tester = make_tester(
+        {"euclidean": 2, "hyperbolic": 3},
+        distance,
+        EvaluationConfig(),
+        device=CPU,
+        end_of_testing_hook=hook,
+    )
+    data = torch.utils.data.TensorDataset(
+        torch.cat([torch.randn(8, 2), points], 1), torch.arange(8) % 2
+    )
+    tester.test({"test": data}, 1, torch.nn.Identity())
+    histogram = found["histogram"]
+    assert histogram.end == end
+    # The radius lies next to an edge of the bins at worst.
+    (low, high) = (round(60 * (radius + shift) / end) for shift in (-0.05, 0.05))
+    assert sum(histogram.counts[low:high]) == 8
 
 
 def test_geometries_and_columns():

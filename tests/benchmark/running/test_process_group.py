@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from pml_hyperbolic.benchmark.cli import main
+from pml_hyperbolic.benchmark.results.snapshots import read_snapshots
 from pml_hyperbolic.benchmark.running import process_group
 from tests.benchmark.running import launched
 from tests.processes import draw_from_all
@@ -86,6 +88,24 @@ def test_weights_are_those_of_one_process(runs, method):
             for path, value in expected.items():
                 found = states[1][kind][name][path]
                 torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["hier", "chest"])
+def test_snapshots_are_those_of_one_process(runs, method):
+    expected, found = (
+        read_snapshots(next((folder / "tiny" / method).glob("fold*"))) for folder in runs[:2]
+    )
+    assert found.epochs == expected.epochs
+    for split in ("train", "test"):
+        assert (found.indices[split] == expected.indices[split]).all()
+    for ours, theirs in (
+        (found.embeddings, expected.embeddings),
+        (found.proxies, expected.proxies),
+    ):
+        for name, values in theirs.items():
+            np.testing.assert_allclose(
+                ours[name].astype(float), values.astype(float), rtol=2e-3, atol=2e-3
+            )
 
 
 def test_only_rank_0_writes_and_prints(runs):

@@ -113,9 +113,7 @@ def test_a_run_is_the_same_without_snapshots(tmp_path, load, tiny, method):
     config = load(f"methods=[{method}]", "keep_snapshots=false")
     rows = execute_run(config, method, 0, 0, tmp_path / "run")
     with_them = run_folder(tiny, method)
-    assert numbers([row.model_dump() for row in rows]) == numbers(
-        read_json(with_them / "result.json")
-    )
+    assert numbers(rows) == numbers(read_json(with_them / "result.json"))
     ours, theirs = (
         torch.load(folder / CHECKPOINT_FILE, weights_only=True)
         for folder in (tmp_path / "run", with_them)
@@ -160,11 +158,19 @@ def test_radii_without_a_clip_radius(tmp_path, load):
 
 
 @pytest.fixture
-def keeper(tmp_path, load):
+def kept(tmp_path):
+    """The folder of the keeper's run."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def keeper(kept, load):
     """The keeper of a new run of HIER, its trainer and its tester."""
     config = load("methods=[hier]")
     pipeline = Pipeline(ProtocolData(config.protocol), config.methods["hier"], "hier", 0)
-    made = SnapshotKeeper(pipeline, tmp_path, logging.getLogger("test"))
+    made = SnapshotKeeper(pipeline, kept, logging.getLogger("test"))
     trainer = pipeline.trainer()
     for module in trainer.models.values():
         module.eval()
@@ -187,49 +193,49 @@ def test_no_random_number_is_drawn(keeper):
     assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 
 
-def test_epochs_outside_the_plan_are_not_embedded(keeper, tmp_path):
+def test_epochs_outside_the_plan_are_not_embedded(keeper, kept):
     made, trainer, tester = keeper
     trainer.epoch = 17
     made.keep(trainer, tester)
-    assert list(tmp_path.iterdir()) == []
+    assert list(kept.iterdir()) == []
 
 
-def test_large_values_become_the_largest_of_float16(keeper, tmp_path):
+def test_large_values_become_the_largest_of_float16(keeper, kept):
     made, trainer, tester = keeper
     with torch.no_grad():
         made._loss.losses[1].proxies.fill_(1e6)
     trainer.epoch = 1
     made.keep(trainer, tester)
-    arrays = read_arrays(tmp_path / ".snapshots.npz.epoch1")
+    arrays = read_arrays(kept / ".snapshots.npz.epoch1")
     assert (arrays["proxies/hierarchical"] == 65504).all()
 
 
-def test_a_resumed_run_forgets_what_came_after(keeper, tmp_path):
+def test_a_resumed_run_forgets_what_came_after(keeper, kept):
     made, trainer, tester = keeper
     for trainer.epoch in (1, 2, 3):
         made.keep(trainer, tester)
     made.resume(2)
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in kept.iterdir())
     assert names == [".snapshots.npz.epoch1", ".snapshots.npz.epoch2"]
 
 
-def test_missing_and_unusable_epochs_are_left_out(keeper, tmp_path, caplog):
+def test_missing_and_unusable_epochs_are_left_out(keeper, kept, caplog):
     """As in a run that an earlier version began, or whose file was damaged."""
     made, trainer, tester = keeper
     for trainer.epoch in (2, 3):
         made.keep(trainer, tester)
-    (tmp_path / ".snapshots.npz.epoch2").write_bytes(b"x")
+    (kept / ".snapshots.npz.epoch2").write_bytes(b"x")
     made.finish(3, everything(made, trainer, tester))
-    assert read_snapshots(tmp_path).epochs == (3,)
+    assert read_snapshots(kept).epochs == (3,)
     assert "snapshots.npz lacks epoch 2" in caplog.text
 
 
-def test_a_selected_epoch_outside_the_plan_is_added(keeper, tmp_path):
+def test_a_selected_epoch_outside_the_plan_is_added(keeper, kept):
     made, trainer, tester = keeper
     trainer.epoch = 1
     made.keep(trainer, tester)
     made.finish(17, everything(made, trainer, tester))
-    found = read_snapshots(tmp_path)
+    found = read_snapshots(kept)
     assert found.epochs == (1, 17)
     assert found.selected == 17
     for split in ("train", "test"):
