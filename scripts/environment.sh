@@ -1,6 +1,7 @@
-# Sourced by demo.sh and test.sh: creates .venv in the root of the repository once, and installs the
-# package with the given extras and one FAISS. The environment's programs then come first on PATH.
+# Sourced by demo.sh, test.sh and .ci/run.
 
+# Creates .venv in the root of the repository once, and installs the package with the given extras
+# and one FAISS. The environment's programs then come first on PATH.
 set_up_environment() {
     local extras="$1" faiss=cpu stamp
     # faiss-gpu and faiss-cpu both provide the module faiss: install exactly one of them.
@@ -19,4 +20,17 @@ set_up_environment() {
         touch "$stamp"
     fi
     PATH="$PWD/.venv/bin:$PATH"
+}
+
+# Installs Chromium, in which a test opens the report page. Where that cannot be done, the test skips.
+set_up_browser() {
+    local program
+    for program in chromium chromium-browser google-chrome-stable google-chrome; do
+        command -v "$program" >/dev/null 2>&1 && return 0
+    done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        apt-get update -qq >/dev/null 2>&1 || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null 2>&1 && return 0
+    fi
+    echo "there is no Chromium and it cannot be installed: its test will be skipped" >&2
 }
