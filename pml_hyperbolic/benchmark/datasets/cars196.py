@@ -8,6 +8,7 @@ from ...errors import InputError
 from ...images.image_archive import ImageArchive
 from .image_files import ImageFiles
 from .release import existing_root, open_images, prefix_of
+from .taxonomy import car_groups
 
 _TRAINING_CLASSES = 98
 
@@ -15,7 +16,8 @@ _TRAINING_CLASSES = 98
 class Cars196(ImageFiles):
     """Stanford Cars: 16,185 photos of 196 models.
 
-    The official test classes of metric learning are the last 98.
+    The official test classes of metric learning are the last 98. The coarser level is the body
+    type, such as coupe or pickup; a release with models of unknown body type has none.
     Source: Krause et al., "3D Object Representations for Fine-Grained Categorization", 3dRR 2013.
 
     Args:
@@ -72,6 +74,7 @@ class Cars196(ImageFiles):
         self.number_classes(
             official[:, None], dict(enumerate(names, start=1)), test=official > _TRAINING_CLASSES
         )
+        self.add_levels(car_groups)
         if verify:
             self.check_counts(archive.path, len(self), len(self.class_names))
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from .image_files import ImageFiles
 from .release import open_release
+from .taxonomy import bird_groups
 
 _LISTS = ("images.txt", "classes.txt")
 _TRAINING_CLASSES = 100
@@ -12,7 +13,8 @@ _TRAINING_CLASSES = 100
 class CUB200(ImageFiles):
     """Caltech-UCSD Birds-200-2011: 11,788 photos of 200 species.
 
-    The official test classes of metric learning are the last 100.
+    The official test classes of metric learning are the last 100. Coarser levels are the 37
+    families and 13 orders of the species; a release with other species has none.
     Source: Wah et al., "The Caltech-UCSD Birds-200-2011 Dataset", CNS-TR-2011-001.
 
     Args:
@@ -54,5 +56,6 @@ class CUB200(ImageFiles):
         self.entries = [(archive, path) for path in np.array(paths)[kept].tolist()]
         official = np.array([labels[image] for image in files])[kept]
         self.number_classes(official[:, None], classes, test=official > _TRAINING_CLASSES)
+        self.add_levels(bird_groups)
         if verify:
             self.check_counts(archive.path, len(self), len(self.class_names))

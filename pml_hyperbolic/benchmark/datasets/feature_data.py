@@ -74,7 +74,8 @@ class FeatureData(LabelledData):
         self.labels = np.stack([inverse for _, inverse in columns], axis=1).astype(np.int64)
         for i in range(1, count):
             self._check_coarser(path, i)
-        self.class_names = [str(name) for name in columns[0][0]]
+        self.class_names, *coarser = ([str(name) for name in names] for names, _ in columns)
+        self.superclass_names = tuple(coarser)
 
     def _check_coarser(self, path, column):
         """Refuse a label that belongs to two coarser ones; usually columns are in wrong order."""

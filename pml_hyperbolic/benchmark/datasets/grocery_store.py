@@ -47,6 +47,7 @@ class GroceryStore(ImageFiles):
         self.number_classes(
             np.array([labels for _, *labels in rows])[kept],
             {label: name for name, label, *_ in classes},
+            {label: name for _, _, name, label, _ in classes},
         )
         if verify:
             counts = self.labels.max(axis=0) + 1

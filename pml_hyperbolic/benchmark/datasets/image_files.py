@@ -1,6 +1,6 @@
 """ImageFiles: a data set whose images are files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +92,13 @@ class ImageFiles(ImageData):
         return found
 
     def number_classes(
-        self, official: np.ndarray, names: Mapping[int, str], *, test: np.ndarray | None = None
+        self,
+        official: np.ndarray,
+        names: Mapping[int, str],
+        *superclass_names: Mapping[int, str],
+        test: np.ndarray | None = None,
     ) -> None:
-        """Set labels, class names and test classes.
+        """Set labels, names of classes and test classes.
 
         Classes are numbered from 0 in the order of their published labels. In a part of a release
         they are numbered without gaps.
@@ -102,23 +106,48 @@ class ImageFiles(ImageData):
         Args:
             official: (N, L) integer labels as published.
             names: published label -> name of the class.
+            superclass_names: the same for columns 1, 2, ...; none or all.
             test: (N,) bool; the classes of these images are the test classes. Default: there are
                 no official test classes.
 
         Raises:
             InputError: a class has no name.
         """
-        nameless = sorted(set(official[:, 0].tolist()) - set(names))
-        if nameless:
-            raise InputError(
-                f"{type(self).__name__}: the list of classes lacks {nameless}: download it again "
-                f"from {self.source}"
-            )
+        for column, level_names in enumerate((names, *superclass_names)):
+            nameless = sorted(set(official[:, column].tolist()) - set(level_names))
+            if nameless:
+                raise InputError(
+                    f"{type(self).__name__}: the list of classes lacks {nameless}: download it "
+                    f"again from {self.source}"
+                )
         levels = [np.unique(level, return_inverse=True) for level in official.T]
         self.labels = np.stack([inverse for _, inverse in levels], axis=1).astype(np.int64)
-        self.class_names = [names[int(label)] for label in levels[0][0]]
+        self.class_names, *coarser = (
+            [level_names[int(label)] for label in present]
+            for level_names, (present, _) in zip((names, *superclass_names), levels, strict=False)
+        )
+        self.superclass_names = tuple(coarser)
         if test is not None:
             self.test_classes = np.unique(self.labels[test, 0])
+
+    def add_levels(self, groups_of: Callable[[str], Mapping[str, str] | None]) -> None:
+        """Add the coarser levels that follow from the names of the classes.
+
+        Nothing is added if one of the classes is unknown: a level has a label for every image.
+
+        Args:
+            groups_of: returns level -> group for the name of a class, from the finer level to the
+                coarser and the same levels for all names; None for an unknown name.
+        """
+        groups = [groups_of(name) for name in self.class_names]
+        known = [group for group in groups if group is not None]
+        if len(known) < len(groups):
+            return
+        for level in known[0]:
+            names, numbers = np.unique([group[level] for group in known], return_inverse=True)
+            self.labels = np.column_stack([self.labels, numbers[self.labels[:, 0]]])
+            self.level_names = (*self.level_names, level)
+            self.superclass_names = (*self.superclass_names, names.tolist())
 
     def _how_to_fix(self):
         return (

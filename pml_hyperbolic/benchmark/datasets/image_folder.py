@@ -4,11 +4,12 @@ from itertools import takewhile
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, nearest
 from ...images.image_archive import ImageArchive
 from ...images.image_decoding import IMAGE_SUFFIXES
 from .image_files import ImageFiles
 from .release import existing_root
+from .taxonomy import TAXONOMIES
 
 
 class ImageFolder(ImageFiles):
@@ -22,15 +23,21 @@ class ImageFolder(ImageFiles):
         root: a folder of ``class/*.jpg`` or ``superclass/class/*.jpg``, or a zip (read in place)
             or tar (unpacked once) of such a folder.
         unpacked: the folder that a tar is unpacked into. Default: the folder of the tar.
+        taxonomy: "birds" or "cars": take the coarser levels from the names of the classes, which
+            are those of CUB200 (with its families and orders) or Cars196 (with its body types),
+            and not from the folders of superclasses. Default: from the folders.
 
     Raises:
-        InputError: there are no images, or they are not all at the same depth.
+        InputError: there are no images, they are not all at the same depth, or the taxonomy does
+            not know a class.
     """
 
     layout = "class/*.jpg or superclass/class/*.jpg (in a folder, a zip or a tar)"
     source = "your own images"
 
-    def __init__(self, root: str, unpacked: str | None = None):
+    def __init__(self, root: str, unpacked: str | None = None, taxonomy: str | None = None):
+        if taxonomy is not None and taxonomy not in TAXONOMIES:
+            raise InputError(f"there is no taxonomy {taxonomy!r}: {nearest(taxonomy, TAXONOMIES)}")
         archive = ImageArchive(existing_root(self, root), unpacked)
         paths = sorted(
             tuple(name.split("/"))
@@ -58,10 +65,21 @@ class ImageFolder(ImageFiles):
         # Two superclasses may have classes of the same name.
         columns = [["/".join(level) for level in levels]]
         self.level_names = ("class",)
-        if 2 in examples:
+        if 2 in examples and taxonomy is None:
             columns.append([level[0] for level in levels])
             self.level_names = ("class", "superclass")
         self.labels = np.stack(
             [np.unique(column, return_inverse=True)[1] for column in columns], axis=1
         ).astype(np.int64)
-        self.class_names = np.unique(columns[0]).tolist()
+        self.class_names, *coarser = (np.unique(column).tolist() for column in columns)
+        self.superclass_names = tuple(coarser)
+        if taxonomy is not None:
+            groups_of = TAXONOMIES[taxonomy]
+            unknown = [name for name in self.class_names if groups_of(name) is None]
+            if unknown:
+                raise InputError(
+                    f"{archive.path}: the taxonomy {taxonomy} does not know {len(unknown)} of "
+                    f"{len(self.class_names)} classes, the first is {unknown[0]}: rename them, or "
+                    f"leave out taxonomy"
+                )
+            self.add_levels(groups_of)

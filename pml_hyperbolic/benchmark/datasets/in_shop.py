@@ -57,14 +57,17 @@ class InShop(ImageFiles):
         rows = [row for row, keep in zip(rows, kept, strict=True) if keep]
         self.entries = [(images, prefix + file) for file, _, _ in rows]
         articles, labels = np.unique([row[1] for row in rows], return_inverse=True)
-        _, categories = np.unique(
+        category_names, categories = np.unique(
             ["/".join(file.split("/")[1:3]) for file, _, _ in rows], return_inverse=True
         )
         train, self.query, self.gallery = (
             np.array([row[2] == status for row in rows]) for status in _STATUSES
         )
         self.number_classes(
-            np.stack([labels, categories], axis=1), dict(enumerate(articles.tolist())), test=~train
+            np.stack([labels, categories], axis=1),
+            dict(enumerate(articles.tolist())),
+            dict(enumerate(category_names.tolist())),
+            test=~train,
         )
         if verify:
             self.check_counts(

@@ -15,6 +15,8 @@ class LabelledData:
             and each has at least one sample.
         level_names: names of the L columns.
         class_names: names of the classes in column 0, in order.
+        superclass_names: names of the classes in columns 1, 2, ..., in order; empty where the data
+            set does not name them.
         test_classes: (T,) int64, the classes of the official test set, or None.
         query, gallery: (N,) bool masks if the official protocol searches query images in a
             gallery of other images, otherwise None.
@@ -23,6 +25,7 @@ class LabelledData:
     labels: np.ndarray
     level_names: tuple[str, ...]
     class_names: list[str]
+    superclass_names: tuple[list[str], ...] = ()
     test_classes: np.ndarray | None = None
     query: np.ndarray | None = None
     gallery: np.ndarray | None = None

@@ -66,6 +66,7 @@ class Omniglot(ImageFiles):
             [(classes[c], alphabets[c[0]]) for c in characters], dtype=np.int64
         ).reshape(-1, 2)
         self.class_names = ["/".join(character) for character in classes]
+        self.superclass_names = (list(alphabets),)
         self.test_classes = np.arange(counts[0], len(classes))
 
     def _part(self, folder, part):

@@ -57,7 +57,10 @@ class StanfordOnlineProducts(ImageFiles):
         self.entries = [(archive, file) for file in np.array(files)[kept].tolist()]
         # The release names a product by its category and number only.
         names = {row[1]: f"{row[3].split('/')[0].removesuffix('_final')}/{row[1]}" for row in rows}
-        self.number_classes(np.array([row[1:3] for row in rows])[kept], names, test=test[kept])
+        categories = {row[2]: row[3].split("/")[0].removesuffix("_final") for row in rows}
+        self.number_classes(
+            np.array([row[1:3] for row in rows])[kept], names, categories, test=test[kept]
+        )
         if verify:
             testing = int(test[kept].sum())
             test_products = len(np.unique(self.labels[test[kept], 0]))

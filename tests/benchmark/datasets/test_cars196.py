@@ -70,6 +70,17 @@ def test_photos_labels_and_test_classes(write_tree, pack, parts, packed):
         assert data.test_classes.tolist() == [2, 3]
 
 
+def test_body_types(write_tree, monkeypatch):
+    data = Cars196(str(write_tree(1)[0]), verify=False)
+    assert data.level_names == ("model", "body type")
+    assert data.superclass_names == (["sedan"],)
+    assert data.labels[:, 1].tolist() == [0] * 5
+    monkeypatch.setitem(globals(), "NAMES", [*NAMES[:-1], "Unknown Machine 2012"])
+    data = Cars196(str(write_tree(1)[0]), verify=False)
+    assert data.level_names == ("model",)
+    assert data.superclass_names == ()
+
+
 def test_the_whole_release_is_needed(write_tree):
     assert DATASETS["cars196"] is Cars196
     root, _ = write_tree(1)

@@ -42,6 +42,21 @@ def test_photos_labels_and_test_classes(tree, pack, form):
         assert data.test_classes.tolist() == [3, 4]
 
 
+def test_families_and_orders(tree):
+    root, _ = tree
+    assert CUB200(str(root), verify=False).level_names == ("species",)
+    names = ["Laysan_Albatross", "Mallard", "Brown_Pelican", "White_Pelican", "Common_Yellowthroat"]
+    write_list(root / "classes.txt", zip(SPECIES, names, strict=True))
+    data = CUB200(str(root), verify=False)
+    assert data.level_names == ("species", "family", "order")
+    assert data.labels[:, 0].tolist() == [0, 0, 1, 2, 3, 3, 4]
+    families = ["Diomedeidae", "Diomedeidae", "Anatidae", *["Pelecanidae"] * 3, "Parulidae"]
+    assert [data.superclass_names[0][label] for label in data.labels[:, 1]] == families
+    orders = ["Procellariiformes"] * 2 + ["Anseriformes"] + ["Pelecaniformes"] * 3
+    orders += ["Passeriformes"]
+    assert [data.superclass_names[1][label] for label in data.labels[:, 2]] == orders
+
+
 def test_an_archive_is_unpacked_where_asked(tree, pack, tmp_path):
     path = pack(tree[0], "gztar")
     data = CUB200(str(tmp_path), unpacked=str(tmp_path / "scratch"), verify=False)

@@ -37,6 +37,7 @@ def test_features_and_labels(write, form):
     assert data.labels.dtype == np.int64
     assert data.labels.tolist() == [[1, 1], [0, 1], [1, 1], [2, 0]]
     assert data.class_names == ["2", "5", "9"]
+    assert [len(names) for names in data.superclass_names] == [2]
     assert data.level_names == ("class", "superclass")
     assert data.indices_of([1]).tolist() == [0, 2]
     assert data.test_classes is None

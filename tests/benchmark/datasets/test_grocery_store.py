@@ -41,6 +41,7 @@ def test_photos_and_labels(tree, pack, root):
     assert all((data.image(i) == photo).all() for i, photo in enumerate(photos))
     assert data.labels.tolist() == [[0, 0], [0, 0], [2, 1], [1, 0], [1, 0], [2, 1]]
     assert data.class_names == ["Gala", "Pink-Lady", "Leek"]
+    assert data.superclass_names == (["Apple", "Leek"],)
     assert data.test_classes is None
     assert {data.image(i).shape for i in (0, 1)} == {(3, 8, 6), (3, 8, 7)}
 

@@ -43,7 +43,21 @@ def test_superclass_folders(write_tree, pack, form):
     assert data.class_names == ["garden/fork", "kitchen/cup", "kitchen/fork"]
     assert data.labels.tolist() == [[0, 0], [0, 0], [1, 1], [2, 1]]
     assert data.level_names == ("class", "superclass")
+    assert data.superclass_names == (["garden", "kitchen"],)
     assert (data.image(2) == images["kitchen/cup/1.png"]).all()
+
+
+def test_levels_from_the_names_of_classes(write_tree):
+    names = ["a/002.Laysan_Albatross/1.png", "a/009.Brewer_Blackbird/1.png", "b/Mallard/1.png"]
+    root, _ = write_tree(names)
+    data = ImageFolder(str(root), taxonomy="birds")
+    assert data.level_names == ("class", "family", "order")
+    assert data.superclass_names[0] == ["Anatidae", "Diomedeidae", "Icteridae"]
+    assert data.labels.tolist() == [[0, 1, 2], [1, 2, 1], [2, 0, 0]]
+    with pytest.raises(InputError, match=r"taxonomy cars does not know 3 of 3 classes, the first"):
+        ImageFolder(str(root), taxonomy="cars")
+    with pytest.raises(InputError, match=r"no taxonomy 'bird': did you mean 'birds'"):
+        ImageFolder(str(root), taxonomy="bird")
 
 
 def test_one_class_stays_a_class(write_tree):

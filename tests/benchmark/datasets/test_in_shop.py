@@ -54,6 +54,7 @@ def test_photos_labels_query_and_gallery(tree, pack, form):
     assert data.labels[:, 0].tolist() == [1, 1, 2, 0, 0, 3, 3]
     assert data.labels[:, 1].tolist() == [1, 1, 0, 1, 1, 0, 0]
     assert data.level_names == ("article", "category")
+    assert len(data.superclass_names[0]) == 2
     assert data.test_classes.tolist() == [0, 3]
     assert data.query.tolist() == [False] * 3 + [True, False, False, True]
     assert data.gallery.tolist() == [False] * 4 + [True, True, False]

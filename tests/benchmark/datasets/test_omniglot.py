@@ -44,6 +44,7 @@ def test_drawings_labels_and_test_classes(tree, pack, packed):
     assert data.labels[:, 0].tolist() == np.repeat(np.arange(6), DRAWINGS).tolist()
     assert data.labels[:, 1].tolist() == np.repeat([0, 0, 1, 2, 3, 3], DRAWINGS).tolist()
     assert data.level_names == ("character", "alphabet")
+    assert data.superclass_names[0][:2] == ["Greek", "Latin"]
     assert data.class_names[:3] == ["Greek/character01", "Greek/character02", "Latin/character01"]
     assert data.test_classes.tolist() == [3, 4, 5]
 

@@ -48,6 +48,7 @@ def test_photos_and_both_levels(tree, pack, form):
         "coffee_maker/8",
         "cabinet/9",
     ]
+    assert data.superclass_names == (["bicycle", "cabinet", "coffee_maker"],)
     assert data.test_classes.tolist() == [3, 4]
 
 
