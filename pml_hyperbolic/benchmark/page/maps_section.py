@@ -8,6 +8,7 @@ import torch
 from ...analysis import class_similarities
 from ...errors import InputError
 from ..measuring.run_contents import distance_of, test_set
+from ..plotting.data_images import DataImages
 from ..reporting.score_group import ScoreGroup
 from ..results.metric_names import PRIMARY
 from .section import PageFigure, Section, page_figure
@@ -16,19 +17,22 @@ from .section import PageFigure, Section, page_figure
 _POINTS = 2000
 
 
-def maps_section(groups: Sequence[ScoreGroup], baseline: ScoreGroup) -> Section:
+def maps_section(
+    groups: Sequence[ScoreGroup], baseline: ScoreGroup, images: DataImages | None
+) -> Section:
     """Return the pictures of the best hyperbolic line, or of the best line if there is none.
 
     Args:
         groups: all lines.
         baseline: one of the lines, whose classes stand beside.
+        images: of the data set, which has the names of classes; None if they cannot be read.
     """
     curved = [group for group in groups if group.space == "hyperbolic"]
     best = max(curved or groups, key=lambda group: np.mean(group.values("test", PRIMARY)))
     figures, problems = [], []
     makers: list[Callable[[], PageFigure | None]] = [
-        lambda: _disk(best),
-        lambda: _affinity(best, baseline),
+        lambda: _disk(best, images),
+        lambda: _affinity(best, baseline, images),
         lambda: _radii(curved),
     ]
     for make in makers:
@@ -42,7 +46,7 @@ def maps_section(groups: Sequence[ScoreGroup], baseline: ScoreGroup) -> Section:
     return Section("maps", "Maps of the embedding", figures=figures, problems=problems)
 
 
-def _disk(group):
+def _disk(group, images):
     from ...visualize.disk import disk
     from ...visualize.disk_layout import disk_frames
 
@@ -53,9 +57,10 @@ def _disk(group):
     chosen = order[:_POINTS].sort().values
     labels = tests.labels[chosen]
     level = labels.shape[1] - 1
-    groups = np.unique(labels[:, level].numpy(), return_inverse=True)[1]
+    present, groups = np.unique(labels[:, level].numpy(), return_inverse=True)
+    names = _names(images, tests, level, present)
     frames = disk_frames([tests.embeddings[chosen]], distance=distance_of(row))
-    figure = disk(frames, groups, title=group.title)
+    figure = disk(frames, groups, group_names=names, title=group.title)
     name = row.levels[level] if level < len(row.levels) else "class"
     caption = (
         f"Test embeddings of {group.title} in the Poincare disk, colored by {name}. UMAP places "
@@ -69,22 +74,24 @@ def _disk(group):
     )
 
 
-def _affinity(group, baseline):
+def _affinity(group, baseline, images):
     from ...visualize.affinity import affinity
 
     key = min(group.runs)
-    labels = test_set(group.runs[key], group.space).labels.numpy()
+    tests = test_set(group.runs[key], group.space)
+    labels = tests.labels.numpy()
     if labels.shape[1] < 2:
         return None
     classes, first, own = np.unique(labels[:, 0], return_index=True, return_inverse=True)
-    superclasses = np.unique(labels[first, 1], return_inverse=True)[1]
+    present, superclasses = np.unique(labels[first, 1], return_inverse=True)
     lines = [group] if group is baseline else [group, baseline]
     matrices = {}
     for line in lines:
         one = min(line.runs)
         embeddings = test_set(line.runs[one], line.space).embeddings
         matrices[line.title] = class_similarities(embeddings, own, distance_of(line.rows[one]))[1]
-    figure = affinity(matrices, superclasses)
+    names = _names(images, tests, 1, present)
+    figure = affinity(matrices, superclasses, superclass_names=names)
     level = group.rows[key].levels[1]
     caption = (
         f"Mean similarity of every two test classes, ordered by {level}: a method that found the "
@@ -97,6 +104,14 @@ def _affinity(group, baseline):
         f"{superclasses.max() + 1} superclasses.",
         photographs=True,
     )
+
+
+def _names(images, tests, level, present):
+    """The names of these labels of a level; None where the data set is not at hand."""
+    if images is None:
+        return None
+    named = images.names_of(tests.labels.numpy(), tests.indices)[level]
+    return [named[int(label)] for label in present]
 
 
 def _radii(groups):

@@ -38,9 +38,7 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
     tables = {table.title: table for table in report.tables}
     main, *others = report.tables
 
-    def gallery() -> Section:
-        images, problem = _images(compared)
-        return gallery_section(groups, baseline, images, problem)
+    images, problem = _images(compared)
 
     makers: list[tuple[str, str, Callable[[], Section]]] = [
         (
@@ -67,8 +65,12 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
             "Levels and hierarchy",
             lambda: hierarchy_section(report.hierarchy, tables.get(LEVELS_TITLE)),
         ),
-        ("gallery", "Wins and losses", gallery),
-        ("maps", "Maps of the embedding", lambda: maps_section(groups, baseline)),
+        (
+            "gallery",
+            "Wins and losses",
+            lambda: gallery_section(groups, baseline, images, problem),
+        ),
+        ("maps", "Maps of the embedding", lambda: maps_section(groups, baseline, images)),
         (
             "scores",
             "More scores",
@@ -109,6 +111,8 @@ def _images(compared: ComparedRuns) -> tuple[DataImages | None, str]:
         return DataImages(config, fingerprint), ""
     except InputError as error:
         return None, f"The images of the data set cannot be shown: {error}."
+    except Exception as error:
+        return None, f"The data set cannot be read ({type(error).__name__}: {error})."
 
 
 def _title(compared: ComparedRuns) -> str:

@@ -16,7 +16,7 @@ class DataImages:
     """Images by their position in the data set.
 
     Args:
-        config: content of a benchmark.yaml.
+        config: content of a benchmark.yaml, or of a run's config.yaml.
         fingerprint: of the data that the runs used; None where it was not recorded.
 
     Raises:
@@ -59,3 +59,23 @@ class DataImages:
     def class_names(self) -> list[str]:
         """Names by class."""
         return [str(name) for name in self._data.dataset.class_names]
+
+    def names_of(self, labels: np.ndarray, indices: np.ndarray) -> list[dict[int, str]]:
+        """Return the names of a split's labels: for each level label -> name.
+
+        Args:
+            labels: (n, L) of the images of the split, whose classes are numbered from 0 in it.
+            indices: (n,) positions of the images in the data set.
+        """
+        superclass_names = self._data.dataset.superclass_names
+        found = []
+        for level, column in enumerate(np.asarray(labels).T):
+            values, first = np.unique(column, return_index=True)
+            if level == 0:
+                own = [self.class_names[self.class_of[indices[row]]] for row in first]
+            elif level <= len(superclass_names):
+                own = [superclass_names[level - 1][value] for value in values]
+            else:
+                own = [str(value) for value in values]
+            found.append(dict(zip(values.tolist(), own, strict=True)))
+        return found
