@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import InputError
-from .style import COLORS, WIDTH, new_figure, note, styled
+from .style import COLORS, WIDTH, new_figure, note, shown, styled
 
 _OVERLAP = 0.85  # height of the highest bar, in rows
 
@@ -17,23 +17,25 @@ def radii(
     edges: np.ndarray,
     epochs: Sequence[int | str],
     *,
+    row_name: str = "epoch",
     limit: float | None,
     saturated: Sequence[float] | None = None,
     radius_name: str = "distance to the origin",
-    row_name: str = "epoch",
     title: str = "",
 ) -> Figure:
-    """How radii move toward the clip radius during training: a row a epoch, earliest on top.
+    """How radii move toward the clip radius during training: a row an epoch, earliest on top.
+
+    Rows may also be methods, in the order given.
 
     Args:
         counts: (E, B) points in each bin at each epoch, E >= 1.
         edges: (B + 1,) edges of the bins, ascending, in the unit of ``limit``.
         epochs: (E,) their names.
+        row_name: what the rows are, title of the vertical axis. Default "epoch".
         limit: the radius of a clipped point (``2 * clip_radius`` as a geodesic distance,
             ``clip_radius`` as a tangent norm); None where nothing is clipped.
         saturated: (E,) shares of clipped points, written at the right. Default not written.
         radius_name: title of the horizontal axis.
-        row_name: title of the vertical axis, where rows are other things than epochs.
         title: of the figure.
 
     Returns:
@@ -82,7 +84,7 @@ def radii(
     axes.set_ylim(0, rows)
     right = edges[-1] if limit is None else max(edges[-1], 1.02 * limit)
     axes.set_xlim(edges[0], right)
-    axes.set_yticks(np.arange(rows)[::-1], [str(epoch) for epoch in epochs])
+    axes.set_yticks(np.arange(rows)[::-1], [shown(epoch, 40) for epoch in epochs])
     axes.tick_params(axis="y", length=0)
     axes.set_ylabel(row_name)
     axes.set_xlabel(radius_name)

@@ -223,3 +223,65 @@ def test_the_module_is_the_command_line(monkeypatch, capsys):
         runpy.run_module("pml_hyperbolic.benchmark", run_name="__main__")
     assert ended.value.code == 2
     assert "the following arguments are required: CONFIG" in capsys.readouterr().err
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The addresses that were opened in the browser."""
+    addresses = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    return addresses
+
+
+def test_report_writes_and_opens_a_page(write_run, tmp_path, capsys, opened):
+    write_run("a")
+    out = tmp_path / "out"
+    assert main(["report", str(tmp_path / "bench"), "--write", str(out), "--open"]) == 0
+    assert f"page: {out / 'report.html'}" in capsys.readouterr().out
+    assert opened == [(out / "report.html").as_uri()]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert f"report {tmp_path / 'bench'} --write" in page
+
+
+def test_open_without_a_page_is_refused(write_run, tmp_path, config_file, refused):
+    write_run("a")
+    assert "give both" in refused("report", tmp_path / "bench", "--open")
+    output = ["--output", tmp_path / "runs"]
+    assert "--no-page" in refused("run", config_file, "--open", "--no-page", *output)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_run_ends_by_naming_the_page(config_file, tmp_path, capsys, opened):
+    words = ["run", str(config_file), *SHORT, "methods=[proxy_anchor]", "--jobs", "1"]
+    words += ["--output", str(tmp_path / "runs")]
+    assert main([*words, "--no-page"]) == 0
+    file = tmp_path / "runs" / "tiny" / "report.html"
+    assert not file.exists()
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"page: {file}"
+    assert file.stat().st_size > 1000
+    assert opened == []
+
+
+def test_without_its_packages_there_is_no_page(write_run, tmp_path, capsys, monkeypatch):
+    write_run("a")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(["report", str(tmp_path / "bench"), "--write", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "no page: jinja2 is missing" in captured.err
+    assert (tmp_path / "out" / "report.md").exists()
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_report_of_benchmarks_with_names(write_run, tmp_path, capsys, refused):
+    write_run("a", [0.5, 0.25], benchmark="one")
+    write_run("a", [0.75, 0.5], benchmark="two")
+    folders = [f"first={tmp_path / 'one'}", f"second={tmp_path / 'two'}"]
+    assert main(["report", *folders, "--baseline", "second:a"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["first:a", "second:a"]
+    assert "minus that of second:a (euclidean), as requested" in out
+    assert "first=FOLDER" in refused("report", tmp_path / "one", tmp_path / "two")
+    assert "NAME=FOLDER" in refused("report", f"a name={tmp_path / 'one'}")

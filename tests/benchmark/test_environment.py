@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,3 +36,20 @@ def test_commit_where_git_is_not_installed(monkeypatch):
 def test_commit_of_a_checkout():
     commit = environment.git_commit()
     assert commit is None or (len(commit) == 40 and int(commit, 16) >= 0)
+
+
+def test_command_of_a_run(monkeypatch):
+    monkeypatch.setattr(environment.sys, "argv", ["/x/bin/pml-hyperbolic", "run", "a b.yaml"])
+    assert environment.command_line() == "pml-hyperbolic run 'a b.yaml'"
+    monkeypatch.setattr(environment.sys, "argv", ["/x/bin/pytest"])
+    assert environment.command_line() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_peak_memory_is_that_since_the_reset():
+    device = torch.device("cpu")
+    environment.reset_peak_memory(device)
+    before = environment.peak_memory(device)
+    big = torch.ones(64 * 2**18)
+    assert big.sum() > 0
+    assert environment.peak_memory(device) >= before + 32

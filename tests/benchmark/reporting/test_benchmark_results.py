@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from pml_hyperbolic.benchmark.reporting.benchmark_results import BenchmarkResults
+from pml_hyperbolic.benchmark.reporting.benchmark_results import BenchmarkResults, bare_name
 from pml_hyperbolic.errors import InputError
 
 
@@ -63,3 +63,21 @@ def test_a_run_given_twice_is_refused(bench):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match="has no finished run"):
         BenchmarkResults.read([tmp_path])
+
+
+def test_a_name_stands_in_front_of_methods(bench, write_run):
+    write_run("c", flat_twin_of="b")
+    results = BenchmarkResults.read([("first", bench), ("second", bench / "b")])
+    assert set(results.methods) >= {"first:b", "first:c", "second:b"}
+    assert results.setting("first:c", "flat_twin_of") == "first:b"
+    assert results.twins["first:c"] == "first:b"
+    assert {bare_name(method) for method in results.methods} >= {"b", "c"}
+    # The rows on disk keep their names.
+    assert "b" in BenchmarkResults.read([bench]).methods
+
+
+def test_unfinished_runs_are_known(bench):
+    begun = bench / "b" / "fold0_seed77"
+    begun.mkdir()
+    (begun / "config.yaml").write_text("name: bench")
+    assert BenchmarkResults.read([bench]).unfinished == [begun]
