@@ -66,7 +66,14 @@ def test_protocol_and_commands_are_there(whole_page, sections_of, tiny):
     assert tiny.config.methods["hier"].hash in protocol
 
 
+def forget_measures(folder):
+    """Leave the runs without the measures that are taken when they end."""
+    for file in folder.glob("*/*/measures.json"):
+        file.unlink()
+
+
 def damage_embeddings(folder):
+    forget_measures(folder)
     for file in folder.glob("hier/*/test_embeddings.npy"):
         file.write_bytes(file.read_bytes()[:100])
 
@@ -77,6 +84,7 @@ def remove_embeddings(folder):
 
 
 def put_nan(folder):
+    forget_measures(folder)
     for file in folder.glob("hier/*/test_embeddings.npy"):
         embeddings = np.load(file)
         embeddings[3, 1] = np.nan
@@ -105,6 +113,7 @@ def leave_one_unfinished(folder):
 
 def make_old(folder):
     """Rows as the first versions wrote them, without scores of queries or embeddings."""
+    forget_measures(folder)
     lacking = ("data", "method_hash", "parameters", "geometry", "levels", "train", "saturation")
     for file in folder.glob("*/*/result.json"):
         rows = json.loads(file.read_text())
@@ -126,7 +135,7 @@ def make_old(folder):
         (damage_records, "training", "recorded no learning curve"),
         (leave_one_unfinished, "protocol", "Unfinished runs are left out: hier fold0_seed1."),
         (make_old, "gallery", "stored no scores of its queries"),
-        (make_old, "geometry", "do not say which distance"),
+        (make_old, "geometry", "did not keep test_embeddings.npy"),
     ],
 )
 def test_a_broken_part_becomes_a_line(copy, page_of, sections_of, damage, section, expected):
