@@ -12,6 +12,7 @@ far shorter than a benchmark's: the pictures show what figures look like, not wh
 import argparse
 import io
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,11 +37,15 @@ class Training(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A figure: what it is drawn from, and the words of ``pml-hyperbolic plot``."""
+    """A figure: what it is drawn from, and the words of ``pml-hyperbolic plot``.
+
+    ``suffix`` is .jpg for photographs and shades, of which a few colours would make others.
+    """
 
     training: str
     needs: tuple[str, ...]
     words: tuple[str, ...]
+    suffix: str = ".png"
 
 
 TRAININGS = {
@@ -90,16 +95,16 @@ PICTURES_BY_NAME = {
             "Cars-196: embeddings and proxies of HIER's authors",
         ),
     ),
-    "birds_retrieval": Picture("birds", (), ("retrieval", "{runs}/gallery_birds")),
-    "birds_affinity": Picture("birds", (), ("affinity", "{runs}/gallery_birds")),
-    "grocery_retrieval": Picture("grocery", (), ("retrieval", "{runs}/gallery_grocery")),
+    "birds_retrieval": Picture("birds", (), ("retrieval", "{runs}/gallery_birds"), ".jpg"),
+    "birds_affinity": Picture("birds", (), ("affinity", "{runs}/gallery_birds"), ".jpg"),
+    "grocery_retrieval": Picture("grocery", (), ("retrieval", "{runs}/gallery_grocery"), ".jpg"),
     "grocery_disk": Picture(
         "grocery", (), ("disk", "{runs}/gallery_grocery/hier_multi_similarity")
     ),
     "grocery_hierarchy": Picture(
-        "grocery", (), ("hierarchy", "{runs}/gallery_grocery/hier_multi_similarity")
+        "grocery", (), ("hierarchy", "{runs}/gallery_grocery/hier_multi_similarity"), ".jpg"
     ),
-    "omniglot_affinity": Picture("omniglot", (), ("affinity", "{runs}/gallery_omniglot")),
+    "omniglot_affinity": Picture("omniglot", (), ("affinity", "{runs}/gallery_omniglot"), ".jpg"),
     "omniglot_curves": Picture("omniglot", (), ("curves", "{runs}/gallery_omniglot")),
 }
 
@@ -117,10 +122,12 @@ def make(name: str, picture: Picture, data: Path, runs: Path) -> bool:
         overrides = [override.format(**places) for override in training.overrides]
         overrides.append(f"name=gallery_{picture.training}")
         _call("run", str(CONFIGS / training.config), *overrides, *SHORT, "--output", str(runs))
-    file = PICTURES / f"{name}.png"
     words = [word.format(**places) for word in picture.words]
-    _call("plot", *words, "--output", str(file))
-    _make_small(file)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / "figure.png"
+        _call("plot", *words, "--output", str(drawn))
+        image = Image.open(drawn).convert("RGB")
+    (PICTURES / f"{name}{picture.suffix}").write_bytes(_small(image, picture.suffix))
     return True
 
 
@@ -129,17 +136,19 @@ def _call(*words: str) -> None:
         sys.exit(f"failed: pml-hyperbolic {' '.join(words)}")
 
 
-def _make_small(file: Path) -> None:
-    """Rewrite a picture with few colours, and smaller if need be, until it is small enough."""
-    image = Image.open(file).convert("RGB")
+def _small(image: Image.Image, suffix: str) -> bytes:
+    """A picture as a file that is small enough, with fewer pixels if need be."""
     for share in (1.0, 0.85, 0.7, 0.6, 0.5):
         size = (round(image.width * share), round(image.height * share))
         stream = io.BytesIO()
         small = image.resize(size, Image.Resampling.LANCZOS)
-        small.quantize(128, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+        if suffix == ".jpg":
+            small.save(stream, "JPEG", quality=82, optimize=True)
+        else:
+            small.quantize(128, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
         if stream.tell() < LARGEST:
             break
-    file.write_bytes(stream.getvalue())
+    return stream.getvalue()
 
 
 def _arguments() -> argparse.Namespace:
