@@ -85,7 +85,7 @@ def forest(
             gid=line.verdict,
         )
         axes.text(
-            1.01,
+            1.03,
             row,
             f"{line.value:+.2f}  [{line.low:+.2f}, {line.high:+.2f}]",
             transform=axes.get_yaxis_transform(),
