@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 USE_THE_WINNER = README.partition("### Use the winner\n")[2].partition("\n### ")[0]
+FIGURES = README.partition("### Figures\n")[2].partition("\n### ")[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,14 @@ def test_commands_that_use_the_winner(workplace, write_image, capsys):
         assert main(command.split()) == 0
     assert "query.jpg" in capsys.readouterr().out
     assert (workplace / "found.html").read_text().count("<img") == 4
+
+
+def test_commands_that_draw_figures(workplace, capsys):
+    commands = re.findall(r"^pml-hyperbolic (plot .*?)(?: +#.*)?$", FIGURES, flags=re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        # With a single epoch there is no curve to draw.
+        curve = command.startswith("plot curves")
+        assert main(command.split()) == (2 if curve else 0)
+    assert capsys.readouterr().out.count("figure: ") == 7
+    assert (workplace / "tree.svg").exists()

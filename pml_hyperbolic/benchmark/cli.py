@@ -13,6 +13,7 @@ from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
 from ..files import write_text
 from .packages import package_of_module
+from .plotting.commands import add_plot_command
 
 if TYPE_CHECKING:
     from .config import BenchmarkConfig
@@ -182,6 +183,7 @@ def _parser():
         help="folder of configs (default: benchmark_configs)",
     )
     add_embedder_commands(add)
+    add_plot_command(add)
     add("doctor", _doctor, "report what is installed, what conflicts and what is missing")
     return parser
 

@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import InputError
-from .style import legend_beside, new_figure, note, series, shown, styled
+from .style import LEGEND_NAME, legend_beside, new_figure, note, series, shown, styled
+
+_FEW = 4  # bands of more methods are paler, so that lines stay visible through all of them
 
 
 class LearningCurves(NamedTuple):
@@ -59,7 +61,14 @@ def curves(
             mean, low, high = (f(values, axis=0) for f in (np.nanmean, np.nanmin, np.nanmax))
         look = series(number)
         if len(values) > 1:
-            axes.fill_between(epochs, low, high, color=look["color"], alpha=0.18, linewidth=0)
+            axes.fill_between(
+                epochs,
+                low,
+                high,
+                color=look["color"],
+                alpha=0.18 if len(methods) <= _FEW else 0.09,
+                linewidth=0,
+            )
         axes.plot(
             epochs,
             mean,
@@ -67,7 +76,7 @@ def curves(
             linewidth=1.4,
             markersize=4,
             markevery=max(1, len(epochs) // 10),
-            label=shown(name),
+            label=shown(name, LEGEND_NAME),
         )
     if reference is not None:
         axes.axhline(

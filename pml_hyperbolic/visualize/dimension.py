@@ -8,7 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..errors import InputError
-from .style import legend_beside, new_figure, note, series, shown, styled
+from .style import LEGEND_NAME, legend_beside, new_figure, note, series, shown, styled
+
+# Octaves between two methods at one dimension, and from the outer dimensions to the frame.
+_APART = 0.04
+_MARGIN = 0.4
 
 
 class DimensionScores(NamedTuple):
@@ -59,7 +63,7 @@ def dimension(
     for number, (name, scores) in enumerate(methods.items()):
         order = np.argsort(scores.dimensions, kind="stable")
         # Neighbouring methods stand a little apart, so that their bars do not hide each other.
-        shift = 2 ** (0.05 * (number - (count - 1) / 2))
+        shift = 2 ** (_APART * (number - (count - 1) / 2))
         x = np.asarray(scores.dimensions, float)[order] * shift
         y, low, high = (np.asarray(part, float)[order] for part in scores[1:])
         line = axes.errorbar(
@@ -71,10 +75,11 @@ def dimension(
             linewidth=1.3,
             elinewidth=0.9,
             capsize=2,
-            label=shown(name),
+            label=shown(name, LEGEND_NAME),
         )
         endings.append((y[-1], line))
     axes.set_xscale("log", base=2)
+    axes.set_xlim(every.min() * 2**-_MARGIN, every.max() * 2**_MARGIN)
     axes.xaxis.set_major_locator(FixedLocator(every.tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(every, [str(value) for value in every])

@@ -54,7 +54,10 @@ def split_similarities(similarities: np.ndarray, labels: np.ndarray) -> Similari
 
 @styled
 def similarities(
-    models: Mapping[str, SimilaritySplit], *, similarity_name: str = "similarity to the class"
+    models: Mapping[str, SimilaritySplit],
+    *,
+    similarity_name: str = "similarity to the class",
+    remark: str = "",
 ) -> Figure:
     """CHEST's Figure 3: similarities of a batch to positive and negative classes.
 
@@ -65,6 +68,7 @@ def similarities(
     Args:
         models: by name, for example with and without the Euclidean loss.
         similarity_name: title of the horizontal axis.
+        remark: sentences to write below, such as what the similarities are of each model.
 
     Raises:
         InputError: no models, or one without positive or without negative similarities.
@@ -113,7 +117,8 @@ def similarities(
             axes.set_ylabel("density")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=2)
-    note(figure, "AUC: share of (positive, negative) pairs in which the positive is more similar.")
+    sentence = "AUC: share of (positive, negative) pairs in which the positive is more similar."
+    note(figure, f"{sentence} {remark}".rstrip())
     return figure
 
 

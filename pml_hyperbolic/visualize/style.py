@@ -28,6 +28,7 @@ RIGHT, WRONG = "#0072B2", "#D55E00"
 WIDTH = 7.2  # inches: a page's text width
 SMALL = 7.0  # points: the smallest text that is read
 _LONGEST_NAME = 28
+LEGEND_NAME = 36  # letters of a method with its space in a legend of its own
 
 # Keys are Any, because matplotlib's own annotations list the settings of one version.
 _RC: dict[Any, Any] = {

@@ -56,6 +56,14 @@ def test_any_number_of_models_is_legible(count):
     )
 
 
+def test_a_remark_stands_below():
+    remark = "a: cosine similarity to the nearest proxy. b: hyperbolic similarity to the class mean."
+    split = SimilaritySplit(np.ones(3), np.zeros(2))
+    figure = similarities({"a": split, "b": split}, remark=remark)
+    assert remark in words_of(figure)
+    assert_legible(figure)
+
+
 def test_equal_similarities_are_drawn():
     assert_legible(similarities({"a": SimilaritySplit(np.ones(3), np.ones(2))}))
 

@@ -47,7 +47,9 @@ class DataImages:
         Args:
             index: position in the data set.
         """
-        pixels = np.asarray(self._data.inputs.image(int(index)))
+        images = self._data.inputs
+        assert not isinstance(images, FeatureData)  # refused before
+        pixels = np.asarray(images.image(int(index)))
         return pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
 
     @cached_property

@@ -1,0 +1,54 @@
+"""Accuracy over the embedding dimension, from any set of runs."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError
+from ...visualize.dimension import DimensionScores, dimension
+from ..reporting.score_group import ScoreGroup
+from ..reporting.statistics import mean_interval
+from ..results.metric_names import PRECISION_AT_1, metric_title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_dimension(groups: Sequence[ScoreGroup], *, metric: str = PRECISION_AT_1) -> "Figure":
+    """Draw the score of every method at every dimension that it was run with.
+
+    Args:
+        groups: lines of one or several benchmarks. Lines of the same method and space are points
+            of one curve.
+        metric: its key. Default R@1, as in HIER's Figure 7.
+
+    Raises:
+        InputError: a method was run with one dimension twice, or no line has the metric.
+    """
+    found: dict[str, dict[int, list[float]]] = {}
+    for group in groups:
+        values = [100 * value for value in group.values("test", metric)]
+        scores = found.setdefault(group.title, {})
+        if group.first.dimension in scores:
+            raise InputError(
+                f"{group.title} was run with {group.first.dimension} dimensions in two of the "
+                f"folders: leave one of them out"
+            )
+        if values:
+            scores[group.first.dimension] = values
+    methods = {title: _scores(values) for title, values in found.items() if values}
+    if not methods:
+        raise InputError(f"none of these runs has the metric {metric_title(metric)}")
+    seeds = {len(values) for scores in found.values() for values in scores.values()}
+    interval = "95% interval over seeds" if max(seeds) > 1 else "none, there is one seed only"
+    return dimension(methods, metric=f"{metric_title(metric)} (%)", interval=interval)
+
+
+def _scores(values: dict[int, list[float]]) -> DimensionScores:
+    dimensions = sorted(values)
+    intervals = [mean_interval(values[size]) for size in dimensions]
+    mean = np.array([one.mean for one in intervals])
+    half = np.array([0.0 if math.isnan(one.half_width) else one.half_width for one in intervals])
+    return DimensionScores(np.array(dimensions), mean, mean - half, mean + half)
