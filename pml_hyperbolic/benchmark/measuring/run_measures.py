@@ -181,7 +181,8 @@ def _measure_again(run):
         problems.append(f"the learned proxies cannot be measured: {error}")
     spaces = {}
     for row in run.rows:
-        inside = starts_inside(radius, row.dimension, distance_of(row)) if known else None
+        size = min(row.dimension, _trunk_features(row))
+        inside = starts_inside(radius, size, distance_of(row)) if known else None
         try:
             measures = measure_space(
                 test_set(run, row.space),
@@ -196,6 +197,14 @@ def _measure_again(run):
             update={"problems": [*measures.problems, *problems]}
         )
     return RunMeasures(spaces=spaces)
+
+
+def _trunk_features(row):
+    """Features that the head of a run takes, as its number of parameters says."""
+    if row.parameters is None:
+        return row.dimension
+    # A head is one linear layer with a bias for each space.
+    return max(row.parameters.head // row.total_dimension - 1, 1)
 
 
 def _names(method):
