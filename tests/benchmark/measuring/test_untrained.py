@@ -34,7 +34,11 @@ def test_folds_with_the_same_test_classes_are_scored_once(load, monkeypatch):
     calls = []
     score = untrained._scores
     monkeypatch.setattr(untrained, "_scores", lambda *args: calls.append(args) or score(*args))
-    data = ProtocolData(load("protocol.splits={folds: 2, test: second_half}").protocol)
+    data = ProtocolData(
+        load(
+            "protocol.splits={folds: 2, test: second_half}", "protocol.sampler.batch_size=8"
+        ).protocol
+    )
     lines = untrained_scores(data)
     assert [line.fold for line in lines] == [0, 0, 1, 1]
     assert lines[0].test == lines[2].test
