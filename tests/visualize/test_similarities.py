@@ -57,7 +57,9 @@ def test_any_number_of_models_is_legible(count):
 
 
 def test_a_remark_stands_below():
-    remark = "a: cosine similarity to the nearest proxy. b: hyperbolic similarity to the class mean."
+    remark = (
+        "a: cosine similarity to the nearest proxy. b: hyperbolic similarity to the class mean."
+    )
     split = SimilaritySplit(np.ones(3), np.zeros(2))
     figure = similarities({"a": split, "b": split}, remark=remark)
     assert remark in words_of(figure)
