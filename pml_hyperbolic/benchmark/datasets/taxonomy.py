@@ -4,7 +4,7 @@ import importlib.resources
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from ..config.yaml_files import parse_yaml
+import yaml
 
 _BIRDS = "cub_species.yaml"
 # The last word before the year in the names of Cars196 -> body type.
@@ -86,7 +86,7 @@ TAXONOMIES: Mapping[str, Callable[[str], dict[str, str] | None]] = {
 @cache
 def _birds():
     text = importlib.resources.files(__package__).joinpath(_BIRDS).read_text("utf-8")
-    content = parse_yaml(text, _BIRDS)
+    content = yaml.safe_load(text)
     assert isinstance(content, dict)
     return {
         species: {"family": family, "order": order}
