@@ -2,12 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from ..reporting.benchmark_results import bare_name
 from ..reporting.cells import percent
 from ..reporting.score_group import ScoreGroup
-from ..reporting.statistics import mean_interval
 from ..reporting.tables import Table
 from ..results.metric_names import PRIMARY, TITLES
 from .section import Section, page_figure
@@ -20,7 +17,8 @@ def dimension_section(groups: Sequence[ScoreGroup], twins: Collection[str]) -> S
         groups: all lines.
         twins: methods that are flat twins of others, which are left out.
     """
-    from ...visualize.dimension import DimensionScores, dimension
+    from ...visualize.dimension import dimension
+    from ..plotting.dimension import dimension_scores
 
     lines: dict[str, dict[int, ScoreGroup]] = {}
     for group in groups:
@@ -30,13 +28,15 @@ def dimension_section(groups: Sequence[ScoreGroup], twins: Collection[str]) -> S
     lines = {name: found for name, found in lines.items() if len(found) > 1}
     if not lines:
         return Section("dimension", "Embedding dimension")
-    curves = {}
-    for name, found in lines.items():
-        dimensions = sorted(found)
-        intervals = [mean_interval(found[size].values("test", PRIMARY)) for size in dimensions]
-        means = np.array([100 * interval.mean for interval in intervals])
-        half = np.nan_to_num(np.array([100 * interval.half_width for interval in intervals]))
-        curves[name] = DimensionScores(np.array(dimensions), means, means - half, means + half)
+    curves = {
+        name: dimension_scores(
+            {
+                size: [100 * value for value in group.values("test", PRIMARY)]
+                for size, group in found.items()
+            }
+        )
+        for name, found in lines.items()
+    }
     sizes = sorted({size for found in lines.values() for size in found})
     table = Table(
         "",

@@ -71,12 +71,7 @@ def _figure(group: ScoreGroup, baseline: ScoreGroup, images: DataImages) -> Page
     tests = sets[group.title]
     labels = tests.labels[:, 0].numpy()
     rows = tests.query[finite[chosen.indices]]
-    # Labels of a split count from 0; the data set has the names.
-    names = {
-        int(label): images.class_names[int(images.class_of[index])]
-        for label, index in zip(labels, tests.indices, strict=True)
-        if int(images.class_of[index]) < len(images.class_names)
-    }
+    names = images.names_of(tests.labels.numpy(), tests.indices)[0]
     figure = retrieval(
         rows,
         found,

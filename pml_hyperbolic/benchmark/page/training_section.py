@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..measuring.run_contents import learning_curve
-from ..reporting.score_group import ScoreGroup, by_seed
+from ..reporting.score_group import ScoreGroup
 from .section import Section, page_figure
 
 
@@ -15,13 +14,10 @@ def training_section(groups: Sequence[ScoreGroup]) -> Section:
     Args:
         groups: all lines.
     """
-    from ...visualize.curves import LearningCurves, curves
+    from ...visualize.curves import curves
+    from ..plotting.curves import curves_of
 
-    lines = {}
-    for group in groups:
-        epochs, values = _curve(group)
-        if len(epochs) > 1:
-            lines[group.title] = LearningCurves(epochs, 100 * values)
+    lines = curves_of(groups)
     if not lines:
         problem = "These runs recorded no learning curve of two epochs or more."
         return Section("training", "Training", problems=[problem])
@@ -37,14 +33,3 @@ def training_section(groups: Sequence[ScoreGroup]) -> Section:
         f"Learning curves. Highest mean validation MAP@R: {best}.",
     )
     return Section("training", "Training", figures=[figure])
-
-
-def _curve(group):
-    """Return (E,) epochs and (S, E) values, a row for each repetition, NaN where unknown."""
-    found = {key: learning_curve(run, group.space) for key, run in group.runs.items()}
-    epochs = sorted({epoch for curve in found.values() for epoch in curve})
-    rows = [
-        [np.mean([found[key].get(epoch, np.nan) for key in repetition]) for epoch in epochs]
-        for repetition in by_seed(found)
-    ]
-    return np.array(epochs), np.array(rows)

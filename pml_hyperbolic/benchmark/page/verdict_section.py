@@ -1,6 +1,5 @@
 """The first section: which methods are better, in one sentence and one figure."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 from ..reporting.cells import percent
@@ -85,18 +84,10 @@ def _listed(names):
 
 
 def _forest(groups, baseline, comparisons):
-    from ...visualize.forest import Difference, forest
+    from ...visualize.forest import forest
+    from ..plotting.forest import differences
 
-    lines = []
-    for i, comparison in comparisons.items():
-        value, half = 100 * comparison.test.difference, 100 * comparison.test.half_width
-        half = 0.0 if math.isnan(half) else half
-        word = comparison.verdict if comparison.verdict in ("better", "worse") else None
-        lines.append(
-            Difference(
-                groups[i].title, value, value - half, value + half, word or "no difference shown"
-            )
-        )
+    lines = differences(groups, comparisons)
     figure = forest(lines, baseline=baseline.title, width=_FOREST_WIDTH)
     alternative = "; ".join(
         f"{line.name}: {line.value:+.1f} ({line.low:+.1f} to {line.high:+.1f}), {line.verdict}"

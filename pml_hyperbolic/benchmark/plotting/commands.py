@@ -189,21 +189,16 @@ def _radii(options):
 
 
 def _forest(options):
-    from ..reporting.benchmark_results import BenchmarkResults
-    from ..reporting.comparability import check_comparable
-    from ..reporting.comparison import COMPARED_METRICS, choose_baseline, compare
-    from ..reporting.score_group import score_groups
+    from ..reporting.compared_runs import compare_runs
+    from ..reporting.comparison import COMPARED_METRICS
     from .forest import draw_forest
 
     metric = _metric(options)
     if metric not in COMPARED_METRICS:
         raise InputError(f"--metric {options.metric}: forest compares MAP@R or R@1")
-    results = BenchmarkResults.read(options.runs)
-    check_comparable(results, ())
-    groups = score_groups(results)
-    baseline, _ = choose_baseline(groups, options.baseline, results.baseline)
-    comparisons = compare(groups, baseline, results.twins)[metric]
-    return draw_forest(groups, baseline, comparisons, metric=metric)
+    compared = compare_runs(options.runs, baseline=options.baseline)
+    comparisons = compared.comparisons[metric]
+    return draw_forest(compared.groups, compared.baseline, comparisons, metric=metric)
 
 
 def _curves(options):

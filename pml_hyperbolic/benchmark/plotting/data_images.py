@@ -57,7 +57,7 @@ class DataImages:
         """(N,) class of every image, as the data set numbers them."""
         return self._data.dataset.labels[:, 0]
 
-    @property
+    @cached_property
     def class_names(self) -> list[str]:
         """Names by class."""
         return [str(name) for name in self._data.dataset.class_names]

@@ -1,7 +1,7 @@
 """Accuracy over the embedding dimension, from any set of runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +38,7 @@ def draw_dimension(groups: Sequence[ScoreGroup], *, metric: str = PRECISION_AT_1
             )
         if values:
             scores[group.first.dimension] = values
-    methods = {title: _scores(values) for title, values in found.items() if values}
+    methods = {title: dimension_scores(values) for title, values in found.items() if values}
     if not methods:
         raise InputError(f"none of these runs has the metric {metric_title(metric)}")
     seeds = {len(values) for scores in found.values() for values in scores.values()}
@@ -46,7 +46,12 @@ def draw_dimension(groups: Sequence[ScoreGroup], *, metric: str = PRECISION_AT_1
     return dimension(methods, metric=f"{metric_title(metric)} (%)", interval=interval)
 
 
-def _scores(values: dict[int, list[float]]) -> DimensionScores:
+def dimension_scores(values: Mapping[int, Sequence[float]]) -> DimensionScores:
+    """Return the means of scores with their 95% t-intervals.
+
+    Args:
+        values: dimension -> score of each repetition, in percent.
+    """
     dimensions = sorted(values)
     intervals = [mean_interval(values[size]) for size in dimensions]
     mean = np.array([one.mean for one in intervals])
