@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Compare the speed and memory of two versions of the package, operation by operation.
 
-    git worktree add /tmp/before v0.1
-    python scripts/compare_speed.py /tmp/before             # all measurements of scripts/speed.py
-    python scripts/compare_speed.py /tmp/before pairs hier  # some of them
+    git worktree add ../before v0.1
+    python scripts/compare_speed.py ../before             # all measurements of scripts/speed.py
+    python scripts/compare_speed.py ../before pairs hier  # some of them
 
 Both versions are imported into one process, get the same inputs and are measured alternately. The
 last two columns are this checkout's median time and peak memory relative to the other's.

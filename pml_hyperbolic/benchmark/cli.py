@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
 from ..files import write_text
@@ -101,7 +102,7 @@ def _parser():
         )
     run.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         metavar="N",
         help="number of runs at a time; results do not depend on it (default: as many as there are "
         "cores for)",
@@ -115,11 +116,11 @@ def _parser():
             help="folder that holds a folder for each benchmark (default: runs)",
         )
     search.add_argument(
-        "--trials", type=_count, required=True, metavar="N", help="number of trials of each method"
+        "--trials", type=count, required=True, metavar="N", help="number of trials of each method"
     )
     search.add_argument(
         "--seeds",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="number of the protocol's seeds that each trial trains with (default: 1)",
@@ -132,7 +133,7 @@ def _parser():
     )
     search.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="number of worker processes; with more than one, the proposed settings depend on "
@@ -186,12 +187,6 @@ def _parser():
     add_plot_command(add)
     add("doctor", _doctor, "report what is installed, what conflicts and what is missing")
     return parser
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _named_folder(text):

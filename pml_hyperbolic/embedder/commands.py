@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..argument_types import count
 from ..errors import InputError
 from ..files import write_atomically
 
@@ -50,7 +51,7 @@ def add_embedder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "images", nargs="+", metavar="IMAGE", help="images, or folders or zips of images"
     )
     find.add_argument(
-        "-k", type=_count, default=10, metavar="K", help="how many images to find (default: 10)"
+        "-k", type=count, default=10, metavar="K", help="how many images to find (default: 10)"
     )
     find.add_argument("--html", type=Path, metavar="PAGE", help="write a page with pictures too")
     embed.add_argument("--space", help="write the columns of this space alone (default: of all)")
@@ -62,7 +63,7 @@ def add_embedder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     for sub in (embed, index, find):
         sub.add_argument(
-            "--batch-size", type=_count, metavar="N", help="images at a time (default: as the run)"
+            "--batch-size", type=count, metavar="N", help="images at a time (default: as the run)"
         )
         sub.add_argument(
             "--device", default="auto", help="such as cpu or cuda:1 (default: CUDA if there is any)"
@@ -215,9 +216,3 @@ def _write_parquet(path, embeddings, paths, labels, description):
         {"pml_hyperbolic": json.dumps(description)}
     )
     write_atomically(path, lambda part: pyarrow.parquet.write_table(table, part))
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)

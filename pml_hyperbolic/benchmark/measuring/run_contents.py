@@ -44,12 +44,7 @@ def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
             f"{run.folder}: {EMBEDDINGS_FILE} or {QUERIES_FILE} cannot be read ({reason}): remove "
             f"the folder and run it again"
         ) from error
-    start = 0
-    for row in run.rows:
-        if row.space == space:
-            break
-        start += row.dimension
-    embeddings = loaded.embeddings[:, start : start + row.dimension]
+    embeddings = loaded.embeddings[:, run.columns(space)]
     if not torch.isfinite(embeddings).all():
         raise InputError(f"{run.folder}: {EMBEDDINGS_FILE} holds NaN or infinite values")
     return loaded._replace(embeddings=embeddings)

@@ -22,7 +22,7 @@ from ...distances import PoincareDistance
 from ...errors import InputError
 from ...losses import CHESTLoss
 from ...regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
-from ..results.run_measures import HierarchyMeasure
+from ..results.run_measures import ONE_LEVEL, HierarchyMeasure
 from .run_contents import neighbors
 from .run_scores import EmbeddedTestSet
 
@@ -153,7 +153,7 @@ def levels_of_classes(
     """
     classes, first = np.unique(labels[:, 0], return_index=True)
     if labels.shape[1] < 2 or len(level_names) < 2:
-        raise InputError("the labels have one level, so there are no superclasses to compare with")
+        raise InputError(ONE_LEVEL)
     if len(classes) < _FEWEST_CLASSES:
         raise InputError(
             f"a hierarchy needs at least {_FEWEST_CLASSES} {split} classes, got {len(classes)}"

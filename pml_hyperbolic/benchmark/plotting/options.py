@@ -4,6 +4,8 @@ import argparse
 import math
 from pathlib import Path
 
+from ...argument_types import count
+
 
 def title_option(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("--title", metavar="TEXT", help="title of the figure")
@@ -75,13 +77,13 @@ def disk_options(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--epochs",
         nargs="*",
-        type=_count,
+        type=count,
         metavar="N",
         help="epochs side by side, of those that the run kept (alone: all of them)",
     )
     kind.add_argument(
         "--points",
-        type=_count,
+        type=count,
         default=2500,
         metavar="N",
         help="points to draw at most (default: 2500)",
@@ -93,7 +95,7 @@ def neighbor_options(kind: argparse.ArgumentParser) -> None:
         ("-k", 4, "images of each proxy (default: 4)"),
         ("--rows", 5, "proxies on each side (default: 5)"),
     ):
-        kind.add_argument(name, type=_count, default=default, metavar="N", help=text)
+        kind.add_argument(name, type=count, default=default, metavar="N", help=text)
 
 
 def retrieval_options(kind: argparse.ArgumentParser) -> None:
@@ -101,7 +103,7 @@ def retrieval_options(kind: argparse.ArgumentParser) -> None:
         ("-k", 6, "images to show of each query (default: 6)"),
         ("--rows", 1, "rows of images for each query (default: 1)"),
     ):
-        kind.add_argument(name, type=_count, default=default, metavar="N", help=text)
+        kind.add_argument(name, type=count, default=default, metavar="N", help=text)
     for name in ("wins", "losses", "random"):
         what = {"wins": "largest wins", "losses": "largest losses"}.get(name, "random queries")
         kind.add_argument(
@@ -111,7 +113,7 @@ def retrieval_options(kind: argparse.ArgumentParser) -> None:
 
 def batch_option(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
-        "--batch", type=_count, default=512, metavar="N", help="number of images (default: 512)"
+        "--batch", type=count, default=512, metavar="N", help="number of images (default: 512)"
     )
 
 
@@ -132,12 +134,6 @@ def recall_option(kind: argparse.ArgumentParser) -> None:
 def _whole(text):
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 

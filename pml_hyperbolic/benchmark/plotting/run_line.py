@@ -35,12 +35,7 @@ class RunLine(NamedTuple):
     @property
     def columns(self) -> slice:
         """The columns of the run's embeddings that are of this space."""
-        start = 0
-        for row in self.run.rows:
-            if row.space == self.space:
-                break
-            start += row.dimension
-        return slice(start, start + self.row.dimension)
+        return self.run.columns(self.space)
 
 
 def chosen_lines(

@@ -9,6 +9,7 @@ from ..results.finished_run import FinishedRun
 from ..results.run_files import EMBEDDINGS_FILE, MEASURES_FILE
 from ..results.run_measures import (
     CLASS_MEANS,
+    ONE_LEVEL,
     GeometryMeasures,
     HierarchyMeasure,
     RunMeasures,
@@ -32,7 +33,6 @@ _GEOMETRY_HEADER = [
     "Gromov delta",
     "suggested c",
 ]
-_ONE_LEVEL = "the labels have one level, so there are no superclasses to compare with"
 # Kind of a measure -> its title.
 _TITLES = {
     "dendrogram_purity": "purity",
@@ -246,7 +246,7 @@ def _measures_or_reason(run: FinishedRun) -> RunMeasures | InputError:
     except FileNotFoundError:
         pass
     if all(row.space != "hyperbolic" and len(row.levels) < 2 for row in run.rows):
-        problems = [] if not run.first.levels else [_ONE_LEVEL]
+        problems = [] if not run.first.levels else [ONE_LEVEL]
         return RunMeasures(spaces={row.space: SpaceMeasures(problems=problems) for row in run.rows})
     if not (run.folder / EMBEDDINGS_FILE).is_file():
         return InputError(f"the run did not keep {EMBEDDINGS_FILE}: run it again to measure it")

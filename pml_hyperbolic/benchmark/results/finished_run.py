@@ -1,5 +1,6 @@
 """FinishedRun: the folder of one finished run, read on demand."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,16 @@ class FinishedRun:
     def key(self) -> tuple[int, int]:
         """(fold, seed); the fold is 0 where the benchmark has no folds."""
         return self.first.fold, self.first.seed
+
+    def columns(self, space: str) -> slice:
+        """Return the columns of the run's embeddings that are of one of its spaces.
+
+        Args:
+            space: its name.
+        """
+        ends = list(itertools.accumulate(row.dimension for row in self.rows))
+        number = [row.space for row in self.rows].index(space)
+        return slice(ends[number] - self.rows[number].dimension, ends[number])
 
     @property
     def environment(self) -> RunEnvironment:

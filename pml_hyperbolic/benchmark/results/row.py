@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ...errors import InputError
 from ...files import read_json, write_json
@@ -21,6 +21,17 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 # Every metric is a share of something; rounding may carry a mean slightly above 1.
 Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
 Scores = dict[Text, Share]
+
+
+def _with_all_metrics(test: Scores) -> Scores:
+    lacking = [metric for metric in METRICS if metric not in test]
+    if lacking:
+        raise ValueError(f"should have {', '.join(lacking)}")
+    return test
+
+
+# Scores on the test classes have all of METRICS.
+TestScores = Annotated[Scores, AfterValidator(_with_all_metrics)]
 
 
 class Record(BaseModel):
@@ -104,20 +115,12 @@ class Row(Record):
     parameters: ParameterCounts | None = None
     geometry: Geometry | None = None
     levels: list[Text] = []
-    test: Scores
+    test: TestScores
     test_levels: dict[Text, Scores] = {}
     validation: Scores = {}
     train: Scores = {}
     concatenated: Scores | None = None
     concatenated_levels: dict[Text, Scores] | None = None
-
-    @field_validator("test")
-    @classmethod
-    def _check_test(cls, test: Scores) -> Scores:
-        lacking = [metric for metric in METRICS if metric not in test]
-        if lacking:
-            raise ValueError(f"should have {', '.join(lacking)}")
-        return test
 
     @classmethod
     def parse(cls, content: Any) -> "Row":

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ...errors import InputError
-from ...files import read_json, write_json
-from .row import Count, Record, Share, Text, first_problem
+from ...files import write_json
+from .record_file import read_record
+from .row import Count, Record, Share, Text
 
 # All radii within 1% of their mean: to the eye, and to a ranking, one sphere.
 _ONE_SPHERE = 0.01
 _SAME_RANKING = 0.99
+
+# Why a hierarchy is not measured, where there is nothing to compare it with.
+ONE_LEVEL = "the labels have one level, so there are no superclasses to compare with"
 
 NotNegative = Annotated[float, Field(ge=0)]
 # Tree -> name of a measure -> what it is. Measures of a tree are named "KIND" or "KIND/LEVEL".
@@ -131,13 +134,4 @@ def read_measures(file: Path) -> RunMeasures:
         FileNotFoundError: there is no such file.
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        return RunMeasures.model_validate(read_json(file))
-    except FileNotFoundError:
-        raise
-    except ValidationError as error:
-        problem = first_problem(error)
-    # Deeply nested lists exhaust the JSON parser's recursion.
-    except (OSError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-    raise InputError(f"{file} is damaged ({problem}): remove it to have the run measured again")
+    return read_record(file, RunMeasures.model_validate, "remove it to have the run measured again")

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, TypeAdapter
 
-from ...errors import InputError
-from ...files import read_json, write_json
-from .metric_names import METRICS
-from .row import Count, Index, Record, Scores, Text, first_problem
+from ...files import write_json
+from .record_file import read_record
+from .row import Count, Index, Record, Scores, TestScores, Text
 
 
 class UntrainedScores(Record):
@@ -24,16 +23,8 @@ class UntrainedScores(Record):
     name: Text
     fold: Index
     dimension: Count
-    test: Scores
+    test: TestScores
     test_levels: dict[Text, Scores] = Field(default_factory=dict)
-
-    @field_validator("test")
-    @classmethod
-    def _check_test(cls, test: Scores) -> Scores:
-        lacking = [metric for metric in METRICS if metric not in test]
-        if lacking:
-            raise ValueError(f"should have {', '.join(lacking)}")
-        return test
 
 
 def write_untrained(file: Path, lines: list[UntrainedScores]) -> None:
@@ -48,18 +39,12 @@ def read_untrained(file: Path) -> list[UntrainedScores]:
         FileNotFoundError: there is no such file.
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        lines = TypeAdapter(list[UntrainedScores]).validate_python(read_json(file))
-        if not lines:
-            raise ValueError("it has no scores")
-        return lines
-    except FileNotFoundError:
-        raise
-    except ValidationError as error:
-        problem = first_problem(error)
-    except (OSError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-    raise InputError(
-        f"{file} is damaged ({problem}): remove it and run the benchmark again, which keeps its "
-        f"finished runs"
-    )
+    remedy = "remove it and run the benchmark again, which keeps its finished runs"
+    return read_record(file, _lines, remedy)
+
+
+def _lines(content):
+    lines = TypeAdapter(list[UntrainedScores]).validate_python(content)
+    if not lines:
+        raise ValueError("it has no scores")
+    return lines

@@ -19,6 +19,9 @@ def test_a_finished_run(write_run):
     np.testing.assert_array_equal(run.query_scores("hyperbolic", MAP_AT_R), [0.5, 1.0])
     np.testing.assert_array_equal(run.query_scores("hyperbolic", "precision_at_1"), [0.25, 0.5])
     np.testing.assert_array_equal(run.query_indices(), [0, 1])
+    first, second = (row.dimension for row in run.rows)
+    assert run.columns("euclidean") == slice(0, first)
+    assert run.columns("hyperbolic") == slice(first, first + second)
 
 
 def test_a_run_without_environment_and_queries(write_run):
