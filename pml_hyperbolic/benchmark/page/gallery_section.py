@@ -1,12 +1,12 @@
 """The section of pictures: queries that a method wins and loses against the baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from ...errors import InputError
-from ..measuring.run_contents import distance_of, neighbors, test_set
-from ..plotting.data_images import DataImages
+from ..plotting.gathering import line_set
+from ..plotting.run_line import RunLine
 from ..reporting.score_group import ScoreGroup, common_keys
 from ..results.metric_names import PRIMARY
 from .section import PageFigure, Section, page_figure
@@ -15,27 +15,28 @@ _RESULTS = 6
 
 
 def gallery_section(
-    groups: Sequence[ScoreGroup], baseline: ScoreGroup, images: DataImages | None, problem: str
+    groups: Sequence[ScoreGroup], baseline: ScoreGroup, twins: Collection[str]
 ) -> Section:
     """Return the largest wins and losses of the best other line, and queries drawn at random.
 
     Args:
         groups: all lines.
         baseline: one of the lines.
-        images: of the data set; None if they cannot be read.
-        problem: why not.
+        twins: methods that are flat twins of others: controls and not contenders.
     """
     title = "Wins and losses"
-    if images is None:
-        return Section("gallery", title, problems=[problem])
-    others = [g for g in groups if g is not baseline and common_keys((g, baseline))]
+    others = [
+        group
+        for group in groups
+        if group is not baseline and group.method not in twins and common_keys((group, baseline))
+    ]
     if not others:
         return Section("gallery", title)
     best = max(others, key=lambda group: np.mean(group.values("test", PRIMARY)))
     try:
-        figure = _figure(best, baseline, images)
+        figure = _figure(best, baseline)
     except InputError as error:
-        return Section("gallery", title, problems=[str(error)])
+        return Section("gallery", title, problems=[" ".join(str(error).split())])
     return Section(
         "gallery",
         title,
@@ -48,43 +49,17 @@ def gallery_section(
     )
 
 
-def _figure(group: ScoreGroup, baseline: ScoreGroup, images: DataImages) -> PageFigure:
-    from ...visualize.retrieval import choose_queries, retrieval
+def _figure(group: ScoreGroup, baseline: ScoreGroup) -> PageFigure:
+    from ..plotting.retrieval import draw_retrieval
 
     key = min(common_keys((group, baseline)))
-    scores = []
-    for line in (group, baseline):
-        values = line.runs[key].query_scores(line.space, PRIMARY)
-        if values is None:
-            raise InputError(f"{line.runs[key].folder} stored no scores of its queries")
-        scores.append(values.astype(float))
-    finite = np.flatnonzero(np.isfinite(scores[0]) & np.isfinite(scores[1]))
-    if not len(finite):
-        raise InputError("no query has another image of its class to find")
-    chosen = choose_queries(*(values[finite] for values in scores))
-    sets = {line.title: test_set(line.runs[key], line.space) for line in (group, baseline)}
-    found = {}
-    for line in (group, baseline):
-        tests = sets[line.title]
-        rows = neighbors(tests, distance_of(line.rows[key]), _RESULTS)
-        found[line.title] = rows[finite[chosen.indices]]
-    tests = sets[group.title]
-    labels = tests.labels[:, 0].numpy()
-    rows = tests.query[finite[chosen.indices]]
-    names = images.names_of(tests.labels.numpy(), tests.indices)[0]
-    figure = retrieval(
-        rows,
-        found,
-        labels,
-        labels,
-        lambda row: images(tests.indices[row]),
-        reasons=chosen.reasons,
-        class_names=[names.get(label, str(label)) for label in range(int(labels.max()) + 1)],
-    )
-    caption = (
+    lines = [RunLine(line.runs[key], line.space, line.title) for line in (group, baseline)]
+    return page_figure(
+        draw_retrieval([line_set(line) for line in lines], k=_RESULTS),
         f"Queries (black frames) and their {_RESULTS} nearest images by {group.title} and by "
         f"{baseline.title}; a solid blue frame marks the right class, a dashed orange one a wrong "
-        f"class. Fold {key[0]}, seed {key[1]}."
+        f"class. Fold {key[0]}, seed {key[1]}.",
+        f"The {_RESULTS} nearest images by {group.title} and by {baseline.title} of queries with "
+        f"the largest wins and losses, and of queries drawn at random.",
+        photographs=True,
     )
-    alternative = f"Retrieval results of {len(rows)} queries: {'; '.join(chosen.reasons)}."
-    return page_figure(figure, caption, alternative, photographs=True)

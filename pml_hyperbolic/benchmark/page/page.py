@@ -1,10 +1,8 @@
 """The report as one HTML page, every part of which may fail without the others."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from ...errors import InputError
-from ..plotting.data_images import DataImages
 from ..reporting.compared_runs import ComparedRuns
 from ..reporting.report import Report
 from ..reporting.tables import LEVELS_TITLE
@@ -38,8 +36,6 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
     tables = {table.title: table for table in report.tables}
     main, *others = report.tables
 
-    images, problem = _images(compared)
-
     makers: list[tuple[str, str, Callable[[], Section]]] = [
         (
             "verdict",
@@ -68,9 +64,13 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
         (
             "gallery",
             "Wins and losses",
-            lambda: gallery_section(groups, baseline, images, problem),
+            lambda: gallery_section(groups, baseline, results.twins),
         ),
-        ("maps", "Maps of the embedding", lambda: maps_section(groups, baseline, images)),
+        (
+            "maps",
+            "Maps of the embedding",
+            lambda: maps_section(groups, baseline, results.twins),
+        ),
         (
             "scores",
             "More scores",
@@ -97,22 +97,6 @@ def _guarded(name: str, title: str, make: Callable[[], Section]) -> Section:
     except Exception as error:
         problem = f"This part could not be made ({type(error).__name__}: {error})."
     return Section(name, title, problems=[" ".join(problem.split())])
-
-
-def _images(compared: ComparedRuns) -> tuple[DataImages | None, str]:
-    """Return the images of the data set on which the baseline was tested, or why not."""
-    fingerprint = compared.baseline.first.data
-    configs: Sequence[dict[str, Any]] = compared.results.configs
-    known = [config for config in configs if config.get("data") == fingerprint]
-    config = next(iter(known or configs), None)
-    if config is None:
-        return None, "There is no benchmark.yaml beside these runs: their data set is unknown."
-    try:
-        return DataImages(config, fingerprint), ""
-    except InputError as error:
-        return None, f"The images of the data set cannot be shown: {error}."
-    except Exception as error:
-        return None, f"The data set cannot be read ({type(error).__name__}: {error})."
 
 
 def _title(compared: ComparedRuns) -> str:

@@ -97,6 +97,15 @@ def snapshot_sets(
     return found
 
 
+def run_config(run: FinishedRun) -> dict[str, Any]:
+    """Return the settings that a run was made with: protocol and method.
+
+    Raises:
+        InputError: its config.yaml is missing or cannot be read.
+    """
+    return read_mapping(run.folder / CONFIG_FILE)
+
+
 def file_set(path: Path, content: EmbeddingFile) -> EmbeddingSet:
     """Return the embeddings of a file.
 
@@ -155,7 +164,7 @@ def _proxies(snapshots: Snapshots, line: RunLine, number: int, split: str) -> di
     ]
     distance = distance_of(line.row)
     # A loss of cosine similarities may well be used in a hyperbolic space, as HIER does.
-    loss = (_config(line.run).get("method") or {}).get("loss")
+    loss = (run_config(line.run).get("method") or {}).get("loss")
     curved = any(word in json.dumps(loss) for word in ("Poincare", "CHESTLoss"))
     return {
         "proxies": {
@@ -171,17 +180,16 @@ def _proxies(snapshots: Snapshots, line: RunLine, number: int, split: str) -> di
     }
 
 
-def _config(run: FinishedRun) -> dict[str, Any]:
-    return read_mapping(run.folder / CONFIG_FILE)
-
-
 def _images(run: FinishedRun, labels, indices) -> dict[str, Any]:
     """Return the arguments of an EmbeddingSet that concern names and images."""
     try:
-        protocol = _config(run).get("protocol")
+        protocol = run_config(run).get("protocol")
         images = _opened(json.dumps(protocol, sort_keys=True), run.first.data)
     except InputError as error:
         return {"no_image": str(error)}
+    # A damaged archive raises whatever its reader raises: figures without images are still drawn.
+    except Exception as error:
+        return {"no_image": f"the data set cannot be read ({type(error).__name__}: {error})"}
     return {
         "names": images.names_of(labels, indices),
         "image": lambda row: images(indices[row]),

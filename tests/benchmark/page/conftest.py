@@ -7,6 +7,7 @@ import pytest
 
 from pml_hyperbolic.benchmark.page import maps_section
 from pml_hyperbolic.benchmark.page.page import make_page
+from pml_hyperbolic.benchmark.plotting.run_line import chosen_lines
 from pml_hyperbolic.benchmark.reporting.comparability import CHECKS
 from pml_hyperbolic.benchmark.reporting.compared_runs import compare_runs
 from pml_hyperbolic.benchmark.reporting.report import report_of
@@ -31,6 +32,14 @@ def whole_page(tiny, page_of):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maps_section, "_disk", DISK)
         return page_of(tiny.folder, command="pml-hyperbolic report tiny --write out")
+
+
+@pytest.fixture(scope="session")
+def num_figures(tiny):
+    """Number of figures of the whole page: chest, where it is the best line, has a second disk."""
+    (best,) = chosen_lines(tiny.folder, most=1)
+    # Forest, curves, gallery, disk, similarities to classes, radii.
+    return 6 + (best.run.method == "chest")
 
 
 @pytest.fixture
