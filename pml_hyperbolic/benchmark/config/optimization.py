@@ -15,7 +15,8 @@ class OptimizerConfig(StrictModel):
     """
 
     name: Literal["AdamW", "Adam", "SGD"] = "AdamW"
-    trunk_lr: Positive
+    # None with `trunk: frozen` only.
+    trunk_lr: Positive | None = None
     head_lr: Positive
     weight_decay: NotNegative = 0.0
     arguments: dict[str, Any] = Field(default_factory=dict)

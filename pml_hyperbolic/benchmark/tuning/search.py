@@ -125,6 +125,9 @@ def search_benchmark(
         done = _done(search, studies)
         if done:
             say(f"{done} of {trials * len(studies)} trials are finished already")
+        if data.frozen_trunk is not None:
+            # Once, before worker processes would wait for each other.
+            data.frozen_trunk.features  # noqa: B018
         with _progress(search, studies, show_progress) as show:
             if jobs == 1:
                 errors = _work_here(search, opened, studies, show, data)
