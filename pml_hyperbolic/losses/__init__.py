@@ -2,5 +2,6 @@
 
 from .chest_loss import CHESTLoss
 from .hier_loss import HIERLoss
+from .multi_level_loss import MultiLevelLoss
 
-__all__ = ["CHESTLoss", "HIERLoss"]
+__all__ = ["CHESTLoss", "HIERLoss", "MultiLevelLoss"]

@@ -72,7 +72,11 @@ class Pipeline:
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
         seed_everything(seed)
         self.objective = build_objective(
-            method, where=name, num_classes=len(self.classes.train), sizes=self.sizes
+            method,
+            where=name,
+            num_classes=len(self.classes.train),
+            sizes=self.sizes,
+            labels=self.subsets["train"].labels,
         )
         self.loss = self.objective.loss.to(self.device)
         self.miner = self.objective.miner
