@@ -1,5 +1,6 @@
 """Pure tensor functions of hyperbolic metric learning: what geoopt lacks, without state."""
 
+from .class_ancestors import class_ancestors
 from .hier import hier_loss, hierarchical_triplet_loss
 from .hyperbolicity import gromov_delta, suggested_curvature
 from .hyphc import hyphc_loss, lca_depth
@@ -12,6 +13,7 @@ from .poincare import (
 from .reciprocal_neighbors import reciprocal_neighbor_triplets
 
 __all__ = [
+    "class_ancestors",
     "gromov_delta",
     "hier_loss",
     "hierarchical_triplet_loss",

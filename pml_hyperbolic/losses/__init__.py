@@ -3,5 +3,6 @@
 from .chest_loss import CHESTLoss
 from .hier_loss import HIERLoss
 from .hyp_loss import HypLoss
+from .multi_level_loss import MultiLevelLoss
 
-__all__ = ["CHESTLoss", "HIERLoss", "HypLoss"]
+__all__ = ["CHESTLoss", "HIERLoss", "HypLoss", "MultiLevelLoss"]

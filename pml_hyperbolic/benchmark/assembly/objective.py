@@ -3,11 +3,13 @@
 import inspect
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pytorch_metric_learning.losses import MultipleLosses
 
 from ...distances import PoincareDistance
 from ...errors import InputError
+from ...functional.class_ancestors import class_ancestors
 from ..config import MethodConfig
 from .registry import REGISTRY, accepted_arguments, build, find
 
@@ -52,7 +54,12 @@ class Objective:
 
 
 def build_objective(
-    method: MethodConfig, *, where: str, num_classes: int, sizes: dict[str, int]
+    method: MethodConfig,
+    *,
+    where: str,
+    num_classes: int,
+    sizes: dict[str, int],
+    labels: np.ndarray | None = None,
 ) -> Objective:
     """Build the objective that a method's config describes.
 
@@ -61,6 +68,8 @@ def build_objective(
         where: the name of the method, for messages.
         num_classes: number of training classes.
         sizes: dimension of each space, in the order of the embedding.
+        labels: (N, L) of the training samples, with classes numbered from 0, for losses of
+            several levels. Default: their classes only.
 
     Raises:
         InputError: the parts do not fit together; the message names the key and how to fix it.
@@ -70,6 +79,10 @@ def build_objective(
         "embedding_size": sum(sizes.values()),
         **{f"{space}_size": size for space, size in sizes.items()},
     }
+    if _has_levels(method, where):
+        if labels is None:
+            labels = np.arange(num_classes)[:, None]
+        fill["ancestors"] = _ancestors(labels, where)
     _check_spaces(method, where, sizes)
     added, objects, regularizer = _second_term(method, where, fill, sizes)
     loss = build("loss", method.loss, where=f"{where}: loss", fill=fill, objects=objects)
@@ -80,6 +93,25 @@ def build_objective(
     if method.miner is not None:
         miner = build("miner", method.miner, where=f"{where}: miner", fill=fill)
     return Objective(loss, groups, miner, _curvature_owner(where, loss, miner, sizes))
+
+
+def _has_levels(method, where):
+    """Whether a term of the objective is a loss of several levels."""
+    terms = [("loss", next(iter(method.loss)))]
+    if method.regularizer is not None:
+        name = next(iter(method.regularizer.use))
+        terms += [("loss", name)] if name in REGISTRY["loss"] else []
+    return any(
+        "ancestors" in accepted_arguments(find(kind, name, f"{where}: {kind}"))
+        for kind, name in terms
+    )
+
+
+def _ancestors(labels, where):
+    try:
+        return class_ancestors(torch.from_numpy(labels))
+    except ValueError as error:
+        raise InputError(f"{where}: its loss has several levels, but {error}") from None
 
 
 def _check_spaces(method, where, sizes):

@@ -75,7 +75,11 @@ class Pipeline:
         self._whole_trunk = trunk if frozen is None else frozen.trunk
         seed_everything(seed)
         self.objective = build_objective(
-            method, where=name, num_classes=len(self.classes.train), sizes=self.sizes
+            method,
+            where=name,
+            num_classes=len(self.classes.train),
+            sizes=self.sizes,
+            labels=self.subsets["train"].labels,
         )
         self.loss = self.objective.loss.to(self.device)
         self.miner = self.objective.miner

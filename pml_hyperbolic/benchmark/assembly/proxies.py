@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 
-from ...losses import CHESTLoss
+from ...losses import CHESTLoss, MultiLevelLoss
 from ...regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
 from .registry import accepted_arguments
 
@@ -42,7 +42,8 @@ def proxies_of(
     """Return the proxies of a loss and of all losses and regularizers within it, by name.
 
     They are called ``proxies``, those of HIER ``hierarchical``, those of CHEST
-    ``chest/euclidean`` and ``chest/hyperbolic``. A second one of a name gets a number.
+    ``chest/euclidean`` and ``chest/hyperbolic``. A second one of a name gets a number. Those of a
+    coarser level belong to no class.
 
     Args:
         loss: of a method.
@@ -55,6 +56,13 @@ def proxies_of(
         if isinstance(module, CHESTLoss)
         for space in ("euclidean", "hyperbolic")
     }
+    of_groups = {
+        id(part)
+        for module in loss.modules()
+        if isinstance(module, MultiLevelLoss)
+        for coarser in list(module.losses)[1:]
+        for part in coarser.modules()
+    }
     found: dict[str, Proxies] = {}
     for module in loss.modules():
         space = in_chest.get(id(module), next(iter(sizes)))
@@ -66,7 +74,7 @@ def proxies_of(
             name = "hierarchical"
         else:
             name = f"chest/{space}" if id(module) in in_chest else "proxies"
-            if "num_classes" in accepted_arguments(type(module)):
+            if "num_classes" in accepted_arguments(type(module)) and id(module) not in of_groups:
                 labels = np.repeat(np.arange(num_classes), len(vectors) // num_classes)
         number = 1 + sum(other.split(" ")[0] == name for other in found)
         found[name if number == 1 else f"{name} {number}"] = Proxies(vectors, space, labels)

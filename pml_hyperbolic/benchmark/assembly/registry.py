@@ -50,6 +50,8 @@ _NESTED = {
     "embedding_regularizer": "regularizer",
     "hierarchy_regularizer": "regularizer",
 }
+# Arguments that take an object for each level of the labels, all built from one description.
+_PER_LEVEL = {"losses": "loss", "miners": "miner"}
 
 
 def find(kind: str, name: str, where: str) -> type:
@@ -129,6 +131,12 @@ def call(
         kind = _NESTED.get(key)
         if kind is not None and value is not None:
             value = build(kind, value, where=f"{where}.{key}", fill=nested_fill)
+        kind = _PER_LEVEL.get(key)
+        if kind is not None and value is not None:
+            place = f"{where}.{key}"
+            value = [
+                build(kind, value, where=place, fill=f) for f in _level_fills(nested_fill, where)
+            ]
         arguments[key] = value
     try:
         return target(**filled, **arguments, **(objects or {}))
@@ -189,6 +197,19 @@ def accepted_arguments(target: Callable[..., Any]) -> set[str]:
             if not passes_on:
                 break
     return accepted
+
+
+def _level_fills(fill, where):
+    """What the protocol determines for the objects of each level: its own number of classes."""
+    if not fill or "ancestors" not in fill:
+        raise InputError(
+            f"{where} cannot stand inside another loss: make it the method's loss, and put the "
+            f"other loss among its losses"
+        )
+    rest = {key: value for key, value in fill.items() if key != "ancestors"}
+    return [
+        {**rest, "num_classes": int(column.max()) + 1} for column in fill["ancestors"].unbind(1)
+    ]
 
 
 def _names(function):

@@ -179,6 +179,7 @@ def _build(candidate: MethodConfig, where, pipeline):
         where=where,
         num_classes=len(pipeline.classes.train),
         sizes=pipeline.sizes,
+        labels=pipeline.subsets["train"].labels,
     )
 
 

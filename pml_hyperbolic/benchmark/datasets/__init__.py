@@ -10,6 +10,7 @@ from .image_folder import ImageFolder
 from .in_shop import InShop
 from .labelled_data import LabelledData
 from .omniglot import Omniglot
+from .random_tree import RandomTree
 from .stanford_online_products import StanfordOnlineProducts
 from .subsets import ClassSubset, FeatureSubset, ImageSubset, keep_batch
 
@@ -23,6 +24,7 @@ DATASETS: dict[str, type[ImageData] | type[FeatureData]] = {
     "inshop": InShop,
     "omniglot": Omniglot,
     "sop": StanfordOnlineProducts,
+    "tree": RandomTree,
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "InShop",
     "LabelledData",
     "Omniglot",
+    "RandomTree",
     "StanfordOnlineProducts",
     "keep_batch",
 ]

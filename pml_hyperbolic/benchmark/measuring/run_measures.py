@@ -218,8 +218,13 @@ def _loss_and_levels(run, config, method):
     dataset = _dataset(json.dumps(protocol.data))
     classes = class_splits(protocol.splits, dataset, run.key[0]).train
     sizes = {row.space: row.dimension for row in run.rows}
-    objective = build_objective(method, where=run.method, num_classes=len(classes), sizes=sizes)
-    loss = objective.loss
+    # Classes are numbered in the order of the split, as ClassSubset numbers them.
+    labels = dataset.labels[dataset.indices_of(classes)].copy()
+    position = {label: number for number, label in enumerate(classes)}
+    labels[:, 0] = [position[label] for label in labels[:, 0]]
+    loss = build_objective(
+        method, where=run.method, num_classes=len(classes), sizes=sizes, labels=labels
+    ).loss
     file = run.folder / CHECKPOINT_FILE
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
@@ -228,10 +233,6 @@ def _loss_and_levels(run, config, method):
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file} cannot be read ({reason})") from error
-    # Classes are numbered in the order of the split, as ClassSubset numbers them.
-    labels = dataset.labels[dataset.indices_of(classes)].copy()
-    position = {label: number for number, label in enumerate(classes)}
-    labels[:, 0] = [position[label] for label in labels[:, 0]]
     return loss, _levels_or_reason(labels, list(dataset.level_names), "training")
 
 

@@ -1,5 +1,6 @@
 """The objective of a method: parameters, learning rates, spaces and its single curvature."""
 
+import numpy as np
 import pytest
 import torch
 from pytorch_metric_learning.losses import MultipleLosses
@@ -12,13 +13,82 @@ POINCARE = {"PoincareDistance": {"c": 0.1}}
 FLAT, BALL, BOTH = {"euclidean": 8}, {"hyperbolic": 8}, {"euclidean": 4, "hyperbolic": 4}
 
 
-def built(sizes, **method):
-    return build_objective(MethodConfig(**method), where="mine", num_classes=3, sizes=sizes)
+def built(sizes, *, labels=None, **method):
+    return build_objective(
+        MethodConfig(**method), where="mine", num_classes=3, sizes=sizes, labels=labels
+    )
 
 
 def hier(**kwargs):
     use = {"HIERLoss": {"num_proxies": 5, "distance": POINCARE}}
     return {"use": use, "lr": 0.5, **kwargs}
+
+
+# Three classes in two families.
+LEVELS = np.array([[0, 4], [1, 7], [2, 4], [1, 7]])
+
+
+def levels(**given):
+    return {"loss": {"MultiLevelLoss": {"losses": "ProxyAnchorLoss", **given}}, "loss_lr": 0.1}
+
+
+def test_every_level_has_its_own_number_of_classes():
+    config = levels(weights=[1, 0.5], miners={"MultiSimilarityMiner": {"epsilon": 0.2}})
+    result = built(FLAT, **config, labels=LEVELS)
+    assert [part.num_classes for part in result.loss.losses] == [3, 2]
+    assert result.loss.ancestors.tolist() == [[0, 0], [1, 1], [2, 0]]
+    assert result.loss.weights == [1, 0.5]
+    assert [miner.epsilon for miner in result.loss.miners.values()] == [0.2, 0.2]
+    ((group),) = result.parameter_groups
+    assert [tuple(p.shape) for p in group["params"]] == [(3, 8), (2, 8)]
+    assert result.loss(torch.randn(6, 8), torch.arange(6) % 3).isfinite()
+
+
+def test_levels_share_one_curvature():
+    inner = {"MultiSimilarityLoss": {"distance": {"PoincareSimilarity": {"c": 0.5}}}}
+    result = built(BALL, loss={"MultiLevelLoss": {"losses": inner}}, labels=LEVELS)
+    assert result.distance.c == 0.5
+    second = built(
+        BALL,
+        loss="MultiSimilarityLoss",
+        regularizer={"use": {"MultiLevelLoss": {"losses": inner}}, "weight": 0.5},
+        labels=LEVELS,
+    )
+    assert len(second.loss.losses[1].losses) == 2
+
+
+def test_classes_are_the_only_level_where_nothing_else_is_known():
+    assert built(FLAT, **levels()).loss.ancestors.tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("method", "labels", "message"),
+    [
+        (levels(), np.array([[0, 1], [1, 1], [2, 0], [2, 1]]), "class 2 has samples in several"),
+        (levels(weights=[1]), LEVELS, "as many weights as ancestors has columns, 2"),
+        (levels(ancestors=[[0]]), LEVELS, "ancestors is known from the protocol"),
+        (
+            {
+                "loss": {
+                    "MultiLevelLoss": {"losses": {"MultiLevelLoss": {"losses": "ContrastiveLoss"}}}
+                }
+            },
+            LEVELS,
+            "MultiLevelLoss cannot stand inside another loss",
+        ),
+        (
+            {
+                **levels(),
+                "regularizer": {"use": "LpRegularizer", "on": "embeddings"},
+            },
+            LEVELS,
+            "MultiLevelLoss has no embeddings to regularize",
+        ),
+    ],
+)
+def test_levels_that_do_not_fit(method, labels, message):
+    with pytest.raises(InputError, match=message):
+        built(FLAT, **method, labels=labels)
 
 
 def test_each_rate_goes_to_its_parameters():

@@ -6,7 +6,7 @@ import torch
 from pytorch_metric_learning import losses
 
 from pml_hyperbolic.benchmark.assembly.proxies import Proxies, kept_rows, proxies_of
-from pml_hyperbolic.losses import CHESTLoss, HIERLoss
+from pml_hyperbolic.losses import CHESTLoss, HIERLoss, MultiLevelLoss
 from pml_hyperbolic.regularizers import HIERRegularizer
 
 FLAT = {"euclidean": 5}
@@ -35,6 +35,18 @@ def test_proxies_in_rows(kind):
     ((_, found),) = proxies_of(loss, FLAT, 3).items()
     assert torch.equal(found.vectors, loss.proxies)
     assert found.labels.tolist() == [0, 1, 2]
+
+
+def test_proxies_of_coarser_levels_belong_to_no_class():
+    ancestors = torch.tensor([[0, 0], [1, 0], [2, 1]])
+    parts = [losses.ProxyAnchorLoss(3, 5), losses.ProxyAnchorLoss(2, 5)]
+    found = proxies_of(MultiLevelLoss(parts, ancestors), FLAT, 3)
+    assert {name: len(kind.vectors) for name, kind in found.items()} == {
+        "proxies": 3,
+        "proxies 2": 2,
+    }
+    assert found["proxies"].labels.tolist() == [0, 1, 2]
+    assert found["proxies 2"].labels is None
 
 
 def test_the_labels_of_several_centres_are_those_that_the_loss_counts():
