@@ -1,25 +1,81 @@
 """Files that are either whole or absent, whenever a run is killed."""
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import InputError
 
 _PART = ".part"
+# What the system says -> what is wrong, and the remedy.
+_FULL = "the disk is full: free some space there or choose another folder, then run again"
+_BROKEN = (
+    "the disk reports an input/output error: check it or choose another folder, then run again"
+)
+_READ_ONLY = (
+    "it may not be written: make it and its folder writable or choose another folder, then run "
+    "again"
+)
+_GONE = "it or its folder was removed meanwhile: run again"
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EIO: _BROKEN,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.ENOENT: _GONE,
+    errno.ESTALE: _GONE,
+}
+
+
+def part_of(path: Path) -> Path:
+    """Return where the content of a file is written before it takes the file's place."""
+    return path.with_name(f".{path.name}{_PART}")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a part beside ``path``, which takes its place when the block ends without an error.
+
+    The part is always a new file: what an earlier process left under its name is removed, and a
+    link there is never followed. It is removed if the block fails.
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
+    """
+    part = part_of(path)
+    try:
+        part.unlink(missing_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(part, flags, 0o666), "w+b") as file:
+            yield file
+            file.flush()
+            # On some file systems a power cut after the renaming would leave an empty file.
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            # The system names no file where writing fails, and the user knows nothing of parts.
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in its place in one step."""
-    part = path.with_name(f".{path.name}{_PART}")
-    write(part)
-    # On some file systems a power cut after the renaming would leave an empty file.
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    """Let ``write`` fill a file beside ``path``, then put it in its place in one step.
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
+    """
+    with atomic_file(path):
+        write(part_of(path))
 
 
 def remove_parts(folder: Path) -> None:
@@ -30,7 +86,8 @@ def remove_parts(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,3 +118,15 @@ def make_output_folder(folder: Path) -> None:
         raise InputError(
             f"cannot make the folder {folder}: {error.strerror}; choose another --output"
         ) from None
+
+
+def is_storage_failure(error: BaseException) -> bool:
+    """Whether an error says that files cannot be written or read, which concerns all runs."""
+    return isinstance(error, OSError) and error.errno in _REMEDIES
+
+
+def explain_os_error(error: OSError) -> str:
+    """Say in one line which file could not be used, why, and what to do about it."""
+    name = "a file" if error.filename is None else str(error.filename)
+    remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return f"{name} cannot be used: {remedy} (finished work is kept)"

@@ -1,8 +1,19 @@
 """Files are whole or absent."""
 
+import errno
+import os
+
 import pytest
 
-from pml_hyperbolic.files import read_json, write_atomically, write_json, write_text
+from pml_hyperbolic.files import (
+    explain_os_error,
+    is_storage_failure,
+    part_of,
+    read_json,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 
 def test_round_trip(tmp_path):
@@ -25,3 +36,59 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, fail)
     assert path.read_text() == "old"
+
+
+def test_a_write_that_fails_leaves_no_part_and_names_the_file(tmp_path):
+    path = tmp_path / "x.json"
+
+    def fail(part):
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_atomically(path, fail)
+    assert list(tmp_path.iterdir()) == []
+    message = explain_os_error(raised.value)
+    assert message == (
+        f"{path} cannot be used: the disk is full: free some space there or choose another "
+        f"folder, then run again (finished work is kept)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOSPC, "the disk is full: free"),
+        (errno.EIO, "an input/output error: check"),
+        (errno.EROFS, "may not be written: make it"),
+        (errno.EACCES, "may not be written: make it"),
+        (errno.ENOENT, "was removed meanwhile: run again"),
+    ],
+)
+def test_failures_of_the_disk_have_a_remedy(number, text):
+    error = OSError(number, os.strerror(number), "some/file")
+    assert is_storage_failure(error)
+    assert explain_os_error(error).startswith("some/file cannot be used: ")
+    assert text in explain_os_error(error)
+    assert "\n" not in explain_os_error(error)
+
+
+def test_other_errors_are_not_failures_of_the_disk():
+    assert not is_storage_failure(OSError(errno.EPIPE, "Broken pipe"))
+    assert not is_storage_failure(ValueError())
+    assert "Broken pipe" in explain_os_error(OSError(errno.EPIPE, "Broken pipe"))
+
+
+def test_links_are_never_followed(tmp_path):
+    """A stranger's folder may hold links in the place of a file or of its part."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "x.json").symlink_to(outside)
+    part_of(folder / "x.json").symlink_to(outside)
+    write_text(folder / "x.json", "new")
+    assert outside.read_text() == "mine"
+    assert not (folder / "x.json").is_symlink()
+    assert (folder / "x.json").read_text() == "new"
+    assert [path.name for path in folder.iterdir()] == ["x.json"]

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pml_hyperbolic"
 LAYERS = (
     ("pml_hyperbolic", "errors"),
     ("files", "argument_types"),
+    ("checked_files",),
     ("functional",),
     ("distances",),
     ("regularizers", "heads"),
