@@ -68,7 +68,12 @@ class Pipeline:
         )
         self.trunk_features = trunk.out_features
         seed_everything(seed)
-        embedder = build_embedder(trunk.out_features, self.sizes, method.head.initial_radius)
+        embedder = build_embedder(
+            trunk.out_features,
+            self.sizes,
+            method.head.initial_radius,
+            layer_norm=method.head.layer_norm,
+        )
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
         seed_everything(seed)
         self.objective = build_objective(
@@ -113,6 +118,8 @@ class Pipeline:
             batch_size=protocol.sampler.batch_size,
             steps=protocol.steps_per_epoch,
             seed=self.seed,
+            unique_classes=protocol.sampler.unique_classes,
+            replacement=protocol.sampler.replacement,
         )
         schedule = Schedule(protocol.schedule, protocol.epochs, protocol.steps_per_epoch)
         return MetricLossOnly(
@@ -132,6 +139,7 @@ class Pipeline:
             precision=_PRECISIONS[protocol.precision],
             max_gradient_norm=protocol.max_gradient_norm,
             max_gradient_value=protocol.max_gradient_value,
+            network_gradient_scale=protocol.network_gradient_scale,
             show_progress=False,
             **hooks,
         )

@@ -1,6 +1,8 @@
 """The protocol: its folds, and what its hash depends on."""
 
-from pml_hyperbolic.benchmark.config import ProtocolConfig
+import pytest
+
+from pml_hyperbolic.benchmark.config import EvaluationConfig, ProtocolConfig
 
 from ..conftest import PROTOCOL
 
@@ -43,3 +45,43 @@ def test_the_protocol_hash_does_not_depend_on_where_files_lie():
     assert protocol({"root": "b/sop", "unpacked": "c"}, {"weights": "b/vit.pt"}) == here
     assert protocol({"root": "a/sop", "verify": False}, {"weights": "a/vit.pt"}) != here
     assert protocol({"root": "a/sop"}, {"weights": "a/other.pt"}) != here
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network_gradient_scale": 0.5},
+        {"sampler": {**PROTOCOL["sampler"], "replacement": True}},
+        {"sampler": {**PROTOCOL["sampler"], "unique_classes": True}, "steps_per_epoch": 1},
+        {"evaluation": {**PROTOCOL["evaluation"], "score_from": 2}},
+    ],
+)
+def test_a_later_key_is_hashed_where_it_is_set(changes):
+    plain = {**PROTOCOL, "steps_per_epoch": changes.get("steps_per_epoch", 4)}
+    assert ProtocolConfig(**{**plain, **changes}).hash != ProtocolConfig(**plain).hash
+
+
+def test_a_later_key_at_its_default_is_not_hashed():
+    # The hash that runs of this protocol were stored with before there were these keys.
+    assert ProtocolConfig(**PROTOCOL).hash == "6788ca754b1e"
+    explicit = {
+        "network_gradient_scale": 1.0,
+        "sampler": {**PROTOCOL["sampler"], "replacement": False, "unique_classes": False},
+        "evaluation": {**PROTOCOL["evaluation"], "score_from": None},
+    }
+    assert ProtocolConfig(**{**PROTOCOL, **explicit}).hash == "6788ca754b1e"
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "epochs", "expected"),
+    [
+        ({}, 3, [1, 2, 3]),
+        ({"every": 2}, 5, [2, 4]),
+        ({"every": 5}, 5, [5]),
+        # HIER's code on CUB, after a warm-up of one epoch, and on Stanford Online Products.
+        ({"score_from": 2}, 5, [2, 3, 4, 5]),
+        ({"every": 5, "score_from": 41}, 60, [41, 46, 51, 56]),
+    ],
+)
+def test_scored_epochs(evaluation, epochs, expected):
+    assert list(EvaluationConfig(**evaluation).scored_epochs(epochs)) == expected
