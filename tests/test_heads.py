@@ -85,3 +85,22 @@ def test_two_space_sizes_below_one_are_refused(sizes):
 def test_a_bad_initial_radius_is_refused(radius):
     with pytest.raises(ValueError, match=f"initial_radius.*{radius}"):
         HyperbolicEmbedder(8, 4, initial_radius=radius)
+
+
+def test_without_layer_norm_it_is_the_linear_layer_alone():
+    torch.manual_seed(0)
+    head = HyperbolicEmbedder(12, 5, layer_norm=False)
+    inputs = features(7, 12)
+    weight, bias = head.parameters()
+    assert torch.allclose(weight @ weight.T, torch.eye(5), atol=1e-5)
+    assert torch.equal(bias, torch.zeros(5))
+    assert torch.equal(head(inputs), torch.nn.functional.linear(inputs, weight, bias))
+    # Weights of either kind have the same names.
+    assert list(head.state_dict()) == list(HyperbolicEmbedder(12, 5).state_dict())
+    two = TwoSpaceEmbedder(12, 5, 3, layer_norm=False)
+    assert torch.allclose(two(3 * inputs), 3 * two(inputs), rtol=1e-4)
+
+
+def test_a_radius_cannot_be_chosen_without_layer_norm():
+    with pytest.raises(ValueError, match="leave one of initial_radius and layer_norm=False out"):
+        HyperbolicEmbedder(12, 5, initial_radius=1.0, layer_norm=False)

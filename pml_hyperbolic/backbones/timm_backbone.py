@@ -31,6 +31,11 @@ class TimmBackbone(Backbone):
             (weight and bias). Default: both are trained.
         freeze_patch_embedding: do not train the patch embedding of a vision transformer. Default
             False.
+        class_token_only: when the features are the output of a vision transformer's class token
+            alone: "always", or in "training". It matters where there is a distillation token too
+            (DeiT): timm then averages the two. In versions of timm up to 0.5, which Hyp and HIER
+            were trained with, a model in training mode returns both and their code takes the first;
+            in evaluation mode the average is returned. Default: timm's average.
 
     Attributes:
         out_features: dimension of the features.
@@ -53,6 +58,7 @@ class TimmBackbone(Backbone):
         pooling: str | None = None,
         batch_norm: Mapping[str, str] | None = None,
         freeze_patch_embedding: bool = False,
+        class_token_only: str | None = None,
     ):
         super().__init__()
         _check_name(model, pretrained)
@@ -85,8 +91,14 @@ class TimmBackbone(Backbone):
                     f"{model} has no patch embedding to freeze: leave freeze_patch_embedding out"
                 )
             self.model.patch_embed.requires_grad_(False)
+        _check_class_token(self.model, model, class_token_only)
+        self.class_token_only = class_token_only
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.class_token_only == "always" or (
+            self.class_token_only == "training" and self.training
+        ):
+            return self.model.forward_features(images)[:, 0]
         return self.model(images)
 
     def train(self, mode: bool = True) -> "TimmBackbone":
@@ -115,6 +127,19 @@ class TimmBackbone(Backbone):
                 for parameter in module.parameters(recurse=False):
                     parameter.requires_grad_(False)
         return policy["statistics"] == "frozen"
+
+
+def _check_class_token(network, model, use):
+    if use is None:
+        return
+    if use not in ("always", "training"):
+        raise ValueError(f'class_token_only must be "always" or "training", got {use!r}')
+    token = getattr(network, "cls_token", None)
+    if token is None or getattr(network, "global_pool", None) != "token":
+        raise ValueError(
+            f"{model} does not pool by a class token here: leave class_token_only"
+            f"{'' if token is None else ' or pooling'} out"
+        )
 
 
 def _count_features(model, size):

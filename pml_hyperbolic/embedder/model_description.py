@@ -30,6 +30,7 @@ class ModelDescription:
         batch_size: number of images that the run embedded at a time.
         run: the run that trained the model, as plain data.
         scores: of the run and of the benchmark around it, as plain data.
+        layer_norm: whether the head begins with a LayerNorm. Default True.
     """
 
     backbone: Mapping[str, Mapping[str, Any]]
@@ -39,6 +40,7 @@ class ModelDescription:
     batch_size: int
     run: Mapping[str, Any]
     scores: Mapping[str, Any]
+    layer_norm: bool = True
 
     @property
     def takes_features(self) -> bool:
@@ -58,9 +60,9 @@ class ModelDescription:
             features, sizes = cast(int, trunk.out_features), list(self.layout.sizes.values())
             head: torch.nn.Module
             if len(sizes) == 1:
-                head = HyperbolicEmbedder(features, *sizes)
+                head = HyperbolicEmbedder(features, *sizes, layer_norm=self.layer_norm)
             else:
-                head = TwoSpaceEmbedder(features, *sizes)
+                head = TwoSpaceEmbedder(features, *sizes, layer_norm=self.layer_norm)
         return trunk, head
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +72,8 @@ class ModelDescription:
                 "backbone": {name: dict(given) for name, given in self.backbone.items()},
                 "weights": self.origin,
                 "spaces": dict(self.layout.sizes),
+                # Models of before all have it.
+                **({} if self.layer_norm else {"layer_norm": False}),
             },
             "preprocessing": asdict(self.preprocessing),
             "geometry": self.layout.geometry,
@@ -109,6 +113,7 @@ class ModelDescription:
             batch_size,
             _part(content, "run", dict),
             _part(content, "scores", dict),
+            _part({"layer_norm": True, **architecture}, "layer_norm", bool),
         )
 
 
@@ -147,9 +152,9 @@ def without_origin(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(content, key, kind):
     value = content.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{key} must be {_KINDS[kind]}, got {value!r}")
     return value
 
 
-_KINDS = {dict: "an object", int: "a whole number", str: "text"}
+_KINDS = {dict: "an object", int: "a whole number", str: "text", bool: "true or false"}

@@ -208,6 +208,7 @@ def _describe(folder, config, rows, weights):
         protocol["evaluation"]["batch_size"],
         run,
         benchmark_scores(folder, rows),
+        (method.get("head") or {}).get("layer_norm", True),
     )
 
 

@@ -11,10 +11,11 @@ from pytorch_metric_learning.utils import common_functions as c_f
 
 from ..distributed.collectives import rank, world_size
 from ..distributed.gathering import gather_batch
+from ..distributed.gradients import multiply_gradient
 from ..distributed.joining import join_processes
 from ..distributed.rank_share import RankShare
 from ..distributed.rank_zero_batches import RankZeroBatches
-from ..functional.validation import check_count
+from ..functional.validation import check_count, check_positive
 from ..utils.transfer import to_device
 from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
@@ -45,6 +46,11 @@ class MetricLossOnly(trainers.MetricLossOnly):
             slow the trunk. None (default) does not clip.
         max_gradient_value: every element of a gradient is then clamped to plus or minus this
             value, > 0. None (default) does not clamp.
+        network_gradient_scale: factor on the gradient of the embeddings, and so on that of the
+            models, before it is clipped, > 0. Gradients of the losses' own parameters are not
+            scaled. Default 1. HIER's code has 1 / its number of processes: each takes the loss of
+            the whole batch, keeps the gradient of its own rows, and DistributedDataParallel
+            averages.
         check_interval: number of steps between two checks for divergence on an accelerator, >= 1.
             Default 50 (our choice). There is also a check at the end of each epoch; on the CPU,
             every step is checked.
@@ -69,6 +75,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
         precision: torch.dtype = torch.float32,
         max_gradient_norm: float | None = None,
         max_gradient_value: float | None = None,
+        network_gradient_scale: float = 1.0,
         check_interval: int = 50,
         show_progress: bool = True,
         **kwargs: Any,
@@ -83,12 +90,14 @@ class MetricLossOnly(trainers.MetricLossOnly):
         ):
             if value is not None and not value > 0:
                 raise ValueError(f"{limit} must be > 0 or None, got {value}")
+        check_positive(type(self).__name__, network_gradient_scale=network_gradient_scale)
         check_interval = check_count(type(self).__name__, "check_interval", check_interval)
         super().__init__(*args, **kwargs)
         self.name = name
         self.precision = precision
         self.max_gradient_norm = max_gradient_norm
         self.max_gradient_value = max_gradient_value
+        self.network_gradient_scale = network_gradient_scale
         self.check_interval = check_interval
         self.show_progress = show_progress
         self.device_type = torch.device(self.data_device).type
@@ -189,6 +198,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
         randomness: contextlib.AbstractContextManager = contextlib.nullcontext()
         if world_size() > 1:
             embeddings, (labels,), randomness = gather_batch(embeddings, labels)
+        if self.network_gradient_scale != 1 and embeddings.requires_grad:
+            embeddings = multiply_gradient(embeddings, self.network_gradient_scale)
         # All processes check the same values, so that none stops alone while the others wait.
         self._check("embeddings", embeddings)
         with randomness:

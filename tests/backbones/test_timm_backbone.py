@@ -168,8 +168,42 @@ def test_the_patch_embedding_can_stay():
         ({"model": RESNET, "batch_norm": {"affine": "free"}}, "must be frozen or trained"),
         ({"model": VIT, "batch_norm": {"affine": "frozen"}}, "has no batch norm"),
         ({"model": RESNET, "freeze_patch_embedding": True}, "has no patch embedding"),
+        ({"model": RESNET, "class_token_only": "always"}, "leave class_token_only out"),
+        (
+            {"model": VIT, "pooling": "avg", "class_token_only": "training"},
+            "does not pool by a class token here: leave class_token_only or pooling out",
+        ),
+        ({"model": VIT, "class_token_only": True}, '"always" or "training", got True'),
     ],
 )
 def test_what_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         TimmBackbone(3, **kwargs)
+
+
+DEIT = "deit_tiny_distilled_patch16_224.fb_in1k"
+
+
+@pytest.mark.parametrize(
+    ("use", "in_training", "in_evaluation"),
+    [(None, "both", "both"), ("training", "class", "both"), ("always", "class", "class")],
+)
+def test_the_class_token_of_a_distilled_model(use, in_training, in_evaluation):
+    backbone = TimmBackbone(3, DEIT, class_token_only=use)
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        tokens = backbone.model.forward_features(images)
+        expected = {"class": tokens[:, 0], "both": (tokens[:, 0] + tokens[:, 1]) / 2}
+        assert not torch.allclose(*expected.values(), atol=1e-2)
+        for mode, of in ((True, in_training), (False, in_evaluation)):
+            backbone.train(mode)
+            assert torch.allclose(backbone(images), expected[of], atol=1e-6)
+
+
+@pytest.mark.parametrize("use", ["always", "training"])
+def test_without_a_distillation_token_the_class_token_is_all_there_is(use):
+    backbone = TimmBackbone(3, VIT, class_token_only=use)
+    images = torch.randn(2, 3, 160, 160)
+    for mode in (True, False):
+        backbone.train(mode)
+        assert torch.equal(backbone(images), backbone.model(images))

@@ -98,6 +98,7 @@ def both():
 CASES = {
     "CHEST": lambda: {"loss": chest()},
     "clipped": lambda: {"loss": both(), "max_gradient_norm": 0.01},
+    "half gradient": lambda: {"loss": both(), "network_gradient_scale": 0.5},
     "miner": lambda: {
         "loss": losses.TripletMarginLoss(),
         "miner": miners.DistanceWeightedMiner(cutoff=0.1, nonzero_loss_cutoff=3),

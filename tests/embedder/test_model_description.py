@@ -1,6 +1,7 @@
 """A description survives JSON and builds the network it describes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,6 +42,15 @@ def test_json_and_back(sizes, geometry, head):
     assert isinstance(trunk, SmallConv)
     assert type(built) is head
     assert built(trunk(torch.rand(2, 3, 8, 8))).shape == (2, sum(sizes.values()))
+
+
+def test_a_head_without_layer_norm_survives_json():
+    description = replace(describe({"euclidean": 4}, None), layer_norm=False)
+    again = ModelDescription.from_json(json.loads(json.dumps(description.to_json())))
+    assert again == description
+    _, head = again.build()
+    features = torch.randn(2, head[1].in_features)
+    assert torch.allclose(head(2 * features), 2 * head(features), atol=1e-6)
 
 
 def test_building_leaves_random_numbers_alone():

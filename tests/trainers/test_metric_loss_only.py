@@ -742,6 +742,38 @@ def test_a_loss_without_parameters_has_nothing_to_clamp():
     assert largest == pytest.approx(1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.5, 1 / 128, 3.0])
+def test_the_networks_gradient_is_scaled_and_the_proxies_is_not(scale):
+    loss, trunk = losses.ProxyAnchorLoss(CLASSES, SIZE), Trunk()
+    whole, scaled = (
+        one_step(copy.deepcopy(loss), copy.deepcopy(trunk), **options)
+        for options in ({}, {"network_gradient_scale": scale})
+    )
+    for name, value in whole.items():
+        factor = 1 if name.startswith("metric_loss") else scale
+        torch.testing.assert_close(scaled[name], factor * value, rtol=1e-4, atol=1e-7)
+
+
+def test_half_the_networks_gradient_is_that_of_two_processes_of_hiers_code():
+    trunk, loss = Trunk(), losses.MultiSimilarityLoss()
+    data, labels = torch.randn(8, 8), torch.arange(8) % 2
+    halves = []
+    for own in (slice(0, 4), slice(4, 8)):
+        # Each process gathers the embeddings of both, and only its own rows carry a gradient.
+        gathered = trunk(data).detach()
+        rows = trunk(data[own])
+        gathered[own] = rows
+        halves.append(torch.autograd.grad(loss(gathered, labels), list(trunk.parameters())))
+    # DistributedDataParallel takes the mean.
+    expected = [(a + b) / 2 for a, b in zip(*halves, strict=True)]
+    trainer = make(loss, trunk, network_gradient_scale=0.5)
+    trainer.epoch, trainer.iteration, trainer.iterations_per_epoch = 1, 0, 1
+    trainer.calculate_loss((data, labels))
+    found = torch.autograd.grad(trainer.losses["metric_loss"], list(trunk.parameters()))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
 # Arguments.
 
 
@@ -756,6 +788,8 @@ def test_a_loss_without_parameters_has_nothing_to_clamp():
         ({"max_gradient_norm": NAN}, "max_gradient_norm must be > 0 or None, got nan"),
         ({"max_gradient_value": 0}, "max_gradient_value must be > 0 or None, got 0"),
         ({"max_gradient_value": NAN}, "max_gradient_value must be > 0 or None, got nan"),
+        ({"network_gradient_scale": 0}, "a finite network_gradient_scale > 0, got 0"),
+        ({"network_gradient_scale": NAN}, "a finite network_gradient_scale > 0, got nan"),
         ({"check_interval": 0}, "an integer check_interval >= 1, got 0"),
         ({"check_interval": -5}, "an integer check_interval >= 1, got -5"),
     ],

@@ -110,7 +110,11 @@ def space_sizes(
 
 
 def build_embedder(
-    in_features: int, sizes: Mapping[str, int], initial_radius: float | None
+    in_features: int,
+    sizes: Mapping[str, int],
+    initial_radius: float | None,
+    *,
+    layer_norm: bool = True,
 ) -> torch.nn.Module:
     """Build the head of a method.
 
@@ -118,10 +122,17 @@ def build_embedder(
         in_features: output dimension of the trunk.
         sizes: dimension of each space, as :func:`space_sizes`.
         initial_radius: initial mean tangent norm of the hyperbolic space, or None.
+        layer_norm: whether a LayerNorm comes before the linear layer. Default True.
     """
     if len(sizes) == 1:
         (size,) = sizes.values()
-        return HyperbolicEmbedder(in_features, size, initial_radius=initial_radius)
+        return HyperbolicEmbedder(
+            in_features, size, initial_radius=initial_radius, layer_norm=layer_norm
+        )
     return TwoSpaceEmbedder(
-        in_features, sizes["euclidean"], sizes["hyperbolic"], initial_radius=initial_radius
+        in_features,
+        sizes["euclidean"],
+        sizes["hyperbolic"],
+        initial_radius=initial_radius,
+        layer_norm=layer_norm,
     )

@@ -70,7 +70,12 @@ class Pipeline:
         )
         self.trunk_features = trunk.out_features
         seed_everything(seed)
-        embedder = build_embedder(trunk.out_features, self.sizes, method.head.initial_radius)
+        embedder = build_embedder(
+            trunk.out_features,
+            self.sizes,
+            method.head.initial_radius,
+            layer_norm=method.head.layer_norm,
+        )
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
         self._whole_trunk = trunk if frozen is None else frozen.trunk
         seed_everything(seed)
@@ -120,6 +125,8 @@ class Pipeline:
             batch_size=protocol.sampler.batch_size,
             steps=protocol.steps_per_epoch,
             seed=self.seed,
+            unique_classes=protocol.sampler.unique_classes,
+            replacement=protocol.sampler.replacement,
         )
         schedule = Schedule(protocol.schedule, protocol.epochs, protocol.steps_per_epoch)
         return MetricLossOnly(
@@ -139,6 +146,7 @@ class Pipeline:
             precision=_PRECISIONS[protocol.precision],
             max_gradient_norm=protocol.max_gradient_norm,
             max_gradient_value=protocol.max_gradient_value,
+            network_gradient_scale=protocol.network_gradient_scale,
             show_progress=False,
             **hooks,
         )

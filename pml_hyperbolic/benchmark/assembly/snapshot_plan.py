@@ -1,5 +1,6 @@
 """SnapshotPlan: at which epochs a run keeps embeddings for figures, and of how many images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ class SnapshotPlan:
     @classmethod
     def of(cls, protocol: ProtocolConfig) -> "SnapshotPlan":
         """Return the plan of a protocol, which is the same for all its methods and seeds."""
-        epochs = snapshot_epochs(protocol.epochs, protocol.evaluation.every)
+        epochs = snapshot_epochs(protocol.evaluation.scored_epochs(protocol.epochs))
         # A method's two spaces may have this dimension each.
         dimension = protocol.embedding_size * (1 if protocol.equal_total_dimension else 2)
         numbers = _LARGEST_BYTES // (_FLOAT16_BYTES * (len(epochs) + 1))
@@ -60,20 +61,19 @@ class SnapshotPlan:
         return cls(epochs, images, numbers - 2 * images * dimension)
 
 
-def snapshot_epochs(epochs: int, every: int) -> tuple[int, ...]:
+def snapshot_epochs(scored: Sequence[int]) -> tuple[int, ...]:
     """Return the scored epochs at which a sample is embedded, at most seven.
 
     The last two are a factor of 1.5 apart at least, so that no two pictures look the same.
 
     Args:
-        epochs: of the run.
-        every: how many epochs lie between two scores, at most ``epochs``.
+        scored: the scored epochs, ascending, at least one.
     """
-    scored = epochs // every
-    factor = max(2.0, scored ** (1 / (_LARGEST_NUMBER - 1)))
+    number = len(scored)
+    factor = max(2.0, number ** (1 / (_LARGEST_NUMBER - 1)))
     positions = {round(factor**power) for power in range(_LARGEST_NUMBER - 1)}
-    before = {position for position in positions if _LAST_FACTOR * position <= scored}
-    return tuple(every * position for position in sorted({*before, scored}))
+    before = {position for position in positions if _LAST_FACTOR * position <= number}
+    return tuple(scored[position - 1] for position in sorted({*before, number}))
 
 
 def balanced_sample(labels: np.ndarray, size: int) -> np.ndarray:

@@ -11,7 +11,16 @@ from ...files import content_hash
 from .dotted_paths import put_at, value_at, value_paths
 from .protocol import ProtocolConfig
 from .search_range import SearchRange
-from .strict_model import Count, Distinct, Finite, NotNegative, Positive, Spec, StrictModel
+from .strict_model import (
+    HASHED_IF_SET,
+    Count,
+    Distinct,
+    Finite,
+    NotNegative,
+    Positive,
+    Spec,
+    StrictModel,
+)
 
 SPACES = ("euclidean", "hyperbolic")
 # The keys that make up a method. The other keys describe it and change no number.
@@ -30,6 +39,9 @@ class HeadConfig(StrictModel):
     )
     # The typical tangent norm of a hyperbolic embedding at the start.
     initial_radius: Positive | None = None
+    # Whether a LayerNorm without weights comes before the linear layer. In HIER it does, in Hyp the
+    # features are those of the trunk's own last norm.
+    layer_norm: Annotated[bool, HASHED_IF_SET] = True
 
     @model_validator(mode="after")
     def _radius_needs_a_hyperbolic_space(self):
@@ -37,6 +49,11 @@ class HeadConfig(StrictModel):
             raise ValueError(
                 "initial_radius is the tangent norm of a hyperbolic space: add hyperbolic to "
                 "spaces, or leave initial_radius out"
+            )
+        if self.initial_radius is not None and not self.layer_norm:
+            raise ValueError(
+                "initial_radius needs layer_norm: true: without it the norm of the head's input, "
+                "and so the radius, is not known"
             )
         return self
 
@@ -123,7 +140,8 @@ class MethodConfig(StrictModel):
     @property
     def hash(self) -> str:
         """Twelve digits that identify these settings."""
-        return content_hash(self.model_dump(include=set(SETTINGS)))
+        content = self.content_to_hash()
+        return content_hash({key: content[key] for key in SETTINGS})
 
     def with_values(self, values: Mapping[str, Any]) -> "MethodConfig":
         """A validated copy with other values at some paths.

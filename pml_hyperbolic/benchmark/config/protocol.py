@@ -11,17 +11,25 @@ from ..results.metric_names import PRIMARY, TITLES
 from .image import AugmentationConfig, ImageConfig
 from .optimization import OptimizerConfig, ScheduleConfig
 from .splits import ListedSplits, Splits
-from .strict_model import Count, Distinct, Positive, Spec, StrictModel
+from .strict_model import HASHED_IF_SET, Count, Distinct, Positive, Spec, StrictModel
 
 # Arguments of backbones that say how they are trained.
 _OF_TRAINED_TRUNKS = ("batch_norm", "freeze_patch_embedding")
 
 
 class SamplerConfig(StrictModel):
-    """PML's MPerClassSampler."""
+    """PML's MPerClassSampler: the classes of each batch differ and are drawn anew for the next.
+
+    With ``unique_classes`` no class comes twice in an epoch, which is one pass over the classes in
+    random order; those that fill no whole batch are left out of it, as in Hyp's code. With
+    ``replacement`` a photo may come twice among those of its class in a batch, as in HIER's code;
+    otherwise only where a class has too few.
+    """
 
     batch_size: Count
     samples_per_class: Count
+    unique_classes: Annotated[bool, HASHED_IF_SET] = False
+    replacement: Annotated[bool, HASHED_IF_SET] = False
 
     @model_validator(mode="after")
     def _whole_classes(self):
@@ -40,13 +48,22 @@ def _selecting_metric(name: str) -> str:
 
 
 class EvaluationConfig(StrictModel):
-    """When and how a run is scored."""
+    """When and how a run is scored: after epoch ``score_from`` and every ``every`` epochs from it.
+
+    Epochs are counted from 1. By default ``score_from`` is ``every``.
+    """
 
     every: Count = 1
+    score_from: Annotated[Count | None, HASHED_IF_SET] = None
     batch_size: Count = 512
     # The validation metric that selects the checkpoint.
     select_by: Annotated[str, AfterValidator(_selecting_metric)] = PRIMARY
     recall_at: Annotated[list[Count], Distinct] = Field(default_factory=list)
+
+    def scored_epochs(self, epochs: int) -> range:
+        """The epochs after which a run of ``epochs`` epochs is scored, counted from 1."""
+        first = self.every if self.score_from is None else self.score_from
+        return range(first, epochs + 1, self.every)
 
 
 class ProtocolConfig(StrictModel):
@@ -68,6 +85,9 @@ class ProtocolConfig(StrictModel):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     max_gradient_norm: Positive | None = None
     max_gradient_value: Positive | None = None
+    # A factor on the gradient that the losses pass to the network, and not on that of their own
+    # parameters. In HIER's code it is 1 / the number of processes.
+    network_gradient_scale: Annotated[Positive, HASHED_IF_SET] = 1.0
     epochs: Count
     steps_per_epoch: Count
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -83,9 +103,10 @@ class ProtocolConfig(StrictModel):
 
     @model_validator(mode="after")
     def _scored_at_least_once(self):
-        if self.evaluation.every > self.epochs:
+        first = "every" if self.evaluation.score_from is None else "score_from"
+        if not self.evaluation.scored_epochs(self.epochs):
             raise ValueError(
-                f"evaluation.every ({self.evaluation.every}) must not exceed epochs "
+                f"evaluation.{first} ({getattr(self.evaluation, first)}) must not exceed epochs "
                 f"({self.epochs}): no checkpoint would ever be selected"
             )
         if self.schedule.trunk_frozen_epochs >= self.epochs:
@@ -133,19 +154,27 @@ class ProtocolConfig(StrictModel):
         return self
 
     def check_batch(self, classes: int) -> None:
-        """Refuse a batch of more classes than there are to train on.
+        """Refuse batches of more classes than there are to train on.
 
         Args:
             classes: the number of training classes.
 
         Raises:
-            ValueError: the batch has more classes; the message gives both numbers.
+            ValueError: a batch has more classes or, with ``unique_classes``, an epoch; the message
+                gives both numbers.
         """
         batch_classes = self.sampler.batch_size // self.sampler.samples_per_class
         if batch_classes > classes:
             raise ValueError(
                 f"a batch would hold {batch_classes} classes (sampler.batch_size / "
                 f"samples_per_class), but splits.train has {classes}"
+            )
+        whole = classes // batch_classes
+        if self.sampler.unique_classes and self.steps_per_epoch > whole:
+            raise ValueError(
+                f"sampler.unique_classes takes each class at most once an epoch, which gives "
+                f"{whole} batches of {batch_classes} of the {classes} classes in splits.train, but "
+                f"steps_per_epoch is {self.steps_per_epoch}: set it to {whole} at most"
             )
 
     @property
@@ -166,7 +195,9 @@ class ProtocolConfig(StrictModel):
         be added later under the same hash. Nor do they depend on where files lie: the fingerprint
         in a run's rows tells whether the data are the same.
         """
-        content = self.model_dump(exclude={"seeds", "run_folds"})
+        content = self.content_to_hash()
+        for key in ("seeds", "run_folds"):
+            del content[key]
         for arguments in content["data"].values():
             for place in ("root", "unpacked"):
                 arguments.pop(place, None)

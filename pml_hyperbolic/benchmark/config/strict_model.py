@@ -6,6 +6,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...errors import nearest
 
+# Annotates a field that came after hashes had been stored with runs: content_to_hash has it only
+# where its value is not the default.
+HASHED_IF_SET = object()
 # Names of benchmarks and methods: runs get folders of these names.
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
@@ -29,6 +32,20 @@ class StrictModel(BaseModel):
     def unknown_key_message(cls, key: str) -> str:
         """The error message for a key that this section does not have."""
         return f"unknown key {key!r}: {nearest(key, cls.model_fields)}"
+
+    def content_to_hash(self) -> dict[str, Any]:
+        """This section as plain data, without fields of ``HASHED_IF_SET`` at their defaults.
+
+        So a new field leaves the hashes of all configs that do not use it as they were.
+        """
+        content = self.model_dump()
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, StrictModel):
+                content[name] = value.content_to_hash()
+            elif HASHED_IF_SET in field.metadata and value == field.default:
+                del content[name]
+        return content
 
 
 def _one_name(content: Any) -> Any:

@@ -76,7 +76,7 @@ def measure_trained(pipeline: Pipeline, rows: Sequence[Row], tests: EmbeddedTest
     )
     embeddings = tests.embeddings.detach().float().cpu()
     loss = copy.deepcopy(pipeline.loss).cpu()
-    radius, features = pipeline.method.head.initial_radius, pipeline.trunk_features
+    head, features = pipeline.method.head, pipeline.trunk_features
     spaces, start = {}, 0
     for row in rows:
         spaces[row.space] = measure_space(
@@ -84,9 +84,7 @@ def measure_trained(pipeline: Pipeline, rows: Sequence[Row], tests: EmbeddedTest
             row,
             loss,
             train_levels=train_levels,
-            head_starts_inside=starts_inside(
-                radius, min(features, row.dimension), distance_of(row)
-            ),
+            head_starts_inside=starts_inside(head, min(features, row.dimension), distance_of(row)),
         )
         start += row.dimension
     return RunMeasures(spaces=spaces)
@@ -163,14 +161,14 @@ def _geometry(embeddings, distance, head_starts_inside):
 
 def _measure_again(run):
     """Measure a finished run from what its folder and its data set hold."""
-    loss, train_levels, radius = torch.nn.Module(), InputError(""), None
-    known, problems = False, []
+    loss, train_levels, head = torch.nn.Module(), InputError(""), None
+    problems = []
     try:
         config = read_mapping(run.folder / CONFIG_FILE)
         method = MethodConfig.model_validate(
             {key: value for key, value in config["method"].items() if key != "name"}
         )
-        radius, known = method.head.initial_radius, True
+        head = method.head
         # Without superclasses there is no hierarchy that proxies could be compared with.
         if len(run.first.levels) > 1 and _PROXIES & _names(method):
             loss, train_levels = _loss_and_levels(run, config, method)
@@ -182,7 +180,7 @@ def _measure_again(run):
     spaces = {}
     for row in run.rows:
         size = min(row.dimension, _trunk_features(row))
-        inside = starts_inside(radius, size, distance_of(row)) if known else None
+        inside = None if head is None else starts_inside(head, size, distance_of(row))
         try:
             measures = measure_space(
                 test_set(run, row.space),

@@ -3,26 +3,25 @@
 import math
 
 from ...distances import PoincareDistance
-from ..config import MethodConfig, ProtocolConfig
+from ..config import HeadConfig, MethodConfig, ProtocolConfig
 
 
-def starts_inside(
-    initial_radius: float | None, size: int, distance: PoincareDistance | None
-) -> bool | None:
+def starts_inside(head: HeadConfig, size: int, distance: PoincareDistance | None) -> bool | None:
     """Return whether a head starts with tangent norms below the clip radius.
 
     Args:
-        initial_radius: of the head; None for the published initialisation, whose tangent norms
-            start near ``sqrt(size)``.
+        head: of the method. Without an ``initial_radius``, its tangent norms start near
+            ``sqrt(size)``.
         size: of the tangent vectors, or of the trunk's output where that is smaller.
         distance: with the clip radius, None without a hyperbolic space.
 
     Returns:
-        None where nothing is clipped.
+        None where nothing is clipped, and where a head without LayerNorm keeps the norms of the
+        trunk's features, which are not known.
     """
-    if distance is None or distance.clip_radius is None:
+    if distance is None or distance.clip_radius is None or not head.layer_norm:
         return None
-    return (initial_radius or math.sqrt(size)) < distance.clip_radius
+    return (head.initial_radius or math.sqrt(size)) < distance.clip_radius
 
 
 def saturation_advice(
@@ -36,7 +35,12 @@ def saturation_advice(
         inside: whether its head starts inside the clip radius, as :func:`starts_inside` says.
     """
     rate = protocol.optimizer.head_lr
-    if not inside and method.head.initial_radius is None:
+    if not method.head.layer_norm:
+        embeddings = (
+            "set the method's head.layer_norm to true and its head.initial_radius to about half "
+            "the clip radius"
+        )
+    elif not inside and method.head.initial_radius is None:
         embeddings = "set the method's head.initial_radius to about half the clip radius"
     elif not inside:
         embeddings = (

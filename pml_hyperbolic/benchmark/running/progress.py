@@ -19,7 +19,7 @@ class Progress:
 
         self._name, self._runs = config.name, runs
         self._done, self._failed = 0, 0
-        self._epochs = config.protocol.epochs // config.protocol.evaluation.every
+        self._epochs = len(config.protocol.evaluation.scored_epochs(config.protocol.epochs))
         self._bar = tqdm(
             total=runs * self._epochs,
             desc=f"{self._name}: 0/{runs} runs",

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,12 +188,20 @@ class RunHooks(HookContainer):
             self.on_epoch(trainer.epoch, score)
         return self.best_epoch
 
-    def end_of_epoch_hook(self, *arguments, **options) -> Callable[[Any], bool]:
-        """Return PML's hook, which scores the epoch, followed by :meth:`save_state`."""
+    def end_of_epoch_hook(
+        self, *arguments, scored_epochs: Container[int] | None = None, **options
+    ) -> Callable[[Any], bool]:
+        """Return PML's hook, which scores the epoch, followed by :meth:`save_state`.
+
+        Args:
+            arguments, options: as PML's hook.
+            scored_epochs: other epochs are not scored. Default: PML's ``test_interval`` decides.
+        """
         score = super().end_of_epoch_hook(*arguments, **options)
 
         def hook(trainer):
-            proceed = score(trainer)
+            skipped = scored_epochs is not None and trainer.epoch not in scored_epochs
+            proceed = skipped or score(trainer)
             self.save_state(trainer)
             return proceed
 

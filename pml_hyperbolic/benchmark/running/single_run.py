@@ -321,7 +321,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
             tester,
             {"validation": pipeline.subsets["validation"]},
             str(folder),
-            test_interval=evaluation.every,
+            scored_epochs=evaluation.scored_epochs(pipeline.protocol.epochs),
             test_collate_fn=keep_batch,
         ),
     )
@@ -342,7 +342,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
 def _advice(pipeline):
     """What lets radii differ again if all points are at the clip radius."""
     size = min(pipeline.trunk_features, pipeline.sizes.get("hyperbolic", 1))
-    inside = starts_inside(pipeline.method.head.initial_radius, size, pipeline.distance)
+    inside = starts_inside(pipeline.method.head, size, pipeline.distance)
     return saturation_advice(pipeline.method, pipeline.protocol, inside=inside)
 
 

@@ -28,12 +28,17 @@ from pml_hyperbolic.benchmark.assembly.snapshot_plan import (
     ],
 )
 def test_epochs_at_doubling_distances(epochs, every, expected):
-    assert snapshot_epochs(epochs, every) == expected
+    assert snapshot_epochs(range(every, epochs + 1, every)) == expected
+
+
+def test_epochs_where_the_first_are_not_scored():
+    # As HIER's code scores Stanford Online Products.
+    assert snapshot_epochs(range(41, 151, 5)) == (41, 46, 56, 76, 146)
 
 
 @given(st.integers(1, 5000), st.integers(1, 20))
 def test_epochs_are_scored_and_few(scored, every):
-    found = snapshot_epochs(scored * every, every)
+    found = snapshot_epochs(range(every, scored * every + 1, every))
     assert len(found) <= 7
     assert found[0] == every
     assert found[-1] == scored * every

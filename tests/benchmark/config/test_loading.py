@@ -112,6 +112,13 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.optimizer.arguments.weight_decay=1"], "it belongs to weight_decay"),
         (["protocol.evaluation.select_by=r_precison"], "select_by: .*'r_precision'"),
         (["protocol.evaluation.every=4"], r"must not exceed epochs \(3\)"),
+        (["protocol.evaluation.score_from=4"], r"score_from \(4\) must not exceed epochs \(3\)"),
+        (["protocol.evaluation.score_from=0"], "greater than or equal to 1"),
+        (["protocol.network_gradient_scale=0"], "greater than 0"),
+        (
+            ["protocol.sampler.unique_classes=true"],
+            "1 batches of 3 of the 3 classes in splits.train, but steps_per_epoch is 4: set it",
+        ),
         (["protocol.schedule={shape: step, factor: 0.5}"], "every_epochs is required by shape"),
         (["protocol.schedule={shape: step, every_epochs: 2}"], "factor is required by shape: step"),
         (["protocol.schedule={factor: 0.5}"], "factor belongs to shape: step"),

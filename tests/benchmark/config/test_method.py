@@ -23,3 +23,19 @@ def test_different_parameters_are_a_declaration_not_a_setting():
     declared = MethodConfig.model_validate({**METHODS["hyp"], "different_parameters": True})
     assert declared.different_parameters
     assert declared.hash == plain.hash
+
+
+def test_a_head_without_layer_norm_is_another_method():
+    plain = MethodConfig(loss="ProxyAnchorLoss", loss_lr=0.1)
+    assert MethodConfig(loss="ProxyAnchorLoss", loss_lr=0.1, head={"layer_norm": True}).hash == (
+        plain.hash
+    )
+    assert MethodConfig(loss="ProxyAnchorLoss", loss_lr=0.1, head={"layer_norm": False}).hash != (
+        plain.hash
+    )
+
+
+def test_a_radius_needs_the_layer_norm():
+    head = {"spaces": ["hyperbolic"], "initial_radius": 1.0, "layer_norm": False}
+    with pytest.raises(ValueError, match="initial_radius needs layer_norm: true"):
+        MethodConfig(loss="ProxyAnchorLoss", head=head)

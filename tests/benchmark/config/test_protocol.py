@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pml_hyperbolic.benchmark.config import ProtocolConfig
+from pml_hyperbolic.benchmark.config import EvaluationConfig, ProtocolConfig
 
 from ..conftest import PROTOCOL
 
@@ -85,3 +85,43 @@ def test_what_a_frozen_trunk_makes_useless_is_refused(changes, named):
 def test_a_trained_trunk_needs_a_rate():
     with pytest.raises(ValidationError, match=r"optimizer.trunk_lr is required.*trunk: frozen"):
         ProtocolConfig(**{**PROTOCOL, "optimizer": {"head_lr": 1e-3}})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network_gradient_scale": 0.5},
+        {"sampler": {**PROTOCOL["sampler"], "replacement": True}},
+        {"sampler": {**PROTOCOL["sampler"], "unique_classes": True}, "steps_per_epoch": 1},
+        {"evaluation": {**PROTOCOL["evaluation"], "score_from": 2}},
+    ],
+)
+def test_a_later_key_is_hashed_where_it_is_set(changes):
+    plain = {**PROTOCOL, "steps_per_epoch": changes.get("steps_per_epoch", 4)}
+    assert ProtocolConfig(**{**plain, **changes}).hash != ProtocolConfig(**plain).hash
+
+
+def test_a_later_key_at_its_default_is_not_hashed():
+    # The hash that runs of this protocol were stored with before there were these keys.
+    assert ProtocolConfig(**PROTOCOL).hash == "6788ca754b1e"
+    explicit = {
+        "network_gradient_scale": 1.0,
+        "sampler": {**PROTOCOL["sampler"], "replacement": False, "unique_classes": False},
+        "evaluation": {**PROTOCOL["evaluation"], "score_from": None},
+    }
+    assert ProtocolConfig(**{**PROTOCOL, **explicit}).hash == "6788ca754b1e"
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "epochs", "expected"),
+    [
+        ({}, 3, [1, 2, 3]),
+        ({"every": 2}, 5, [2, 4]),
+        ({"every": 5}, 5, [5]),
+        # HIER's code on CUB, after a warm-up of one epoch, and on Stanford Online Products.
+        ({"score_from": 2}, 5, [2, 3, 4, 5]),
+        ({"every": 5, "score_from": 41}, 60, [41, 46, 51, 56]),
+    ],
+)
+def test_scored_epochs(evaluation, epochs, expected):
+    assert list(EvaluationConfig(**evaluation).scored_epochs(epochs)) == expected

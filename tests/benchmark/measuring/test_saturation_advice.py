@@ -2,7 +2,7 @@
 
 import pytest
 
-from pml_hyperbolic.benchmark.config import MethodConfig, ProtocolConfig
+from pml_hyperbolic.benchmark.config import HeadConfig, MethodConfig, ProtocolConfig
 from pml_hyperbolic.benchmark.measuring.saturation_advice import saturation_advice, starts_inside
 from pml_hyperbolic.distances import PoincareDistance
 
@@ -21,13 +21,19 @@ def method(**changes):
 
 
 def test_where_heads_start():
-    assert starts_inside(1.15, 64, CLIPPED) is True
-    assert starts_inside(3.0, 64, CLIPPED) is False
+    assert (
+        starts_inside(HeadConfig(spaces=["hyperbolic"], initial_radius=1.15), 64, CLIPPED) is True
+    )
+    assert (
+        starts_inside(HeadConfig(spaces=["hyperbolic"], initial_radius=3.0), 64, CLIPPED) is False
+    )
     # The published head starts at the square root of the size.
-    assert starts_inside(None, 64, CLIPPED) is False
-    assert starts_inside(None, 4, CLIPPED) is True
-    assert starts_inside(None, 64, PoincareDistance(clip_radius=None)) is None
-    assert starts_inside(None, 64, None) is None
+    assert starts_inside(HeadConfig(), 64, CLIPPED) is False
+    assert starts_inside(HeadConfig(), 4, CLIPPED) is True
+    assert starts_inside(HeadConfig(), 64, PoincareDistance(clip_radius=None)) is None
+    assert starts_inside(HeadConfig(), 64, None) is None
+    # The norms of the trunk's features are not known.
+    assert starts_inside(HeadConfig(layer_norm=False), 4, CLIPPED) is None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,12 @@ def test_advice_for_embeddings(protocol, radius, inside, advice):
     assert advice in found
     # Nobody is told to set what is set already.
     assert radius is None or "set the method's head.initial_radius" not in found
+
+
+def test_a_head_without_layer_norm_gets_one_first(protocol):
+    head = {"spaces": ["hyperbolic"], "layer_norm": False}
+    found = saturation_advice(method(head=head), protocol, inside=None)["embeddings"]
+    assert found.startswith("set the method's head.layer_norm to true and its head.initial_radius")
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,31 @@ def test_a_run_that_diverges_stops_no_other_and_fails_the_command(runs):
     assert "loss became NaN or infinite at step 0" in done.stderr
 
 
+def test_unique_classes_and_half_the_gradient_are_those_of_one_process(tmp_path, write_config):
+    config = write_config(tmp_path)
+    words = [
+        *arguments(config, tmp_path / "one"),
+        "methods=[hier]",
+        "protocol.splits={train: [0, 1, 2, 3, 4, 5], validation: [6, 7], test: [8, 9]}",
+        "protocol.sampler={batch_size: 8, samples_per_class: 4, unique_classes: true, "
+        "replacement: true}",
+        "protocol.steps_per_epoch=3",
+        "protocol.network_gradient_scale=0.5",
+    ]
+    assert main(words) == 0
+    words[words.index(str(tmp_path / "one"))] = str(tmp_path / "two")
+    done = torchrun(*words)
+    assert done.returncode == 0, done.stderr
+    states = [
+        torch.load(next((tmp_path / of).glob("tiny/hier/*/checkpoint.pt")), weights_only=True)[
+            "models"
+        ]["trunk"]
+        for of in ("one", "two")
+    ]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6)
+
+
 def test_a_failure_of_rank_0_ends_all(tmp_path, config_file):
     done = torchrun(*arguments(config_file, tmp_path / "runs"), FAIL="0 1")
     assert done.returncode == 1

@@ -142,3 +142,22 @@ def test_the_best_epoch_is_kept_and_ties_go_to_the_first(tmp_path):
     made.load_checkpoint(trainer)
     assert trunk.weight.item() == 2
     assert made.best_scores["hyperbolic"]["precision_at_1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "expected"),
+    [("{every: 2}", [2, 4]), ("{every: 2, score_from: 1}", [1, 3]), ("{score_from: 3}", [3, 4])],
+)
+def test_only_the_epochs_to_score_are_scored(tmp_path, load, evaluation, expected):
+    config = load(
+        "methods=[proxy_anchor]",
+        "protocol.epochs=4",
+        "protocol.steps_per_epoch=1",
+        f"protocol.evaluation={evaluation}",
+    )
+    scored = []
+    rows = execute_run(
+        config, "proxy_anchor", 0, 0, tmp_path, on_epoch=lambda epoch, score: scored.append(epoch)
+    )
+    assert scored == expected
+    assert rows[0].epoch in expected
