@@ -73,7 +73,7 @@ class ProtocolConfig(StrictModel):
     splits: Splits
     backbone: Spec
     # frozen: its features of every image are computed once, without augmentation.
-    trunk: Literal["trained", "frozen"] = "trained"
+    trunk: Annotated[Literal["trained", "frozen"], HASHED_IF_SET] = "trained"
     embedding_size: Count
     # True: the spaces of a method share embedding_size; False: each space gets all of it.
     equal_total_dimension: bool = True
@@ -204,7 +204,4 @@ class ProtocolConfig(StrictModel):
         for arguments in content["backbone"].values():
             if isinstance(arguments.get("weights"), str):
                 arguments["weights"] = Path(arguments["weights"]).name
-        # Protocols from before this key keep their hash.
-        if self.trunk == "trained":
-            del content["trunk"]
         return content_hash(content)
