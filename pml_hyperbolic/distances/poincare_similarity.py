@@ -12,7 +12,7 @@ class PoincareSimilarity(PoincareDistance):
     scales and margins of SoftTriple, ProxyAnchor and other cosine losses apply unchanged.
 
     Args:
-        c, clip_radius, inputs, riemannian_gradient, power, collect_stats: as
+        c, clip_radius, inputs, clip, riemannian_gradient, power, collect_stats: as
             :class:`PoincareDistance`. With ``inputs="ball"`` nothing is clipped and
             ``clip_radius`` only sets ``d_max``.
         bounded: the bounded form (default, our choice), or ``-d`` when False.
@@ -26,6 +26,7 @@ class PoincareSimilarity(PoincareDistance):
         c: float = 0.1,
         clip_radius: float | None = 2.3,
         inputs: str = "tangent",
+        clip: str = "hard",
         riemannian_gradient: bool = False,
         bounded: bool = True,
         **kwargs,
@@ -39,6 +40,7 @@ class PoincareSimilarity(PoincareDistance):
             c=c,
             clip_radius=clip_radius,
             inputs=inputs,
+            clip=clip,
             riemannian_gradient=riemannian_gradient,
             **kwargs,
         )

@@ -55,7 +55,7 @@ from .poincare import (
     has_float64,
     with_riemannian_gradient,
 )
-from .validation import check_clip_radius, check_curvature, is_readable
+from .validation import check_clip, check_clip_radius, check_curvature, is_readable
 
 # Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core.
 _FORWARD_TILE = 2**19
@@ -96,7 +96,7 @@ def poincare_cdist(
     """
     check_curvature(c)
     _check_rows("poincare_cdist", "points", x, y)
-    return _distances(x, y, c, None, refine)
+    return _distances(x, y, c, None, "hard", refine)
 
 
 def tangent_cdist(
@@ -105,6 +105,7 @@ def tangent_cdist(
     *,
     c: float,
     clip_radius: float | None = None,
+    clip: str = "hard",
     riemannian_gradient: bool = False,
     refine: bool | None = None,
 ) -> torch.Tensor:
@@ -117,7 +118,7 @@ def tangent_cdist(
         x: (N, D) tangent vectors at the origin.
         y: (M, D) tangent vectors; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
-        clip_radius, riemannian_gradient: as to_poincare_ball.
+        clip_radius, clip, riemannian_gradient: as to_poincare_ball.
         refine: as poincare_cdist.
 
     Returns:
@@ -126,20 +127,21 @@ def tangent_cdist(
         relative accuracy, 2e-5 at 1e-3 and in proportion below.
 
     Raises:
-        ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` or ``clip_radius`` is not
-            positive and finite.
+        ValueError: ``x`` and ``y`` are not 2-D with equal D, or as to_poincare_ball.
     """
     check_curvature(c)
     check_clip_radius(clip_radius)
+    check_clip(clip, clip_radius)
     _check_rows("tangent_cdist", "tangent vectors", x, y)
     if riemannian_gradient:
 
         def rescaled(v):
             v = v.to(at_least_float32(v.dtype))
-            return with_riemannian_gradient(v, c=c, clip_radius=clip_radius)
+            return with_riemannian_gradient(v, c=c, clip_radius=clip_radius, clip=clip)
 
         x, y = (rescaled(x),) * 2 if x is y else (rescaled(x), rescaled(y))
-    return _distances(x, y, c, math.inf if clip_radius is None else float(clip_radius), refine)
+    radius = math.inf if clip_radius is None else float(clip_radius)
+    return _distances(x, y, c, radius, clip, refine)
 
 
 def plain_poincare_cdist(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
@@ -165,7 +167,7 @@ def plain_poincare_cdist(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch
     return torch.where(is_apart, 2 / math.sqrt(c) * torch.asinh((w / 2).sqrt()), 0)
 
 
-def _distances(x, y, c, clip_radius, refine):
+def _distances(x, y, c, clip_radius, clip, refine):
     """All-pairs distances: of points where ``clip_radius`` is None, else of tangent vectors."""
     is_same, is_compiling = x is y, torch.compiler.is_compiling()
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
@@ -175,7 +177,9 @@ def _distances(x, y, c, clip_radius, refine):
     is_flipped = len(x) > len(y) and not is_compiling
     short, long = (y, x) if is_flipped else (x, None if is_same else y)
     refine = False if is_compiling else refine
-    distance, *_ = _PairwiseDistance.apply(short, long, float(c), clip_radius, is_flipped, refine)
+    distance, *_ = _PairwiseDistance.apply(
+        short, long, float(c), clip_radius, clip, is_flipped, refine
+    )
     return distance.T if is_flipped else distance
 
 
@@ -186,8 +190,8 @@ class _PairwiseDistance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(short, long, c, clip_radius, is_flipped, refine):
-        scalars = row_scalars(short, long, c, clip_radius)
+    def forward(short, long, c, clip_radius, clip, is_flipped, refine):
+        scalars = row_scalars(short, long, c, clip_radius, clip)
         side, long_side = sides(short, long, scalars)
         n, m = len(short), len(long_side.vectors)
         # In the memory order of the caller's x and y.
@@ -214,7 +218,7 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        short, long, ctx.c, ctx.clip_radius, *_ = inputs
+        short, long, ctx.c, ctx.clip_radius, ctx.clip, *_ = inputs
         ctx.mark_non_differentiable(*output[1:])
         # Otherwise autograd would allocate a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
@@ -222,7 +226,7 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad, *_):
-        no_options = (None,) * 4
+        no_options = (None,) * 5
         if grad is None:
             return None, None, *no_options
         short, long, distance, scalars, rows, columns = ctx.saved_tensors
@@ -232,7 +236,8 @@ class _PairwiseDistance(torch.autograd.Function):
         with full_precision(short):
             if torch.is_grad_enabled():
                 vectors = (short,) if is_same else (short, long)
-                return *_differentiable_gradients(vectors, grad, c, ctx.clip_radius), *no_options
+                mapping = c, ctx.clip_radius, ctx.clip
+                return *_differentiable_gradients(vectors, grad, *mapping), *no_options
             side, long_side = sides(short, long, scalars)
             is_refined = mark_pairs(distance, pairs)
             left = side.scaled_rows() if wants_long else None
@@ -343,7 +348,7 @@ def _combine(sums, side, c, out):
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _differentiable_gradients(vectors, grad, c, clip_radius):
+def _differentiable_gradients(vectors, grad, c, clip_radius, clip):
     """The gradients of ``backward``, in operations that can be differentiated again.
 
     They are computed in float64 on devices that have it, because the plain formula cancels for
@@ -356,7 +361,7 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
         if clip_radius is None:
             return wide
         norm = wide.square().sum(1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny).sqrt()
-        return wide * ball_scale(norm, c=c, clip_radius=clip_radius, dtype=v.dtype)[0]
+        return wide * ball_scale(norm, c=c, clip_radius=clip_radius, clip=clip, dtype=v.dtype)[0]
 
     def distances(*vectors):
         points = [to_ball(v) for v in vectors]

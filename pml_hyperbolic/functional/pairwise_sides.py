@@ -48,7 +48,11 @@ class Side(NamedTuple):
 
 
 def row_scalars(
-    short: torch.Tensor, long: torch.Tensor | None, c: float, clip_radius: float | None
+    short: torch.Tensor,
+    long: torch.Tensor | None,
+    c: float,
+    clip_radius: float | None,
+    clip: str,
 ) -> torch.Tensor:
     """Scalars of the rows of ``short``, then of ``long`` unless that is None.
 
@@ -63,7 +67,9 @@ def row_scalars(
         a.masked_fill_(a <= 0, math.nan)
         columns = [square * a, a]
     else:
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=short.dtype)
+        s, slope, sinh_square = ball_scale(
+            norm, c=c, clip_radius=clip_radius, clip=clip, dtype=short.dtype
+        )
         a = 1 + sinh_square
         inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(short.dtype).tiny))
         columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]

@@ -23,6 +23,17 @@ def check_clip_radius(clip_radius: float | None) -> None:
         raise ValueError(f"clip_radius must be a finite number > 0 or None, got {clip_radius!r}")
 
 
+def check_clip(clip: str, clip_radius: float | None) -> None:
+    """Raise ValueError unless ``clip`` is "hard", or "smooth" with a clip radius."""
+    if clip not in ("hard", "smooth"):
+        raise ValueError(f'clip must be "hard" or "smooth", got {clip!r}')
+    if clip == "smooth" and clip_radius is None:
+        raise ValueError(
+            'clip="smooth" needs a clip_radius, which tangent norms approach: give one, or use '
+            'clip="hard", which clips nothing without one'
+        )
+
+
 def check_broadcast(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
     """Raise ValueError, on behalf of ``name``, unless x (..., D) and y (..., D) broadcast."""
     try:

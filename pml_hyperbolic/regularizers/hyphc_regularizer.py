@@ -83,20 +83,21 @@ class HypHCRegularizer(BaseRegularizer):
             if self.similarity is not None:
                 pairs = (i, j), (i, k), (j, k)
                 weights = torch.stack([self.similarity(*pair) for pair in pairs])
-            if self.distance.riemannian_gradient:
-                ball = {"c": self.distance.c, "clip_radius": self.distance.clip_radius}
+            ball = self.distance.mapping()
+            if ball.pop("riemannian_gradient"):
                 x = with_riemannian_gradient(x.to(at_least_float32(x.dtype)), **ball)
             corners = _rows(x, triplets.T.flatten())
-            settings = {"c": self.distance.c, "temperature": self.temperature}
             if self.distance.inputs == "ball":
                 corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
+                settings = {"c": self.distance.c, "temperature": self.temperature}
                 loss = hyphc_loss_of_corners(corners, weights, **settings)
             else:
                 if is_readable(x) and not torch.isfinite(corners.detach().sum()):
                     check_finite(type(self).__name__, x)
-                settings["clip_radius"] = self.distance.clip_radius
                 corners = corners.unflatten(0, (-1, 3))
-                loss = hyphc_loss_of_tangents(corners, weights, **settings)
+                loss = hyphc_loss_of_tangents(
+                    corners, weights, temperature=self.temperature, **ball
+                )
         return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
 
     def get_default_distance(self) -> PoincareDistance:

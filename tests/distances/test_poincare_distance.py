@@ -38,6 +38,50 @@ def test_tangent_inputs_are_clipped_mapped_and_measured_on_the_ball(c, clip_radi
     torch.testing.assert_close(distances, exact, rtol=1e-9, atol=1e-7 / math.sqrt(c))
 
 
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("c", [1e-4, 0.1, 1.0])
+def test_a_smooth_clip_is_applied_by_every_way_to_a_value(distance_class, c):
+    x, y = tangents(5), tangents(5, seed=1)
+    distance = distance_class(c=c, clip_radius=1.5, clip="smooth")
+    mapped = [[reference.expmap0(v, c, 1.5, "smooth") for v in points] for points in (x, y)]
+    exact = distance.from_geodesic(reference.distance_matrix(*mapped, c))
+    tolerance = {"rtol": 1e-9, "atol": 1e-9 / math.sqrt(c)}
+    torch.testing.assert_close(distance(x, y), exact, **tolerance)
+    by_hooks = distance.compute_mat(distance.maybe_normalize(x), distance.maybe_normalize(y))
+    torch.testing.assert_close(by_hooks, exact, **tolerance)
+    torch.testing.assert_close(distance.pairwise_distance(x, y), exact.diagonal(), **tolerance)
+    counting = distance_class(c=c, clip_radius=1.5, clip="smooth", collect_stats=True)
+    torch.testing.assert_close(counting(x, y), exact, **tolerance)
+    torch.testing.assert_close(copy.deepcopy(distance)(x, y), exact, **tolerance)
+
+
+def test_smooth_saturation_is_within_a_hundredth_of_the_radius():
+    distance = PoincareDistance(clip_radius=2.0, clip="smooth")
+    assert distance.saturation_norm == pytest.approx(2 * math.atanh(0.99))
+    v = torch.nn.functional.normalize(torch.randn(4, 8)) * torch.tensor([[1.0], [2], [5.2], [5.4]])
+    assert float(distance.clip_saturation(v)) == 0.25
+    assert float(PoincareDistance(clip_radius=2.0).clip_saturation(v * 1.001)) == 0.75
+    torch.testing.assert_close(
+        distance.clipped_norm(v.norm(dim=1)), 2 * torch.tanh(v.norm(dim=1) / 2)
+    )
+    assert PoincareDistance(clip_radius=None).saturation_norm is None
+    assert PoincareDistance(inputs="ball").saturation_norm is None
+    assert "clip='smooth'" in repr(distance)
+    assert "clip=" not in repr(PoincareDistance())
+    assert distance.initial_radius == 1.8
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_a_smooth_clip_is_refused_where_nothing_is_clipped(distance_class):
+    options = {} if distance_class is PoincareDistance else {"bounded": False}
+    with pytest.raises(ValueError, match='clip="smooth" needs a clip_radius'):
+        distance_class(clip_radius=None, clip="smooth", **options)
+    with pytest.raises(ValueError, match='inputs="tangent" for clip="smooth"'):
+        distance_class(clip="smooth", inputs="ball")
+    with pytest.raises(ValueError, match=r"clip must be .*got 'soft'"):
+        distance_class(clip="soft")
+
+
 def test_defaults_are_those_of_hyp_and_hier():
     distance = PoincareDistance()
     assert (distance.c, distance.clip_radius, distance.inputs) == (0.1, 2.3, "tangent")
@@ -133,11 +177,11 @@ def test_autocast_changes_no_bit(distance_class, device):
 
 
 @pytest.mark.parametrize("distance_class", CLASSES)
-@pytest.mark.parametrize("clip_radius", [2.3, 0.5])
+@pytest.mark.parametrize(("clip_radius", "clip"), [(2.3, "hard"), (0.5, "hard"), (1.0, "smooth")])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("way", ["forward", "itself", "hooks", "rows", "statistics"])
 def test_the_riemannian_gradient_is_the_plain_one_in_the_inverse_metric(
-    distance_class, clip_radius, dtype, tolerance, way
+    distance_class, clip_radius, clip, dtype, tolerance, way
 ):
     x, y = tangents(9, dtype=dtype), tangents(9, seed=1, dtype=dtype)
     weights = torch.randn(9, 9, generator=torch.Generator().manual_seed(2)).to(dtype)
@@ -146,6 +190,7 @@ def test_the_riemannian_gradient_is_the_plain_one_in_the_inverse_metric(
         distance = distance_class(
             c=0.5,
             clip_radius=clip_radius,
+            clip=clip,
             riemannian_gradient=riemannian_gradient,
             collect_stats=way == "statistics",
         )
@@ -165,7 +210,7 @@ def test_the_riemannian_gradient_is_the_plain_one_in_the_inverse_metric(
     values, riemannian = values_and_gradients(True)
     assert torch.equal(values, plain_values)
     for v, ours, euclidean in zip((x, y), riemannian, plain, strict=True):
-        points = to_poincare_ball(v, c=0.5, clip_radius=clip_radius)
+        points = to_poincare_ball(v, c=0.5, clip_radius=clip_radius, clip=clip)
         factor = (1 - 0.5 * points.square().sum(1, keepdim=True)) ** 2 / 4
         torch.testing.assert_close(ours, factor * euclidean, rtol=tolerance, atol=tolerance)
         assert float((factor * euclidean).norm()) > 0.01

@@ -42,6 +42,17 @@ def test_three_points_give_the_reference_loss_and_gradient(c, temperature):
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
 
 
+def test_a_smooth_clip_is_that_of_the_distance():
+    x = vectors(3)
+    distance = PoincareDistance(c=0.5, clip="smooth")
+    loss = HypHCRegularizer(temperature=0.5, distance=distance)(x)
+    similarity = tangent_similarity(x)
+    expected = hyphc.hyphc_loss(distance.to_ball(x), similarity, THREE, 0.5, 0.5)
+    torch.testing.assert_close(loss, expected)
+    gradients = [torch.autograd.grad(value, x)[0] for value in (loss, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_the_riemannian_gradient_of_the_distance_is_applied(dtype):
     x = vectors(3, dtype=dtype).detach()
