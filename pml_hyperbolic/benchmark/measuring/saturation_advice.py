@@ -7,7 +7,7 @@ from ..config import HeadConfig, MethodConfig, ProtocolConfig
 
 
 def starts_inside(head: HeadConfig, size: int, distance: PoincareDistance | None) -> bool | None:
-    """Return whether a head starts with tangent norms below the clip radius.
+    """Return whether a head starts with tangent norms that the clip does not saturate.
 
     Args:
         head: of the method. Without an ``initial_radius``, its tangent norms start near
@@ -19,9 +19,10 @@ def starts_inside(head: HeadConfig, size: int, distance: PoincareDistance | None
         None where nothing is clipped, and where a head without LayerNorm keeps the norms of the
         trunk's features, which are not known.
     """
-    if distance is None or distance.clip_radius is None or not head.layer_norm:
+    limit = None if distance is None else distance.saturation_norm
+    if limit is None or not head.layer_norm:
         return None
-    return (head.initial_radius or math.sqrt(size)) < distance.clip_radius
+    return (head.initial_radius or math.sqrt(size)) < limit
 
 
 def saturation_advice(
