@@ -12,13 +12,24 @@ from .errors import InputError
 _PART = ".part"
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in its place in one step."""
+def write_atomically(
+    path: Path, write: Callable[[Path], Any], *, survives_power_cut: bool = True
+) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in its place in one step.
+
+    Args:
+        path: of the file.
+        write: fills the file that it is given.
+        survives_power_cut: wait until the file is on the disk, which may take as long as a small
+            training step takes. Without it, a power cut, but no killed process, may leave a
+            damaged file. Default True.
+    """
     part = path.with_name(f".{path.name}{_PART}")
     write(part)
-    # On some file systems a power cut after the renaming would leave an empty file.
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
+    if survives_power_cut:
+        # On some file systems a power cut after the renaming would leave an empty file.
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
     os.replace(part, path)
 
 
