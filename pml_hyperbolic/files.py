@@ -40,11 +40,17 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, survives_power_cut: bool = True) -> Iterator[BinaryIO]:
     """Open a part beside ``path``, which takes its place when the block ends without an error.
 
     The part is always a new file: what an earlier process left under its name is removed, and a
     link there is never followed. It is removed if the block fails.
+
+    Args:
+        path: of the file.
+        survives_power_cut: wait until the file is on the disk, which may take as long as a small
+            training step takes. Without it, a power cut, but no killed process, may leave a
+            damaged file. Default True.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
@@ -56,8 +62,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(part, flags, 0o666), "w+b") as file:
             yield file
             file.flush()
-            # On some file systems a power cut after the renaming would leave an empty file.
-            os.fsync(file.fileno())
+            if survives_power_cut:
+                # On some file systems a power cut after the renaming would leave an empty file.
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException as error:
         with suppress(OSError):
@@ -68,13 +75,20 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], Any], *, survives_power_cut: bool = True
+) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in its place in one step.
+
+    Args:
+        path: of the file.
+        write: fills the file that it is given.
+        survives_power_cut: as for :func:`atomic_file`.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
     """
-    with atomic_file(path):
+    with atomic_file(path, survives_power_cut=survives_power_cut):
         write(part_of(path))
 
 

@@ -92,3 +92,14 @@ def test_links_are_never_followed(tmp_path):
     assert not (folder / "x.json").is_symlink()
     assert (folder / "x.json").read_text() == "new"
     assert [path.name for path in folder.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_a_file_waits_for_the_disk_if_it_is_to_survive_a_power_cut(tmp_path, monkeypatch, survives):
+    waited = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    path = tmp_path / "a.txt"
+    write_atomically(path, lambda part: part.write_text("new"), survives_power_cut=survives)
+    assert len(waited) == survives
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]

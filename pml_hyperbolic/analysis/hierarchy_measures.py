@@ -178,15 +178,17 @@ def measure_neighbors(
     labels: np.ndarray,
     levels: Mapping[str, np.ndarray],
     *,
+    queries: np.ndarray | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> dict[str, Measured]:
     """Superclass shares and tree distance of neighbours, beside random trees of the classes.
 
     Args:
-        neighbors: (N, k) indices of each sample's neighbours.
+        neighbors: (Q, k) indices of each query's neighbours among the samples.
         labels: (N,) classes of the samples, 0 .. C-1.
         levels: name of each level to the (C,) superclasses, finest level first.
+        queries: (Q,) indices of the samples whose neighbours these are. Default all, Q = N.
         draws: number of random permutations of the classes, >= 1. Default 200 (our choice).
         seed: of these permutations.
 
@@ -199,7 +201,7 @@ def measure_neighbors(
     """
     table = checked_levels(_level_table(levels))
     distances = level_distances(table)
-    counts = _neighbor_classes(neighbors, labels, len(table))
+    counts = _neighbor_classes(neighbors, labels, len(table), queries)
     total = counts.sum()
     measures = {
         "neighbor_tree_distance": lambda order: float(
@@ -283,23 +285,26 @@ def _correlation(x, y):
     return float(x @ y / scale) if scale > 0 else float("nan")
 
 
-def _neighbor_classes(neighbors, labels, classes):
-    """(C, C) number of neighbours of class b that samples of class a have."""
+def _neighbor_classes(neighbors, labels, classes, queries=None):
+    """(C, C) number of neighbours of class b that queries of class a have."""
     labels = checked_labels("labels", labels, len(labels))
     neighbors = np.asarray(neighbors)
-    if neighbors.ndim != 2 or len(neighbors) != len(labels) or not neighbors.size:
+    what = "labels" if queries is None else "queries"
+    queries = np.arange(len(labels)) if queries is None else np.asarray(queries)
+    if neighbors.ndim != 2 or len(neighbors) != len(queries) or not neighbors.size:
         raise InputError(
-            f"neighbors must be (N, k) with N = {len(labels)} as the labels, got {neighbors.shape}"
+            f"neighbors must be (N, k) with N = {len(queries)} as the {what}, got {neighbors.shape}"
         )
     for name, values, bound in (
         ("labels", labels, classes),
         ("neighbors", neighbors, len(labels)),
+        ("queries", queries, len(labels)),
     ):
         if values.min() < 0 or values.max() >= bound:
             raise InputError(
                 f"{name} must lie between 0 and {bound - 1}, got {values.min()} to {values.max()}"
             )
-    pairs = labels[:, None] * classes + labels[neighbors]
+    pairs = labels[queries][:, None] * classes + labels[neighbors]
     return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 

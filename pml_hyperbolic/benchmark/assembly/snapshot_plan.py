@@ -9,7 +9,7 @@ from ..config import ProtocolConfig
 
 _LARGEST_SAMPLE = 1024
 # Small enough for snapshots to cost a few percent at most of the shortest run.
-_SMALL_SAMPLE = 256
+_SMALL_SAMPLE = 160
 # Of a run's file. Its arrays have headers, for which the rest of 20 MB is left.
 _LARGEST_BYTES = 19_500_000
 _FLOAT16_BYTES = 2
@@ -34,7 +34,7 @@ class SnapshotPlan:
             runs of more than 64 scored epochs, grow by a larger factor. The selected epoch, known
             at the end only, is kept in addition.
         images: how many training images, and how many test images, at most: 1,024, fewer where the
-            file would exceed 20 MB or, down to 256, where embedding them would cost more than
+            file would exceed 20 MB or, down to 160, where embedding them would cost more than
             about 1.5 percent of the training.
         proxy_numbers: how many numbers of proxies fit beside them, an epoch.
     """

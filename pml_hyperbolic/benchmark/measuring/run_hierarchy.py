@@ -114,7 +114,8 @@ def neighbor_measures(
     """Return how far the nearest neighbors of each query lie in the true tree.
 
     Args:
-        tests: embeddings of one space; each query is searched among all others.
+        tests: embeddings of one space; each query is searched in the gallery or, where there is
+            none, among all others.
         distance: that ranks the space; None for cosine.
         levels: as :func:`test_levels` returns them.
 
@@ -122,7 +123,9 @@ def neighbor_measures(
         InputError: the levels are not nested.
     """
     found = neighbors(tests, distance, NEIGHBORS)
-    return _records(measure_neighbors(found, _classes(tests), levels, draws=_DRAWS))
+    return _records(
+        measure_neighbors(found, _classes(tests), levels, queries=tests.query, draws=_DRAWS)
+    )
 
 
 def test_levels(tests: EmbeddedTestSet, level_names: list[str]) -> dict[str, np.ndarray]:

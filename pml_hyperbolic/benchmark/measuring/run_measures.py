@@ -124,8 +124,7 @@ def measure_space(
         ancestors = learned_ancestor_tree(tests, distance, loss)
         if ancestors is not None:
             trees[ANCESTORS] = tree_measures(ancestors, levels)
-        if tests.gallery is None:
-            near = neighbor_measures(tests, distance, levels)
+        near = neighbor_measures(tests, distance, levels)
     except InputError as error:
         problems.append(str(error))
     try:

@@ -56,7 +56,7 @@ def dimension_section(groups: Sequence[ScoreGroup], twins: Collection[str]) -> S
         dimension(curves, metric="test MAP@R (%)"),
         "MAP@R on the test classes over the dimension of the whole embedding, with 95% "
         "t-intervals over seeds.",
-        f"MAP@R of {len(lines)} methods at the dimensions {', '.join(map(str, sizes))}; the "
-        f"numbers stand in the table.",
+        f"MAP@R of {', '.join(lines)} at the dimensions {', '.join(map(str, sizes))}; the numbers "
+        f"stand in the table.",
     )
     return Section("dimension", "Embedding dimension", figures=[figure], tables=[table])

@@ -9,8 +9,16 @@ import numpy as np
 from ...files import write_atomically
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as an uncompressed ``.npz`` atomically; equal arrays give equal bytes."""
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], *, survives_power_cut: bool = True
+) -> None:
+    """Write arrays as an uncompressed ``.npz`` atomically; equal arrays give equal bytes.
+
+    Args:
+        path: of the file.
+        arrays: by name.
+        survives_power_cut: as for :func:`~pml_hyperbolic.files.write_atomically`.
+    """
 
     content: dict[str, Any] = dict(arrays)
 
@@ -19,7 +27,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         with part.open("wb") as file:
             np.savez(file, **content)
 
-    write_atomically(path, write)
+    write_atomically(path, write, survives_power_cut=survives_power_cut)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

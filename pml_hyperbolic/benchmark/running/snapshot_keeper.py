@@ -55,7 +55,13 @@ class SnapshotKeeper:
         """
         if trainer.epoch in self.plan.epochs:
             embeddings = {split: self._embed(split, trainer, tester) for split in SPLITS}
-            write_arrays(_waiting(self.folder, trainer.epoch), self._arrays(embeddings))
+            # Waiting for the disk would take longer than embedding the sample does. What a power
+            # cut damages is found by its checksums, and left out.
+            write_arrays(
+                _waiting(self.folder, trainer.epoch),
+                self._arrays(embeddings),
+                survives_power_cut=False,
+            )
 
     def resume(self, epoch: int) -> None:
         """Forget what was kept after the epoch from which the run is resumed."""

@@ -79,7 +79,7 @@ def plan(load, **changes):
 
 
 def test_short_runs_have_small_samples_and_long_ones_large(load):
-    assert plan(load).images == 256
+    assert plan(load).images == 160
     assert plan(load, epochs=64, steps_per_epoch=200).images == 493
     assert plan(load, epochs=64, steps_per_epoch=2000).images == 1024
 

@@ -27,14 +27,14 @@ CENTERS[1::2] += 0.1 * torch.eye(3).roll(1, 0)
 NAMES = ["class", "superclass"]
 
 
-def embedded(levels=2, gallery=None):
+def embedded(levels=2):
     """Twelve embeddings of each class, nearly at its center."""
     generator = torch.Generator().manual_seed(0)
     classes = np.arange(6).repeat(12)
     noise = 0.001 * torch.randn(72, 3, generator=generator)
     labels = np.stack([classes + 5, SUPERCLASSES[classes]], axis=1)[:, :levels]
     rows = np.arange(72)
-    return EmbeddedTestSet(CENTERS[classes] + noise, torch.from_numpy(labels), rows, rows, gallery)
+    return EmbeddedTestSet(CENTERS[classes] + noise, torch.from_numpy(labels), rows, rows, None)
 
 
 @pytest.mark.parametrize("distance", [None, BALL])
@@ -52,6 +52,33 @@ def test_class_means_of_a_known_tree(distance):
     assert near["neighbor_tree_distance"].value == 0
     # Ten neighbors of eleven in the class: there is none of another class.
     assert "superclass_share_of_other_classes/superclass" not in near
+
+
+@pytest.mark.parametrize("distance", [None, BALL])
+def test_neighbors_in_a_gallery(distance):
+    rows = np.arange(72)
+    # Three queries of each class; the gallery has the other superclasses only from class 1 on.
+    query, gallery = rows[rows % 12 < 3], rows[(rows % 12 >= 6) & (rows >= 12)]
+    tests = embedded()._replace(query=query, gallery=gallery)
+    near = neighbor_measures(tests, distance, levels_of(tests, NAMES))
+    # Six images of a class: queries of class 0 find those of class 1 first, and four further away.
+    points = torch.nn.functional.normalize(tests.embeddings) if distance is None else None
+    table = 1 - points @ points.T if distance is None else distance(tests.embeddings)
+    classes = tests.labels[:, 0].numpy() - 5
+    shares, others, steps = [], [], []
+    for row in query:
+        found = sorted(gallery, key=lambda other: float(table[row, other]))[:10]
+        for other in found:
+            same = SUPERCLASSES[classes[row]] == SUPERCLASSES[classes[other]]
+            shares.append(same)
+            steps.append(0 if classes[row] == classes[other] else 1 if same else 2)
+            if classes[row] != classes[other]:
+                others.append(same)
+    assert 0 < np.mean(shares) < 1
+    assert near["superclass_share/superclass"].value == pytest.approx(np.mean(shares))
+    found = near["superclass_share_of_other_classes/superclass"].value
+    assert found == pytest.approx(np.mean(others))
+    assert near["neighbor_tree_distance"].value == pytest.approx(np.mean(steps))
 
 
 def test_ancestors_of_a_known_tree():

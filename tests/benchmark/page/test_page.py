@@ -152,7 +152,7 @@ def make_old(folder):
         (forget_snapshots, "maps", "kept or with keep_snapshots: false"),
         (put_nan_everywhere, "gallery", "holds NaN or infinite values"),
         (put_nan_everywhere, "maps", "Not shown: the disk, the similarity of classes. The reason"),
-        (put_nan_everywhere, "maps", "of the 256 embeddings contain NaN"),
+        (put_nan_everywhere, "maps", "of the 160 embeddings contain NaN"),
         (damage_records, "training", "recorded no learning curve"),
         (leave_one_unfinished, "protocol", "Unfinished runs are left out: hier fold0_seed1."),
         (make_old, "gallery", "has no queries.npz: run it again"),

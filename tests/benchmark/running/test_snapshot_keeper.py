@@ -33,14 +33,14 @@ def test_epochs_and_shapes(tiny, method):
     assert found.selected == first["epoch"]
     assert set(found.epochs) == {1, 2, 3}
     for split in ("train", "test"):
-        assert found.embeddings[split].shape == (3, 256, 8)
-        assert found.labels[split].shape == (256, 1)
+        assert found.embeddings[split].shape == (3, 160, 8)
+        assert found.labels[split].shape == (160, 1)
         assert np.isfinite(found.embeddings[split]).all()
         # Training moves every image.
         assert (found.embeddings[split][0] != found.embeddings[split][2]).any(1).all()
     # Three classes each.
     for labels in found.labels.values():
-        assert sorted(np.bincount(labels[:, 0])) == [85, 85, 86]
+        assert sorted(np.bincount(labels[:, 0])) == [53, 53, 54]
     assert {name: proxies.shape for name, proxies in found.proxies.items()} == {
         "proxy_anchor": {"proxies": (3, 3, 8)},
         "hier": {"hierarchical": (3, 8, 8)},
