@@ -173,6 +173,8 @@ class ProtocolConfig(StrictModel):
         for arguments in content["backbone"].values():
             if isinstance(arguments.get("weights"), str):
                 arguments["weights"] = Path(arguments["weights"]).name
+        # They say where a search looks, and change no number.
+        del content["optimizer"]["rate_ranges"]
         # Protocols from before this key keep their hash.
         if self.trunk == "trained":
             del content["trunk"]
