@@ -52,6 +52,7 @@ NOT_TEST = {
     "inshop": 3_997,
     "omniglot": 964,
     "grocery": 40,
+    "image_folder": 50,
 }
 # On what it depends whether a method can take a step.
 SHAPE = {
@@ -66,6 +67,12 @@ SHAPE = {
 }
 # For tiny releases: few classes of three photos, on a CPU.
 TINY = ["protocol.sampler={batch_size: 8, samples_per_class: 2}", "protocol.device=cpu"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Features of frozen trunks are not kept after the tests."""
+    monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +94,10 @@ def small(benchmark, roots):
     overrides = list(SHORT)
     if data in roots:
         overrides += [*TINY, f"protocol.data.{data}.root={roots[data]}"]
-        overrides += [] if data == "features" else [f"protocol.data.{data}.verify=false"]
+        if data not in ("features", "image_folder"):
+            overrides.append(f"protocol.data.{data}.verify=false")
     if backbone == "timm":
-        convolutional = protocol.backbone["timm"]["model"].startswith("resnet")
+        convolutional = protocol.backbone["timm"]["model"].startswith(("resnet", "tf_efficient"))
         model, size = ("test_resnet", 32) if convolutional else ("test_vit", 160)
         overrides += [
             f"protocol.backbone.timm.model={model}",
@@ -200,7 +208,9 @@ def test_models_and_weights_are_published(benchmark):
         assert timm.is_model(arguments["model"].partition(".")[0])
         assert arguments["model"] in timm.list_models(pretrained=True)
         _, *size = timm.get_pretrained_cfg(arguments["model"]).input_size
-        assert size == [protocol.image.size] * 2
+        # Fine-tuning birds at the size of the weights takes too long on two cores.
+        smaller = benchmark == "birds.yaml"
+        assert size == [protocol.image.size] * 2 or smaller
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)

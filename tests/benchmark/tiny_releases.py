@@ -6,7 +6,16 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from pml_hyperbolic.benchmark.datasets.taxonomy import bird_groups
+
 TRAIN, TEST, EACH = 20, 4, 3
+_BIRDS = (
+    *("Gadwall", "Hooded_Merganser", "Mallard", "Red_breasted_Merganser", "Anna_Hummingbird"),
+    *("Green_Violetear", "Ruby_throated_Hummingbird", "Rufous_Hummingbird", "Chuck_will_Widow"),
+    *("Nighthawk", "Whip_poor_Will", "Crested_Auklet", "Horned_Puffin", "Least_Auklet"),
+    *("Parakeet_Auklet", "Artic_Tern", "Black_Tern", "California_Gull", "Caspian_Tern"),
+    *("Belted_Kingfisher", "Green_Kingfisher", "Pied_Kingfisher", "Horned_Lark", "Pacific_Loon"),
+)
 _NOISE = np.random.default_rng(0)
 
 
@@ -117,6 +126,14 @@ def _grocery(root):
     return root
 
 
+def _image_folder(root):
+    """Write photos of birds that the taxonomy knows."""
+    for name in _BIRDS:
+        for i in range(EACH):
+            _photo(root / bird_groups(name)["family"] / name / f"{i}.png")
+    return root
+
+
 def _features(root):
     root.mkdir()
     labels = np.repeat(np.arange(TRAIN + TEST), EACH)
@@ -133,4 +150,5 @@ _WRITERS = {
     "omniglot": _omniglot,
     "grocery": _grocery,
     "features": _features,
+    "image_folder": _image_folder,
 }

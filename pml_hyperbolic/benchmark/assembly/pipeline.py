@@ -90,7 +90,10 @@ class Pipeline:
         self.miner = self.objective.miner
         self.distance = self.objective.distance
         self.optimizers = make_optimizers(
-            protocol.optimizer, self.models, self.objective.parameter_groups
+            protocol.optimizer,
+            method.rates(protocol.optimizer),
+            self.models,
+            self.objective.parameter_groups,
         )
         self._check_optimizers()
 

@@ -298,8 +298,8 @@ def test_a_fair_benchmark_is_left_in_peace(planted, capsys):
 def test_a_parameter_in_two_optimizers_is_refused(planted, refused, monkeypatch):
     make = pipeline.make_optimizers
 
-    def shared(config, models, groups):
-        optimizers = make(config, models, groups)
+    def shared(config, rates, models, groups):
+        optimizers = make(config, rates, models, groups)
         twice = list(models["trunk"].parameters())
         optimizers["embedder_optimizer"].add_param_group({"params": twice})
         return optimizers

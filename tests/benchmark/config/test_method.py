@@ -2,7 +2,7 @@
 
 import pytest
 
-from pml_hyperbolic.benchmark.config import MethodConfig
+from pml_hyperbolic.benchmark.config import MethodConfig, OptimizerConfig
 
 from ..conftest import METHODS
 
@@ -39,3 +39,14 @@ def test_a_radius_needs_the_layer_norm():
     head = {"spaces": ["hyperbolic"], "initial_radius": 1.0, "layer_norm": False}
     with pytest.raises(ValueError, match="initial_radius needs layer_norm: true"):
         MethodConfig(loss="ProxyAnchorLoss", head=head)
+
+
+def test_rates_are_its_own_where_they_are_tuned():
+    plain = MethodConfig.model_validate(METHODS["hyp"])
+    own = MethodConfig.model_validate({**METHODS["hyp"], "head_lr": 2e-5})
+    fixed = OptimizerConfig(trunk_lr=1e-3, head_lr=1e-2)
+    assert plain.rates(fixed) == (1e-2, 1e-3)
+    assert own.rates(OptimizerConfig(trunk_lr=1e-3, head_lr="tuned")) == (2e-5, 1e-3)
+    assert own.rates(OptimizerConfig(head_lr="tuned")) == (2e-5, None)
+    assert own.hash != plain.hash
+    assert own.with_values({"head_lr": 3e-5}).head_lr == 3e-5
