@@ -8,6 +8,7 @@ from .identity import Identity
 from .placement import to_trunk_device
 from .small_conv import SmallConv
 from .timm_backbone import TimmBackbone
+from .weights_hash import add_weights, weights_hash
 
 BACKBONES: dict[str, type[Backbone]] = {
     "small_conv": SmallConv,
@@ -15,4 +16,13 @@ BACKBONES: dict[str, type[Backbone]] = {
     "identity": Identity,
 }
 
-__all__ = ["BACKBONES", "Backbone", "Identity", "SmallConv", "TimmBackbone", "to_trunk_device"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Identity",
+    "SmallConv",
+    "TimmBackbone",
+    "add_weights",
+    "to_trunk_device",
+    "weights_hash",
+]

@@ -10,7 +10,7 @@ import torch
 import tqdm
 from pytorch_metric_learning.distances import BaseDistance
 
-from ..backbones import to_trunk_device
+from ..backbones import add_weights, to_trunk_device
 from ..errors import InputError
 from ..files import content_hash
 from ..functional.validation import check_count
@@ -270,10 +270,7 @@ class Embedder(torch.nn.Module):
                 {name: content[name] for name in ("architecture", "preprocessing", "geometry")}
             ).encode()
         )
-        for name, tensor in sorted(self.state_dict().items()):
-            tensor = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        add_weights(digest, self.state_dict())
         return digest.hexdigest()
 
     def _batches(self, samples, size, device):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..backbones import weights_hash
 from ..errors import InputError
 from ..files import read_json
 from .benchmark_scores import benchmark_scores
@@ -16,6 +17,8 @@ from .space_layout import HYPERBOLIC, SpaceLayout
 
 # Names of the files that a run leaves in its folder.
 _CONFIG, _CHECKPOINT, _RESULT = "config.yaml", "checkpoint.pt", "result.json"
+# Two folders above them, where the trunk is frozen: its weights, which all runs share.
+_FROZEN_TRUNK = "frozen_trunk.pt"
 # What both config.yaml and result.json say of the run, besides its method's name.
 _IDENTITY = ("fold", "seed", "protocol_hash", "method_hash")
 # Arguments of data sets that say where their files lie on the machine of the run.
@@ -38,13 +41,15 @@ def read_run(folder: Path) -> tuple[ModelDescription, dict[str, torch.Tensor]]:
     config = _read_config(folder / _CONFIG)
     rows = _read_rows(folder / _RESULT)
     _check_same_run(folder, config, rows)
-    checkpoint = _read_checkpoint(folder / _CHECKPOINT, rows[0]["epoch"])
-    weights = {
-        f"{part}.{name}": tensor
-        for part, state in (("trunk", "trunk"), ("head", "embedder"))
-        for name, tensor in checkpoint["models"][state].items()
-    }
+    models = _read_checkpoint(folder / _CHECKPOINT, rows[0]["epoch"])["models"]
     try:
+        if config["protocol"].get("trunk") == "frozen":
+            models["trunk"] = _read_frozen_trunk(folder.resolve().parents[1] / _FROZEN_TRUNK)
+        weights = {
+            f"{part}.{name}": tensor
+            for part, state in (("trunk", "trunk"), ("head", "embedder"))
+            for name, tensor in models[state].items()
+        }
         return _describe(folder, config, rows, weights), weights
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
@@ -111,6 +116,39 @@ def _check_same_run(folder, config, rows):
             )
 
 
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def _read_frozen_trunk(file):
+    if not file.is_file():
+        raise InputError(
+            f"{file} is missing: the runs of a frozen trunk share its weights, so keep this file "
+            f"two folders above the run"
+        )
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        weights = content["weights"]
+        if weights_hash(weights) != content["hash"]:
+            raise ValueError("its checksum is wrong")
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{file} does not hold the weights of a frozen trunk or is damaged ({reason}): remove "
+            f"it and run the benchmark again"
+        ) from error
+    return weights
+
+
 def _read_checkpoint(file, epoch):
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
@@ -118,17 +156,7 @@ def _read_checkpoint(file, epoch):
         if not all(torch.is_tensor(tensor) for part in parts for tensor in part.values()):
             raise ValueError("its models are not tensors")
         of = checkpoint["epoch"]
-    except (
-        AttributeError,
-        EOFError,
-        LookupError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{file} is not the checkpoint of a run or is damaged ({reason})"
@@ -174,7 +202,7 @@ def _describe(folder, config, rows, weights):
     }
     return ModelDescription(
         {backbone: without_origin(arguments)},
-        _origin(backbone, arguments),
+        _origin(backbone, arguments, frozen=protocol.get("trunk") == "frozen"),
         layout,
         preprocessing,
         protocol["evaluation"]["batch_size"],
@@ -219,14 +247,16 @@ def _in_channels(backbone, weights):
     return next((tensor.shape[1] for tensor in trunk if tensor.ndim == 4), 3)
 
 
-def _origin(backbone, arguments):
+def _origin(backbone, arguments, *, frozen):
     if backbone == "identity":
         return "precomputed features: there is no backbone to train"
     if not arguments.get("pretrained"):
-        return f"{arguments.get('model', backbone)}, trained from random weights"
+        how = "with random weights, not trained" if frozen else "trained from random weights"
+        return f"{arguments.get('model', backbone)}, {how}"
     source = arguments.get("weights")
     where = f"the file {Path(source).name}" if source else "timm's published weights"
-    return f"{arguments['model']}, fine-tuned from {where}"
+    how = "not trained further, with" if frozen else "fine-tuned from"
+    return f"{arguments['model']}, {how} {where}"
 
 
 def _without_places(content: Any) -> Any:

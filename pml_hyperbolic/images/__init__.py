@@ -5,6 +5,7 @@ Everything here takes plain values, so that a trained model can be used without 
 
 from .augmentation import Augmentation, RandomCrop
 from .decoded_images import DecodedImages
+from .feature_cache import cached_features
 from .image_cache import decode_images
 from .image_transform import ImageTransform
 from .input_size import InputSize
@@ -15,5 +16,6 @@ __all__ = [
     "ImageTransform",
     "InputSize",
     "RandomCrop",
+    "cached_features",
     "decode_images",
 ]

@@ -1,5 +1,8 @@
 """DecodedImages: every image of a data set, decoded once."""
 
+import hashlib
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -10,15 +13,27 @@ class DecodedImages:
     Args:
         pixels: (total,) uint8, the pixels of all images.
         sizes: (N, 3) int64, channels, height and width of each image.
+        key: text that no other images have, such as the name of their cache entry. Default: a
+            hash of the pixels.
     """
 
-    def __init__(self, pixels: np.ndarray, sizes: np.ndarray):
+    def __init__(self, pixels: np.ndarray, sizes: np.ndarray, key: str | None = None):
         self.pixels = pixels
         self.sizes = sizes
+        self._key = key
         self.offsets = np.concatenate([[0], sizes.prod(1).cumsum()])
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @cached_property
+    def key(self) -> str:
+        """Text that no other images have, for caches of what is computed from these."""
+        if self._key is not None:
+            return self._key
+        digest = hashlib.sha256(np.ascontiguousarray(self.sizes).data)
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
 
     @property
     def channels(self) -> int:

@@ -217,7 +217,8 @@ def _build(target, decode):
 
 def _open(folder):
     sizes = np.load(folder / _SIZES_FILE)
-    return DecodedImages(np.memmap(folder / _PIXELS_FILE, dtype=np.uint8, mode="r"), sizes)
+    pixels = np.memmap(folder / _PIXELS_FILE, dtype=np.uint8, mode="r")
+    return DecodedImages(pixels, sizes, key=folder.name)
 
 
 def _free_space(folder):

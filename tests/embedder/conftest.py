@@ -186,3 +186,33 @@ def one_thread():
     torch.set_num_threads(PROTOCOL["threads"])
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def frozen_run(run_benchmark, photos, photo_paths, tmp_path_factory):
+    """Hyp on the features of a frozen model of timm, of photos."""
+    import timm
+
+    weights = photos.parent / "frozen.pth"
+    torch.manual_seed(2)
+    torch.save(timm.create_model("test_resnet.r160_in1k").state_dict(), weights)
+    protocol = {
+        "data": {"image_folder": {"root": str(photos)}},
+        "backbone": {
+            "timm": {
+                "model": "test_resnet.r160_in1k",
+                "pretrained": True,
+                "weights": str(weights),
+            }
+        },
+        "trunk": "frozen",
+        "optimizer": {"head_lr": 1e-3},
+        "image": {"size": 40, "resize": 48},
+        "evaluation": {"batch_size": 6},
+        "seeds": [0],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PML_HYPERBOLIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        results = run_benchmark(protocol, ["hyp"])
+    weights.unlink()
+    return finished(results / "hyp" / "fold0_seed0", photo_paths)

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 
 from ...errors import InputError
-from ...images import Augmentation, DecodedImages, ImageTransform, InputSize, RandomCrop
-from ..config import AugmentationConfig, ImageConfig, ProtocolConfig
+from ...images import Augmentation, DecodedImages, ImageTransform, RandomCrop
+from ..config import AugmentationConfig, ProtocolConfig
 from ..datasets import ClassSubset, FeatureData, FeatureSubset, ImageSubset, LabelledData
 from .class_splits import class_splits
+from .frozen_trunk import FrozenTrunk
+from .models import input_size
 
 # Subset -> the split whose classes it has. scored_train is not augmented, as all scored subsets.
 _SUBSETS = {"train": "train", "scored_train": "train", "validation": "validation", "test": "test"}
@@ -21,7 +23,7 @@ class FoldData:
     Args:
         protocol: of the benchmark.
         dataset: the labels of the whole data set.
-        inputs: its decoded images, or its features.
+        inputs: its decoded images, its features, or those of a frozen trunk.
         number: of the fold, from 0.
 
     Attributes:
@@ -38,7 +40,7 @@ class FoldData:
         self,
         protocol: ProtocolConfig,
         dataset: LabelledData,
-        inputs: DecodedImages | FeatureData,
+        inputs: DecodedImages | FeatureData | FrozenTrunk,
         number: int,
     ):
         self.protocol = protocol
@@ -63,7 +65,7 @@ class FoldData:
         """Make the subsets of one run, with random numbers of their own.
 
         Args:
-            mean, std: of the trunk's input; precomputed features are not normalised.
+            mean, std: of the trunk's input; features are not normalised.
             device: of the run.
 
         Returns:
@@ -76,18 +78,19 @@ class FoldData:
         }
 
     def _subset(self, name, classes, mean, std, device):
-        if isinstance(self.inputs, FeatureData):
-            return FeatureSubset(self.inputs, classes, device)
+        inputs = self.inputs
+        if not isinstance(inputs, DecodedImages):
+            return FeatureSubset(self.dataset, classes, lambda: inputs.features, device)
         transform = ImageTransform(
             mean,
             std,
-            input_size=_input_size(self.protocol.image),
+            input_size=input_size(self.protocol.image),
             augmentation=(
                 _augmentation(self.protocol.augmentation) if name == "train" else Augmentation()
             ),
             device=device,
         )
-        return ImageSubset(self.dataset, classes, self.inputs, transform)
+        return ImageSubset(self.dataset, classes, inputs, transform)
 
 
 def query_and_gallery(
@@ -117,12 +120,6 @@ def query_and_gallery(
             f"images: use test: official"
         )
     return query, gallery
-
-
-def _input_size(config: ImageConfig | None) -> InputSize | None:
-    if config is None:
-        return None
-    return InputSize(config.size, config.resize, config.interpolation)
 
 
 def _augmentation(config: AugmentationConfig) -> Augmentation:

@@ -8,6 +8,8 @@ import torch
 from ...backbones import BACKBONES, Backbone, to_trunk_device
 from ...errors import InputError
 from ...heads import HyperbolicEmbedder, TwoSpaceEmbedder
+from ...images import InputSize
+from ..config import ImageConfig
 from .registry import from_registry
 
 Spec = Mapping[str, Mapping[str, Any]]
@@ -72,6 +74,13 @@ def check_trunk(trunk: Backbone, spec: Spec, inputs: torch.Tensor) -> None:
             f"protocol.backbone: {name} returns {tuple(features.shape[1:])} for input of size "
             f"{size}, expected {trunk.out_features} features: choose another backbone"
         )
+
+
+def input_size(config: ImageConfig | None) -> InputSize | None:
+    """Return how images are brought to the trunk's input size, None if they keep theirs."""
+    if config is None:
+        return None
+    return InputSize(config.size, config.resize, config.interpolation)
 
 
 def space_sizes(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from ..config import OptimizerConfig
+from ..config import OptimizerConfig, Rates
 from .registry import call
 from .schedule import Schedule
 
@@ -15,6 +15,7 @@ Optimizers = dict[str, torch.optim.Optimizer]
 
 def make_optimizers(
     config: OptimizerConfig,
+    rates: Rates,
     models: Mapping[str, torch.nn.Module],
     loss_groups: Sequence[Mapping[str, Any]],
 ) -> Optimizers:
@@ -22,6 +23,7 @@ def make_optimizers(
 
     Args:
         config: of the protocol.
+        rates: of head and trunk.
         models: the ``trunk`` and the ``embedder``.
         loss_groups: parameter groups of the loss, which have learning rates of their own.
 
@@ -32,7 +34,6 @@ def make_optimizers(
     Raises:
         InputError: the optimizer does not take its arguments.
     """
-    rates = {"trunk": config.trunk_lr, "embedder": config.head_lr}
     groups: dict[str, list[Mapping[str, Any]]] = {
         key: [
             {
@@ -41,7 +42,7 @@ def make_optimizers(
                 "weight_decay": config.weight_decay,
             }
         ]
-        for key, rate in rates.items()
+        for key, rate in (("trunk", rates.trunk_lr), ("embedder", rates.head_lr))
     }
     groups["metric_loss"] = list(loss_groups)
     return {

@@ -9,7 +9,7 @@ from ..config import MethodConfig
 from ..datasets import keep_batch
 from .class_sampler import ClassSampler
 from .evaluation import make_tester
-from .models import build_embedder, build_trunk, check_trunk, choose_device, space_sizes
+from .models import build_embedder, check_trunk, choose_device, space_sizes
 from .objective import build_objective
 from .optimization import make_optimizers, make_schedulers
 from .protocol_data import ProtocolData
@@ -57,9 +57,11 @@ class Pipeline:
         self.query, self.gallery = fold_data.query, fold_data.gallery
         # Each part starts from the seed, whatever the parts before it have drawn.
         seed_everything(seed)
-        trunk = build_trunk(protocol.backbone, data.channels, self.device)
+        trunk = data.trunk(self.device)
+        frozen = data.frozen_trunk
         self.subsets = fold_data.subsets(trunk.mean, trunk.std, self.device)
-        check_trunk(trunk, protocol.backbone, self.subsets["validation"].__getitems__([0])[0])
+        if frozen is None:
+            check_trunk(trunk, protocol.backbone, self.subsets["validation"].__getitems__([0])[0])
         self.sizes = space_sizes(
             protocol.embedding_size,
             method.head.spaces,
@@ -70,6 +72,7 @@ class Pipeline:
         seed_everything(seed)
         embedder = build_embedder(trunk.out_features, self.sizes, method.head.initial_radius)
         self.models = {"trunk": trunk, "embedder": embedder.to(self.device)}
+        self._whole_trunk = trunk if frozen is None else frozen.trunk
         seed_everything(seed)
         self.objective = build_objective(
             method,
@@ -82,7 +85,10 @@ class Pipeline:
         self.miner = self.objective.miner
         self.distance = self.objective.distance
         self.optimizers = make_optimizers(
-            protocol.optimizer, self.models, self.objective.parameter_groups
+            protocol.optimizer,
+            method.rates(protocol.optimizer),
+            self.models,
+            self.objective.parameter_groups,
         )
         self._check_optimizers()
 
@@ -94,7 +100,7 @@ class Pipeline:
     @property
     def parameter_counts(self) -> dict[str, int]:
         """Number of parameters of trunk, head and loss, trainable or not."""
-        parts = {"trunk": self.models["trunk"], "head": self.models["embedder"], "loss": self.loss}
+        parts = {"trunk": self._whole_trunk, "head": self.models["embedder"], "loss": self.loss}
         return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
     @property

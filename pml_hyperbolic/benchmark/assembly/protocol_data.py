@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ...backbones import Backbone, Identity
 from ...errors import InputError
 from ...images import DecodedImages, decode_images
 from ..config import ProtocolConfig
 from ..datasets import DATASETS, FeatureData, ImageData
 from .fold_data import FoldData
+from .frozen_trunk import FrozenTrunk
+from .models import build_trunk, choose_device
 from .registry import from_registry
 
 
@@ -97,8 +101,43 @@ class ProtocolData:
             InputError: the protocol's splits do not fit the data set.
         """
         if number not in self._folds:
-            self._folds[number] = FoldData(self.protocol, self.dataset, self.inputs, number)
+            inputs = self.frozen_trunk or self.inputs
+            self._folds[number] = FoldData(self.protocol, self.dataset, inputs, number)
         return self._folds[number]
+
+    @cached_property
+    def frozen_trunk(self) -> FrozenTrunk | None:
+        """The trunk of a protocol with ``trunk: frozen``, None if runs train their trunks.
+
+        Raises:
+            InputError: it cannot be built or does not take the images, or there are no images.
+        """
+        if self.protocol.trunk == "trained":
+            return None
+        images = self.inputs
+        if isinstance(images, FeatureData):
+            raise InputError(
+                "protocol.trunk: frozen would do nothing to precomputed features: leave it out"
+            )
+        device = choose_device(self.protocol.device)
+        return FrozenTrunk(self.protocol, images, self.fingerprint, device)
+
+    def trunk(self, device: torch.device) -> Backbone:
+        """Build the trunk of one run, from torch's random numbers as they are.
+
+        Args:
+            device: of the run.
+
+        Returns:
+            The protocol's backbone or, if it is frozen, the identity on its features.
+
+        Raises:
+            InputError: as :func:`build_trunk`.
+        """
+        frozen = self.frozen_trunk
+        if frozen is not None:
+            return Identity(frozen.trunk.out_features)
+        return build_trunk(self.protocol.backbone, self.channels, device)
 
 
 def _sources(arguments: Mapping[str, Any]) -> list[Path]:

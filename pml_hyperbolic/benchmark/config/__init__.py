@@ -11,7 +11,7 @@ from .loading import (
     read_benchmark,
     read_method,
 )
-from .method import SPACES, HeadConfig, MethodConfig, RegularizerConfig, TunedConfig
+from .method import SPACES, HeadConfig, MethodConfig, Rates, RegularizerConfig, TunedConfig
 from .optimization import OptimizerConfig, ScheduleConfig
 from .protocol import EvaluationConfig, ProtocolConfig, SamplerConfig
 from .search_range import SearchRange
@@ -34,6 +34,7 @@ __all__ = [
     "ProtocolConfig",
     "PublishedConfig",
     "RandomResizedCropConfig",
+    "Rates",
     "RegularizerConfig",
     "SamplerConfig",
     "ScheduleConfig",

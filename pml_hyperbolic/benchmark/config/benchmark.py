@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from ...errors import nearest
 from ..results.metric_names import metric_key
 from .method import MethodConfig
+from .optimization import RATES
 from .protocol import ProtocolConfig
+from .search_range import SearchRange
 from .strict_model import NAME_PATTERN, Count, StrictModel
 
 
@@ -61,6 +63,33 @@ class BenchmarkConfig(StrictModel):
     # The method that reports compare the others with. Default: the first Euclidean method.
     baseline: str | None = None
     published: list[PublishedConfig] = Field(default_factory=list)
+
+    def search_space(self, method: str) -> dict[str, SearchRange]:
+        """Return what a search varies: the tuned rates of the protocol, and the method's own.
+
+        Args:
+            method: its name.
+        """
+        return {**self.protocol.optimizer.tuned_ranges, **self.methods[method].search}
+
+    @model_validator(mode="after")
+    def _methods_state_the_tuned_rates(self):
+        tuned = self.protocol.optimizer.tuned_ranges
+        for name, method in self.methods.items():
+            for key in RATES:
+                given, place = getattr(method, key), f"protocol.optimizer.{key}"
+                if key in tuned and given is None:
+                    raise ValueError(
+                        f"methods: {name} needs a {key} of its own, because {place} is tuned: add "
+                        f"it to its file as a start and run `pml-hyperbolic search`"
+                    )
+                if key not in tuned and given is not None:
+                    raise ValueError(
+                        f"methods: {name}: {key!r} is a protocol key, the same for all methods at "
+                        f"{place} ({getattr(self.protocol.optimizer, key)}): leave it out, or set "
+                        f"{place} to tuned"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _baseline_is_a_method(self):

@@ -14,6 +14,7 @@ from .benchmark import BenchmarkConfig
 from .dotted_paths import put_at
 from .extending import Part, merge_chain, read_chain
 from .method import MethodConfig
+from .optimization import RATE_TAGS
 from .splits import SPLITS_TAGS, kind_of_splits
 from .strict_model import NAME_PATTERN, StrictModel
 from .sweep import SWEEP, check_override, check_sweep, select, variants
@@ -275,7 +276,9 @@ def _validated(model: type[_Model], content, source) -> _Model:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in SPLITS_TAGS)
+        where = ".".join(
+            str(part) for part in first["loc"] if part not in (*SPLITS_TAGS, *RATE_TAGS)
+        )
         cause = first.get("ctx", {}).get("error")
         problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

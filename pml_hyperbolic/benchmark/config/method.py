@@ -2,20 +2,28 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
 from ...errors import nearest
 from ...files import content_hash
 from .dotted_paths import put_at, value_at, value_paths
+from .optimization import RATES, OptimizerConfig
 from .protocol import ProtocolConfig
 from .search_range import SearchRange
 from .strict_model import Count, Distinct, Finite, NotNegative, Positive, Spec, StrictModel
 
 SPACES = ("euclidean", "hyperbolic")
 # The keys that make up a method. The other keys describe it and change no number.
-SETTINGS = ("loss", "regularizer", "miner", "loss_lr", "loss_weight_decay", "head")
+SETTINGS = ("loss", "regularizer", "miner", "loss_lr", "loss_weight_decay", "head", *RATES)
+
+
+class Rates(NamedTuple):
+    """The learning rates of the network's two parts, None for a trunk that is not trained."""
+
+    head_lr: float
+    trunk_lr: float | None
 
 
 class HeadConfig(StrictModel):
@@ -79,6 +87,9 @@ class MethodConfig(StrictModel):
     loss_lr: Positive | None = None
     loss_weight_decay: NotNegative = 0.0
     head: HeadConfig = HeadConfig()
+    # Only where the protocol says `tuned` in their place.
+    head_lr: Positive | None = None
+    trunk_lr: Positive | None = None
     # The method whose flat control this one is.
     flat_twin_of: str | None = None
     search: dict[str, SearchRange] = Field(default_factory=dict)
@@ -92,23 +103,37 @@ class MethodConfig(StrictModel):
     def _searches_its_own_settings(self):
         content = self.model_dump(include=set(SETTINGS))
         for path in self.search:
+            if path in RATES:
+                raise ValueError(
+                    f"search: {path} is searched in the same range for all methods: leave it out "
+                    f"and set protocol.optimizer.rate_ranges.{path}"
+                )
             start = value_at(content, path)
             if not isinstance(start, int | float | str):
                 raise ValueError(
                     f"search: {path!r} is no setting of this method with a value to start from: "
                     f"{nearest(path, value_paths(content))}"
                 )
+        if self.search:
+            self.check_searched_rates()
+        return self
+
+    def check_searched_rates(self) -> None:
+        """Refuse a search that leaves out a learning rate of the loss's own parameters.
+
+        Raises:
+            ValueError: the message gives the path of the rate.
+        """
         rates = {"loss_lr": self.loss_lr}
         if self.regularizer is not None:
             rates["regularizer.lr"] = self.regularizer.lr
         for path, rate in rates.items():
-            if self.search and rate is not None and path not in self.search:
+            if rate is not None and path not in self.search:
                 raise ValueError(
                     f"search: {path} must be among the searched settings, for example "
                     f"{path}: {{low: 1e-4, high: 10, log: true}} (an untuned learning rate of "
                     f"proxies is the commonest unfairness)"
                 )
-        return self
 
     @classmethod
     def unknown_key_message(cls, key: str) -> str:
@@ -123,7 +148,15 @@ class MethodConfig(StrictModel):
     @property
     def hash(self) -> str:
         """Twelve digits that identify these settings."""
-        return content_hash(self.model_dump(include=set(SETTINGS)))
+        content = self.model_dump(include=set(SETTINGS))
+        # Methods from before these keys keep their hash.
+        return content_hash({k: v for k, v in content.items() if k not in RATES or v is not None})
+
+    def rates(self, optimizer: OptimizerConfig) -> Rates:
+        """Return the learning rates of head and trunk: its own where they are tuned."""
+        own = {key: getattr(optimizer, key) for key in RATES}
+        own |= {key: getattr(self, key) for key in optimizer.tuned_ranges}
+        return Rates(**own)
 
     def with_values(self, values: Mapping[str, Any]) -> "MethodConfig":
         """A validated copy with other values at some paths.

@@ -2,23 +2,76 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from .search_range import SearchRange
 from .strict_model import Count, NotNegative, Positive, StrictModel
+
+TUNED = "tuned"
+# The learning rates that a protocol fixes or leaves to its methods.
+RATES = ("head_lr", "trunk_lr")
+# pydantic names the kind of a rate in the location of an error, where users have no such key.
+RATE_TAGS = ("number of a rate", "word of a rate")
+
+
+def _kind_of_rate(content: Any) -> str:
+    return RATE_TAGS[isinstance(content, str)]
+
+
+# A rate for all methods, or "tuned": each method states its own.
+Rate = Annotated[
+    Annotated[Positive, Tag(RATE_TAGS[0])] | Annotated[Literal["tuned"], Tag(RATE_TAGS[1])],
+    Discriminator(_kind_of_rate),
+]
+# Our choice. At 300 steps on frozen features the best rate of a head was 1.5e-4 with cosine and
+# 2e-5 in a ball; both lie well inside. A trunk learns at the head's rate or more slowly.
+_DEFAULT_RANGES = {
+    "head_lr": SearchRange(low=5e-6, high=3e-3, log=True),
+    "trunk_lr": SearchRange(low=1e-6, high=3e-3, log=True),
+}
 
 
 class OptimizerConfig(StrictModel):
     """An optimizer of torch.optim for the trunk, the head and the loss's own parameters.
 
     The learning rate of the loss's own parameters belongs to the method, everything else to the
-    protocol.
+    protocol. ``head_lr: tuned`` and ``trunk_lr: tuned`` leave these rates to the methods too,
+    because the best one depends on the geometry: cosine similarity does not see the scale of the
+    head, hyperbolic distances do. A search then has them among its values, in the same range for
+    all methods: that of ``rate_ranges``, by default from 5e-6 (trunk: 1e-6) to 3e-3.
     """
 
     name: Literal["AdamW", "Adam", "SGD"] = "AdamW"
-    trunk_lr: Positive
-    head_lr: Positive
+    # None with `trunk: frozen` only.
+    trunk_lr: Rate | None = None
+    head_lr: Rate
+    # head_lr, trunk_lr -> the range in which a search looks for it.
+    rate_ranges: dict[Literal["head_lr", "trunk_lr"], SearchRange] = Field(default_factory=dict)
     weight_decay: NotNegative = 0.0
     arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def tuned_ranges(self) -> dict[str, SearchRange]:
+        """The rates that each method states -> the range in which a search looks for them."""
+        ranges = dict(_DEFAULT_RANGES)
+        for key, allowed in self.rate_ranges.items():
+            ranges[key] = allowed
+        return {key: ranges[key] for key in RATES if getattr(self, key) == TUNED}
+
+    @model_validator(mode="after")
+    def _ranges_are_of_tuned_rates(self):
+        for key, allowed in self.rate_ranges.items():
+            if getattr(self, key) != TUNED:
+                raise ValueError(
+                    f"rate_ranges.{key} belongs to {key}: {TUNED}, got {key}: "
+                    f"{getattr(self, key)}: leave it out, or let each method have its own rate"
+                )
+            if allowed.choices is not None or allowed.extremes[0] <= 0:
+                raise ValueError(
+                    f"rate_ranges.{key} must be a range or a grid of rates greater than 0, for "
+                    f"example {{low: 5e-6, high: 3e-3, log: true}}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _arguments_have_no_other_home(self):

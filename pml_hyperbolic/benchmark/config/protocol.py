@@ -13,6 +13,9 @@ from .optimization import OptimizerConfig, ScheduleConfig
 from .splits import ListedSplits, Splits
 from .strict_model import Count, Distinct, Positive, Spec, StrictModel
 
+# Arguments of backbones that say how they are trained.
+_OF_TRAINED_TRUNKS = ("batch_norm", "freeze_patch_embedding")
+
 
 class SamplerConfig(StrictModel):
     """PML's MPerClassSampler."""
@@ -52,6 +55,8 @@ class ProtocolConfig(StrictModel):
     data: Spec
     splits: Splits
     backbone: Spec
+    # frozen: its features of every image are computed once, without augmentation.
+    trunk: Literal["trained", "frozen"] = "trained"
     embedding_size: Count
     # True: the spaces of a method share embedding_size; False: each space gets all of it.
     equal_total_dimension: bool = True
@@ -90,6 +95,31 @@ class ProtocolConfig(StrictModel):
             )
         if isinstance(self.splits, ListedSplits):
             self.check_batch(len(self.splits.train))
+        return self
+
+    @model_validator(mode="after")
+    def _trunk_has_what_it_needs(self):
+        if self.trunk == "trained":
+            if self.optimizer.trunk_lr is None:
+                raise ValueError(
+                    "optimizer.trunk_lr is required: set it, or keep the trunk as it is with "
+                    "trunk: frozen"
+                )
+            return self
+        ((name, arguments),) = self.backbone.items()
+        useless = {
+            "optimizer.trunk_lr": self.optimizer.trunk_lr is not None,
+            "schedule.trunk_frozen_epochs": self.schedule.trunk_frozen_epochs > 0,
+            "augmentation": self.augmentation != AugmentationConfig(),
+            **{f"backbone.{name}.{key}": key in arguments for key in _OF_TRAINED_TRUNKS},
+        }
+        given = [key for key, is_given in useless.items() if is_given]
+        if given:
+            raise ValueError(
+                f"trunk: frozen computes the features of every image once, before any training, "
+                f"so {' and '.join(given)} would do nothing: leave "
+                f"{'it' if len(given) == 1 else 'them'} out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -143,4 +173,9 @@ class ProtocolConfig(StrictModel):
         for arguments in content["backbone"].values():
             if isinstance(arguments.get("weights"), str):
                 arguments["weights"] = Path(arguments["weights"]).name
+        # They say where a search looks, and change no number.
+        del content["optimizer"]["rate_ranges"]
+        # Protocols from before this key keep their hash.
+        if self.trunk == "trained":
+            del content["trunk"]
         return content_hash(content)

@@ -35,7 +35,9 @@ def saturation_advice(
         protocol: of the benchmark.
         inside: whether its head starts inside the clip radius, as :func:`starts_inside` says.
     """
-    rate = protocol.optimizer.head_lr
+    rate = method.rates(protocol.optimizer).head_lr
+    place = "protocol.optimizer" if method.head_lr is None else "the method's"
+    place += "." if method.head_lr is None else " "
     if not inside and method.head.initial_radius is None:
         embeddings = "set the method's head.initial_radius to about half the clip radius"
     elif not inside:
@@ -46,7 +48,7 @@ def saturation_advice(
     else:
         embeddings = (
             f"the head starts inside the clip radius and has grown out of it: lower "
-            f"protocol.optimizer.head_lr ({rate:g})"
+            f"{place}head_lr ({rate:g})"
         )
     regularized = method.regularizer is not None and method.regularizer.lr is not None
     key, proxy_rate = (

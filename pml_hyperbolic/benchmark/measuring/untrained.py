@@ -5,7 +5,7 @@ import math
 import torch
 
 from ..assembly.evaluation import make_tester
-from ..assembly.models import build_embedder, build_trunk, choose_device
+from ..assembly.models import build_embedder, choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..assembly.seeding import seed_everything
 from ..datasets import keep_batch
@@ -41,7 +41,7 @@ def _scores(data, number):
     protocol = data.protocol
     device, seed = choose_device(protocol.device), protocol.seeds[0]
     seed_everything(seed)
-    trunk = build_trunk(protocol.backbone, data.channels, device).eval()
+    trunk = data.trunk(device).eval()
     fold = data.fold(number)
     subset = fold.subsets(trunk.mean, trunk.std, device)["test"]
     seed_everything(seed)

@@ -35,7 +35,7 @@ def protocol_section(
         sentences=[
             "All methods share the protocol: data, split, network, batches, augmentation, "
             "optimizer, schedule, selection and seeds. They differ in loss, miner, regularizer, "
-            "head and the learning rate of the loss's own parameters.",
+            f"head and {_own_rates(results)}.",
             *(reservations or ["No method declares a difference, and no check was overridden."]),
         ],
         problems=problems,
@@ -43,6 +43,15 @@ def protocol_section(
         commands=[*commands, *([command] if command and command not in commands else [])],
         details=_details(results, environments),
     )
+
+
+def _own_rates(results):
+    """Name the learning rates in which methods may differ, in words."""
+    parts = {"head_lr": "the head", "trunk_lr": "the trunk"}
+    tuned = [name for key, name in parts.items() if key in results.tuned_rates]
+    if not tuned:
+        return "the learning rate of the loss's own parameters"
+    return f"the learning rates of {', '.join(tuned)} and the loss's own parameters"
 
 
 def _details(results, environments):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ..config.optimization import RATES, TUNED
 from ..config.yaml_files import read_mapping
 from ..results.finished_run import FinishedRun
 from ..results.run_files import BENCHMARK_FILE, CONFIG_FILE, RESULT_FILE
@@ -81,6 +82,16 @@ class BenchmarkResults:
         """Name of a flat twin -> name of its method."""
         found = {method: self.setting(method, "flat_twin_of") for method in self.methods}
         return {twin: method for twin, method in found.items() if method}
+
+    @property
+    def optimizers(self) -> list[dict[str, Any]]:
+        """The optimizer's section of each config, empty where it has none."""
+        return [(config.get("protocol") or {}).get("optimizer") or {} for config in self.configs]
+
+    @property
+    def tuned_rates(self) -> list[str]:
+        """The learning rates that a protocol leaves to its methods."""
+        return [key for key in RATES if any(one.get(key) == TUNED for one in self.optimizers)]
 
     def of_method(self, name: str) -> list[FinishedRun]:
         """Return the runs of one method."""

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from ..config import value_at
+from .benchmark_results import BenchmarkResults
 from .comparison import Comparison
 from .paired_bootstrap import REPLICATES
 from .score_group import ScoreGroup, repetitions
@@ -86,6 +88,58 @@ def pairing_notes(
             "classes, and differences that are exactly the same for all seeds."
         )
     return notes
+
+
+def rate_notes(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> list[str]:
+    """Return sentences on how the learning rates of the network were chosen.
+
+    Args:
+        results: all runs.
+        groups: all lines.
+    """
+    tuned = results.tuned_rates
+    notes = []
+    if tuned:
+        unsearched = [m for m in results.methods if not results.setting(m, "search_trials")]
+        how = "tuned for each method, in the same range and with the same number of trials"
+        if unsearched:
+            which = "all methods" if unsearched == results.methods else ", ".join(unsearched)
+            how = f"each method's own, but stated without a search for {which}"
+        notes.append(f"Learning rates ({', '.join(tuned)}): {how}.")
+    notes += _edge_notes(results)
+    fixed = {one["head_lr"] for one in results.optimizers if isinstance(one.get("head_lr"), float)}
+    spaces = {
+        space: list(dict.fromkeys(g.method for g in groups if g.space == space))
+        for space in ("euclidean", "hyperbolic")
+    }
+    if fixed and all(spaces.values()):
+        rate = " or ".join(f"{value:g}" for value in sorted(fixed))
+        flat, curved = (", ".join(names) for names in spaces.values())
+        notes.append(
+            f"One head_lr ({rate}) is shared by methods that are ranked by cosine ({flat}) and in "
+            f"a ball ({curved}), whose best rates differ: cosine does not see the scale of the "
+            f"head, and a ball's best rate was 3 to 8 times lower on photos of birds. So it was "
+            f"chosen for one geometry at most; protocol.optimizer.head_lr: tuned gives each method "
+            f"its own."
+        )
+    return notes
+
+
+def _edge_notes(results):
+    """Name the tuned values beside which a better one may lie outside the searched range."""
+    for config in results.configs:
+        for method, settings in (config.get("methods") or {}).items():
+            found = (settings or {}).get("tuned") or {}
+            if method not in results.methods or method in results.twins:
+                continue
+            if found.get("at_edge"):
+                values = " and ".join(
+                    f"{path} = {value_at(settings, path)}" for path in found["at_edge"]
+                )
+                yield (
+                    f"{method}: its tuned {values} lies at the edge of the searched range, so a "
+                    f"wider range may hold a better one."
+                )
 
 
 def _repeats(groups):

@@ -9,7 +9,7 @@ from .compared_runs import ComparedRuns, compare_runs
 from .comparison import compare_validation
 from .findings import findings
 from .measured_lines import geometry_passage, hierarchy_passage, measured_lines
-from .notes import pairing_notes, reading_notes
+from .notes import pairing_notes, rate_notes, reading_notes
 from .records import records
 from .tables import (
     Passage,
@@ -18,6 +18,7 @@ from .tables import (
     concatenated_table,
     levels_table,
     published_table,
+    rates_table,
     recall_table,
     validation_table,
 )
@@ -76,6 +77,7 @@ def report_of(compared: ComparedRuns) -> Report:
         recall_table(groups),
         concatenated_table(groups),
         levels_table(groups, untrained),
+        rates_table(results),
         published_table(results, groups),
         validation_table(groups, compare_validation(groups, reference, twins)),
     ]
@@ -85,6 +87,7 @@ def report_of(compared: ComparedRuns) -> Report:
         notes=[
             *reading_notes(groups, reference, compared.reason, compared.primary, twins),
             *pairing_notes(groups, reference, compared.primary),
+            *rate_notes(results, groups),
             *untrained_notes(groups, untrained),
             *missing,
             *compared.reservations,

@@ -5,6 +5,7 @@ import statistics as middles
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..config.optimization import RATES, TUNED
 from ..results.metric_names import PRIMARY, TITLES, metric_key, metric_title, recall_keys
 from .benchmark_results import BenchmarkResults
 from .cells import NOTHING, comparison_cells, dimension, percent, spread
@@ -14,6 +15,7 @@ from .statistics import mean_interval
 from .untrained_lines import BELOW, UntrainedLine, lines_above
 
 VALIDATION_TITLE = "Validation classes: choose settings by these scores (compared over seeds only)"
+RATES_TITLE = "Learning rates"
 LEVELS_TITLE = "Levels of the labels"
 _COMPARISON_HEADER = ["difference", "p (Holm)", "verdict"]
 
@@ -143,6 +145,38 @@ def levels_table(
             rows.append([level, line.name, "euclidean", *scores])
     header = ["level", "method", "space", *TITLES.values()]
     return Table(LEVELS_TITLE, header, rows) if rows else None
+
+
+def rates_table(results: BenchmarkResults) -> Table | None:
+    """Return the learning rates of each method, None if the protocol fixes those of the network."""
+    rows = []
+    for config, optimizer in zip(results.configs, results.optimizers, strict=True):
+        if TUNED not in optimizer.values():
+            continue
+        for method, settings in config["methods"].items():
+            if method not in results.methods:
+                continue
+            found = settings.get("tuned") or {}
+            regularizer = settings.get("regularizer") or {}
+            values = {
+                **{
+                    key: settings.get(key) if optimizer.get(key) == TUNED else optimizer.get(key)
+                    for key in RATES
+                },
+                "loss_lr": settings.get("loss_lr"),
+                "regularizer.lr": regularizer.get("lr"),
+            }
+            trials = settings.get("search_trials")
+            rows.append(
+                [
+                    method,
+                    *(NOTHING if value is None else f"{value:.3g}" for value in values.values()),
+                    f"best of {trials} trials" if trials else "stated, not searched",
+                    ", ".join(found.get("at_edge") or []) or NOTHING,
+                ]
+            )
+    header = ["method", *RATES, "loss_lr", "regularizer.lr", "found as", "at the edge"]
+    return Table(RATES_TITLE, header, rows) if rows else None
 
 
 def published_table(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> Table | None:

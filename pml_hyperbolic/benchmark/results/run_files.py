@@ -6,6 +6,7 @@ from pathlib import Path
 BENCHMARK_FILE = "benchmark.yaml"  # the config with all its methods
 RESULTS_FILE = "results.json"  # the rows of all finished runs
 TIDY_FILE = "results.csv"  # the same, one number a line
+FROZEN_TRUNK_FILE = "frozen_trunk.pt"  # the weights that all its runs share, if they are frozen
 UNTRAINED_FILE = "untrained.json"  # what the networks score before any training
 
 # Of a run.

@@ -53,11 +53,10 @@ class GeometryMeasures(Record):
         """The measures in one plain sentence, with the advice that follows from them."""
         if self.saturation == 1:
             advice = {
-                True: "lower protocol.optimizer.head_lr",
+                True: "lower head_lr",
                 False: "set the method's head.initial_radius to about half the clip radius, and "
-                "lower protocol.optimizer.head_lr if they still do",
-                None: "let head.initial_radius be below the clip radius, and lower "
-                "protocol.optimizer.head_lr",
+                "lower head_lr if they still do",
+                None: "let head.initial_radius be below the clip radius, and lower head_lr",
             }[self.starts_inside]
             return (
                 f"All points lie at the clip radius: this ranking is the cosine ranking. To let "

@@ -9,7 +9,7 @@ import torch
 
 from ...distributed.collectives import world_size
 from ...errors import InputError
-from ...files import make_output_folder, write_text
+from ...files import make_output_folder, write_atomically, write_text
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
@@ -20,6 +20,7 @@ from ..measuring.untrained import untrained_scores
 from ..results.row import Row, read_rows, write_rows
 from ..results.run_files import (
     BENCHMARK_FILE,
+    FROZEN_TRUNK_FILE,
     RESULT_FILE,
     RESULTS_FILE,
     TIDY_FILE,
@@ -81,9 +82,13 @@ def run_benchmark(
     make_output_folder(folder)
     with FolderLock(folder):
         tasks, finished = plan_runs(config, folder, tensorboard=tensorboard)
+        _keep_frozen_trunk(folder / FROZEN_TRUNK_FILE, data)
         write_text(folder / BENCHMARK_FILE, dump_yaml({**config.model_dump(), **identity}))
         if finished:
             say(f"{finished} finished runs in {folder} are kept, {len(tasks)} are left to do")
+        if tasks and data.frozen_trunk is not None:
+            # Once, before worker processes would wait for each other.
+            data.frozen_trunk.features  # noqa: B018
         jobs = min(jobs or default_jobs(config), max(len(tasks), 1))
         with Progress(config, len(tasks), show_progress) as progress:
             outcomes = list(do_runs(tasks, jobs, progress, data))
@@ -111,6 +116,28 @@ def collect_results(folder: Path, methods: Iterable[str]) -> list[Row]:
         (row for file in files for row in read_rows(file)),
         key=lambda row: (rank.get(row.method, len(rank)), row.method, row.fold, row.seed),
     )
+
+
+def _keep_frozen_trunk(file, data):
+    """Write the weights that all runs share; refuse to mix runs on features of other weights."""
+    frozen = data.frozen_trunk
+    if frozen is None:
+        return
+    if not file.exists():
+        content = {"hash": frozen.hash, "weights": frozen.trunk.state_dict()}
+        write_atomically(file, lambda part: torch.save(content, part))
+        return
+    try:
+        kept = torch.load(file, weights_only=True, map_location="cpu")["hash"]
+    # torch and zipfile raise what they like for damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{file} is damaged ({reason}): remove it and run again") from error
+    if kept != frozen.hash:
+        raise InputError(
+            f"{file.parent} holds runs on features of other weights of the frozen trunk: move it "
+            f"away, or keep the new runs elsewhere with name=... or --output"
+        )
 
 
 def _check_recorders(tensorboard):

@@ -21,7 +21,7 @@ from ...files import content_hash, make_output_folder, write_text
 from ...trainers import NonFiniteError
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
-from ..config import BenchmarkConfig, value_at
+from ..config import BenchmarkConfig, SearchRange, value_at
 from ..running.single_run import validate_run
 from .repeatable_sampler import RepeatableSampler, trials_before
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
@@ -61,10 +61,14 @@ class Search:
 
     def study_name(self, method: str) -> str:
         """A method's study, which is another one for other settings, runs, spaces or protocols."""
-        searched = self.config.methods[method]
-        space = {path: allowed.model_dump() for path, allowed in searched.search.items()}
-        about = content_hash([searched.hash, space, self.fold, self.seeds])
+        space = {path: allowed.model_dump() for path, allowed in self.space(method).items()}
+        own = self.config.methods[method].hash
+        about = content_hash([own, space, self.fold, self.seeds])
         return f"{self.study_prefix(method)}{about}"
+
+    def space(self, method: str) -> dict[str, SearchRange]:
+        """What is searched of a method: its own settings, and the tuned rates of the protocol."""
+        return self.config.search_space(method)
 
     def study_prefix(self, method: str) -> str:
         """The common start of the names of a method's studies on this protocol and data."""
@@ -125,6 +129,9 @@ def search_benchmark(
         done = _done(search, studies)
         if done:
             say(f"{done} of {trials * len(studies)} trials are finished already")
+        if data.frozen_trunk is not None:
+            # Once, before worker processes would wait for each other.
+            data.frozen_trunk.features  # noqa: B018
         with _progress(search, studies, show_progress) as show:
             if jobs == 1:
                 errors = _work_here(search, opened, studies, show, data)
@@ -149,12 +156,16 @@ def search_benchmark(
 
 def _check(config, seeds):
     for name, method in config.methods.items():
-        if not method.search:
+        if not config.search_space(name):
             raise InputError(
                 f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
                 f"high: 10, log: true}}}} to its file, or leave it out of methods: either all are "
                 f"tuned equally or none is"
             )
+        try:
+            method.check_searched_rates()
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
     if seeds > len(config.protocol.seeds):
         raise InputError(
             f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} seeds"
@@ -209,17 +220,17 @@ def _without_password(text):
 
 def _plan(search, name):
     """The points that a method tries first, as Optuna's parameters."""
-    method = search.config.methods[name]
-    own = _own_parameters(method)
-    rest = points(method.search) if size(method.search) <= search.trials else []
+    space = search.space(name)
+    own = _own_parameters(search, name)
+    rest = points(space) if size(space) <= search.trials else []
     return [own, *(point for point in rest if point != own)]
 
 
-def _own_parameters(method):
-    content = method.model_dump()
+def _own_parameters(search, name):
+    content = search.config.methods[name].model_dump()
     return {
         path: to_parameter(allowed, value_at(content, path))
-        for path, allowed in method.search.items()
+        for path, allowed in search.space(name).items()
     }
 
 
@@ -362,7 +373,7 @@ def _objective(search, storage, name, trial, data) -> float:
     method = search.config.methods[name]
     values = {
         path: to_value(allowed, _suggest(trial, path, distribution(allowed)))
-        for path, allowed in method.search.items()
+        for path, allowed in search.space(name).items()
     }
     candidate = method.with_values(values)
     key = content_hash([candidate.hash, search.fold, search.seeds])
@@ -419,9 +430,9 @@ def _found(search, name, study) -> Found:
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     assert best.value is not None, "a complete trial has a value"
-    method = search.config.methods[name]
+    space = search.space(name)
     values = best.user_attrs["values"]
-    own = _own_parameters(method)
+    own = _own_parameters(search, name)
     return Found(
         method=name,
         values=values,
@@ -429,5 +440,5 @@ def _found(search, name, study) -> Found:
         own_value=next((trial.value for trial in complete if trial.params == own), None),
         trials=len(trials),
         diverged=len(trials) - len(complete),
-        at_edge=[path for path, value in values.items() if at_edge(method.search[path], value)],
+        at_edge=[path for path, value in values.items() if at_edge(space[path], value)],
     )

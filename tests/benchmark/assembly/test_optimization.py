@@ -5,8 +5,10 @@ import torch
 
 from pml_hyperbolic.benchmark.assembly.optimization import make_optimizers, make_schedulers
 from pml_hyperbolic.benchmark.assembly.schedule import Schedule
-from pml_hyperbolic.benchmark.config import OptimizerConfig, ScheduleConfig
+from pml_hyperbolic.benchmark.config import OptimizerConfig, Rates, ScheduleConfig
 from pml_hyperbolic.errors import InputError
+
+RATES = Rates(head_lr=0.2, trunk_lr=0.1)
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def config(**changes):
 def test_every_part_has_its_rate(models):
     proxies = torch.nn.Parameter(torch.zeros(2, 2))
     group = {"params": [proxies], "lr": 0.5, "weight_decay": 0.0}
-    optimizers = make_optimizers(config(name="SGD"), models, [group])
+    optimizers = make_optimizers(config(name="SGD"), RATES, models, [group])
     found = {
         key: (type(o), o.param_groups[0]["lr"], o.param_groups[0]["weight_decay"])
         for key, o in optimizers.items()
@@ -38,7 +40,7 @@ def test_every_part_has_its_rate(models):
 def test_parts_that_do_not_train_have_no_optimizer(models):
     models["trunk"].requires_grad_(False)
     models["embedder"].bias.requires_grad_(False)
-    optimizers = make_optimizers(config(), models, [])
+    optimizers = make_optimizers(config(), RATES, models, [])
     assert list(optimizers) == ["embedder_optimizer"]
     (group,) = optimizers["embedder_optimizer"].param_groups
     assert [p is models["embedder"].weight for p in group["params"]] == [True]
@@ -46,11 +48,11 @@ def test_parts_that_do_not_train_have_no_optimizer(models):
 
 def test_unknown_arguments_are_refused(models):
     with pytest.raises(InputError, match=r"^protocol.optimizer.arguments: AdamW: .* 'betas'"):
-        make_optimizers(config(arguments={"betass": [0.9, 0.99]}), models, [])
+        make_optimizers(config(arguments={"betass": [0.9, 0.99]}), RATES, models, [])
 
 
 def test_the_trunk_alone_is_frozen(models):
-    optimizers = make_optimizers(config(), models, [])
+    optimizers = make_optimizers(config(), RATES, models, [])
     schedule = Schedule(ScheduleConfig(trunk_frozen_epochs=1), epochs=2, steps_per_epoch=1)
     schedulers = make_schedulers(optimizers, schedule)
     assert {key: one.get_last_lr() for key, one in schedulers.items()} == {
@@ -65,7 +67,7 @@ def test_the_trunk_alone_is_frozen(models):
 
 def test_a_schedule_is_not_part_of_the_saved_state(models):
     """Runs that were stopped by an earlier version are resumed from such states."""
-    optimizers = make_optimizers(config(), models, [])
+    optimizers = make_optimizers(config(), RATES, models, [])
     schedule = Schedule(ScheduleConfig(), epochs=2, steps_per_epoch=1)
     for scheduler in make_schedulers(optimizers, schedule).values():
         assert scheduler.state_dict()["lr_lambdas"] == [{}]

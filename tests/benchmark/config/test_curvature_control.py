@@ -1,7 +1,10 @@
 import pytest
 
+from pml_hyperbolic.benchmark.config import load_benchmark
 from pml_hyperbolic.benchmark.config.curvature_control import with_flat_twins
 from pml_hyperbolic.errors import InputError
+
+from ..conftest import METHODS, TINY
 
 
 def test_each_hyperbolic_method_gets_one_twin_after_it(load):
@@ -47,3 +50,13 @@ def test_a_twin_must_be_one(load, claimed):
     false = config.methods["hier"].model_copy(update={"flat_twin_of": claimed})
     with pytest.raises(InputError, match=r"liar: flat_twin_of .* must name a method"):
         with_flat_twins(config.model_copy(update={"methods": {**config.methods, "liar": false}}))
+
+
+def test_a_twin_has_the_rates_of_its_method(tmp_path, write_config):
+    methods = {name: {**method, "head_lr": 1e-4} for name, method in METHODS.items()}
+    methods["hier"]["head_lr"] = 2e-5
+    content = {**TINY, "curvature_control": True}
+    path = write_config(tmp_path, content, methods)
+    config = with_flat_twins(load_benchmark(path, ["protocol.optimizer.head_lr=tuned"]))
+    assert config.methods["hier_flat"].head_lr == 2e-5
+    assert config.methods["chest_flat"].head_lr == 1e-4

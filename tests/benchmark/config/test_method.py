@@ -2,7 +2,7 @@
 
 import pytest
 
-from pml_hyperbolic.benchmark.config import MethodConfig
+from pml_hyperbolic.benchmark.config import MethodConfig, OptimizerConfig
 
 from ..conftest import METHODS
 
@@ -23,3 +23,14 @@ def test_different_parameters_are_a_declaration_not_a_setting():
     declared = MethodConfig.model_validate({**METHODS["hyp"], "different_parameters": True})
     assert declared.different_parameters
     assert declared.hash == plain.hash
+
+
+def test_rates_are_its_own_where_they_are_tuned():
+    plain = MethodConfig.model_validate(METHODS["hyp"])
+    own = MethodConfig.model_validate({**METHODS["hyp"], "head_lr": 2e-5})
+    fixed = OptimizerConfig(trunk_lr=1e-3, head_lr=1e-2)
+    assert plain.rates(fixed) == (1e-2, 1e-3)
+    assert own.rates(OptimizerConfig(trunk_lr=1e-3, head_lr="tuned")) == (2e-5, 1e-3)
+    assert own.rates(OptimizerConfig(head_lr="tuned")) == (2e-5, None)
+    assert own.hash != plain.hash
+    assert own.with_values({"head_lr": 3e-5}).head_lr == 3e-5

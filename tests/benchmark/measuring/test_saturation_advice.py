@@ -60,3 +60,10 @@ def test_advice_for_embeddings(protocol, radius, inside, advice):
 def test_advice_for_proxies(protocol, changes, advice):
     found = saturation_advice(method(**changes), protocol, inside=True)
     assert found["proxies"] == advice
+
+
+def test_advice_names_a_rate_of_the_methods_own(load, protocol):
+    optimizer = protocol.optimizer.model_copy(update={"head_lr": "tuned"})
+    tuned = protocol.model_copy(update={"optimizer": optimizer})
+    found = saturation_advice(method(head_lr=2e-5), tuned, inside=True)["embeddings"]
+    assert found.endswith("lower the method's head_lr (2e-05)")

@@ -1,8 +1,10 @@
 """Notes say how to read the tables, and what could not be compared."""
 
 import itertools
+import shutil
 
 import pytest
+import yaml
 
 from pml_hyperbolic.benchmark.reporting.report import make_report
 
@@ -68,3 +70,76 @@ def test_different_dimensions_are_noted(bench, write_run):
     for seed in range(3):
         write_run("wide", [0.5] * 60, seed=seed, total_dimension=16)
     assert "Total dimensions differ" in " ".join(make_report([bench]).notes)
+
+
+def written_config(bench, head_lr, **methods):
+    """Put a benchmark.yaml beside the runs of ``bench``."""
+    settings = {
+        "base": {"loss_lr": 0.1},
+        "hyp": {"loss_lr": None, "regularizer": {"lr": 0.005}},
+        "hyp_flat": {"flat_twin_of": "hyp"},
+    }
+    content = {
+        "name": "bench",
+        "protocol": {"optimizer": {"head_lr": head_lr, "trunk_lr": 0.001}},
+        "methods": {name: {**said, **methods.get(name, {})} for name, said in settings.items()},
+    }
+    (bench / "benchmark.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_one_rate_for_two_geometries_is_noted(bench):
+    assert "One head_lr" not in " ".join(make_report([bench]).notes)
+    written_config(bench, 0.002)
+    report = make_report([bench])
+    (note,) = [note for note in report.notes if note.startswith("One head_lr")]
+    assert note.startswith(
+        "One head_lr (0.002) is shared by methods that are ranked by cosine (base) and in a ball "
+        "(hyp, hyp_flat), whose best rates differ:"
+    )
+    assert "Learning rates" not in {table.title for table in report.tables}
+    shutil.rmtree(bench / "base")
+    assert "One head_lr" not in " ".join(make_report([bench]).notes)
+
+
+def test_tuned_rates_are_shown(bench, table_of):
+    found = {"search_trials": 8, "tuned": {"at_edge": ["head_lr"]}}
+    rates = {"base": 1.5e-4, "hyp": 2e-5, "hyp_flat": 2e-5}
+    written_config(bench, "tuned", **{name: {**found, "head_lr": r} for name, r in rates.items()})
+    report = make_report([bench])
+    base, hyp, flat = table_of(report, "Learning rates")
+    assert base == {
+        "method": "base",
+        "head_lr": "0.00015",
+        "trunk_lr": "0.001",
+        "loss_lr": "0.1",
+        "regularizer.lr": "-",
+        "found as": "best of 8 trials",
+        "at the edge": "head_lr",
+    }
+    assert (hyp["head_lr"], hyp["loss_lr"], hyp["regularizer.lr"]) == ("2e-05", "-", "0.005")
+    assert flat["head_lr"] == "2e-05"
+    notes = report.notes
+    assert (
+        "Learning rates (head_lr): tuned for each method, in the same range and with the same "
+        "number of trials." in notes
+    )
+    assert (
+        "hyp: its tuned head_lr = 2e-05 lies at the edge of the searched range, so a wider range "
+        "may hold a better one." in notes
+    )
+    assert not any("hyp_flat: its tuned" in note or "One head_lr" in note for note in notes)
+
+
+def test_rates_that_were_not_searched_are_not_called_tuned(bench, table_of):
+    written_config(
+        bench, "tuned", base={"head_lr": 1e-4, "search_trials": 8}, hyp={"head_lr": 1e-5}
+    )
+    report = make_report([bench], allowed=["trials"])
+    assert [line["found as"] for line in table_of(report, "Learning rates")] == [
+        "best of 8 trials",
+        *["stated, not searched"] * 2,
+    ]
+    assert (
+        "Learning rates (head_lr): each method's own, but stated without a search for hyp, "
+        "hyp_flat." in report.notes
+    )

@@ -68,7 +68,7 @@ def test_damaged_measures_are_refused(tmp_path, text, problem):
         ({}, "50.0% of the 10 nearest neighbors are not those by cosine"),
         ({"cosine_agreement": 0.995}, "the radius hardly matters"),
         ({"radius_spread": 0.001}, "nearly the cosine ranking"),
-        ({"saturation": 1.0}, "differ, lower protocol.optimizer.head_lr."),
+        ({"saturation": 1.0}, "differ, lower head_lr."),
         ({"saturation": 1.0, "starts_inside": False}, "set the method's head.initial_radius"),
         ({"saturation": 1.0, "starts_inside": None}, "this ranking is the cosine ranking"),
     ],

@@ -400,3 +400,82 @@ def test_what_is_about_a_method_does_not_change_its_hash(load):
     assert plain.hash == searched.hash
     assert searched.with_values({"loss_lr": 0.5}).hash != searched.hash
     assert searched.with_values({"loss_lr": 0.01}).hash == searched.hash
+
+
+@pytest.fixture
+def fake_heads(monkeypatch):
+    """Training replaced by a function of the head's rate, best at 1e-4 or at 1e-6. The calls."""
+    calls = []
+
+    def fake_run(config, method_name, fold, seed, folder, *, data):
+        rate = config.methods[method_name].head_lr
+        best = 1e-6 if method_name == "chest" else 1e-4
+        calls.append((method_name, rate, config.methods[method_name].loss_lr))
+        return {MAP: 1 / (1 + abs(math.log10(rate / best)))}
+
+    monkeypatch.setattr(search, "validate_run", fake_run)
+    return calls
+
+
+@pytest.fixture
+def tuned_heads(tmp_path, write_config):
+    """A benchmark with tuned heads, of a method without a space of its own and one with it."""
+
+    def write(hyp=None):
+        methods = with_spaces(chest=SPACES["chest"])
+        methods["hyp"] |= {"head_lr": 1e-3, **(hyp or {})}
+        methods["chest"]["head_lr"] = 1e-3
+        path = write_config(tmp_path, {**TINY, "methods": ["hyp", "chest"]}, methods)
+        grid = "{head_lr: {grid: [1e-6, 1e-5, 1e-4, 1e-3]}}"
+        return load_benchmark(
+            path,
+            [
+                *SHORT,
+                "protocol.optimizer.head_lr=tuned",
+                f"protocol.optimizer.rate_ranges={grid}",
+            ],
+        )
+
+    return write
+
+
+def test_tuned_rates_are_searched_for_every_method(tuned_heads, tmp_path, fake_heads):
+    found, errors = search_benchmark(
+        tuned_heads(), tmp_path / "runs", trials=8, show_progress=False, say=lambda line: None
+    )
+    assert errors == {}
+    hyp, chest = found
+    assert hyp.values == {"head_lr": 1e-4}
+    assert list(chest.values) == ["head_lr", "loss_lr"]
+    assert (hyp.trials, chest.trials) == (8, 8)
+    # Its four points are searched completely, from its own on.
+    assert next(rate for name, rate, _ in fake_heads if name == "hyp") == 1e-3
+    assert {rate for name, rate, _ in fake_heads if name == "hyp"} == {1e-6, 1e-5, 1e-4, 1e-3}
+    assert {rate for name, rate, _ in fake_heads if name == "chest"} <= {1e-6, 1e-5, 1e-4, 1e-3}
+    tuned = load_benchmark(tmp_path / "runs" / "tiny-search" / "tiny.yaml")
+    assert tuned.methods["hyp"].head_lr == 1e-4
+    assert tuned.methods["hyp"].tuned.at_edge == []
+    assert tuned.methods["chest"].head_lr == chest.values["head_lr"]
+    edges = ["head_lr"] if chest.values["head_lr"] in (1e-6, 1e-3) else []
+    assert [p for p in tuned.methods["chest"].tuned.at_edge if p == "head_lr"] == edges
+
+
+def test_a_loss_with_a_rate_has_it_searched_beside_a_tuned_head(tuned_heads, tmp_path):
+    proxies = {"loss": {"ProxyAnchorLoss": {}}, "loss_lr": 0.1, "head": {"spaces": ["euclidean"]}}
+    with pytest.raises(InputError, match=r"^hyp: search: loss_lr must be among the searched"):
+        search_benchmark(tuned_heads(proxies), tmp_path / "runs", trials=4)
+
+
+def test_another_range_is_another_study(tuned_heads, tmp_path, fake_heads):
+    options = {"trials": 2, "show_progress": False, "say": lambda line: None}
+    config = tuned_heads()
+    search_benchmark(config, tmp_path / "runs", **options)
+    before = len(fake_heads)
+    search_benchmark(config, tmp_path / "runs", **options)
+    assert len(fake_heads) == before
+    optimizer = config.protocol.optimizer.model_copy(update={"rate_ranges": {}})
+    protocol = config.protocol.model_copy(update={"optimizer": optimizer})
+    wider = config.model_copy(update={"protocol": protocol})
+    assert wider.protocol.hash == config.protocol.hash
+    search_benchmark(wider, tmp_path / "runs", **options)
+    assert len(fake_heads) > before

@@ -1,12 +1,12 @@
 """FeatureSubset: one split of a data set of precomputed features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from ....utils.transfer import to_device
-from ..feature_data import FeatureData
+from ..labelled_data import LabelledData
 from .class_subset import ClassSubset
 
 
@@ -14,8 +14,9 @@ class FeatureSubset(ClassSubset):
     """The features of some classes.
 
     Args:
-        data: the whole data set, with ``features`` (N, D).
+        data: the labels of the whole data set.
         classes: the classes of this split.
+        features: returns the features (N, D) of the whole data set, when they are first needed.
         device: device of the batches. Default "cpu".
 
     Items: ((D,) float32 features, (L,) int64 labels).
@@ -25,12 +26,16 @@ class FeatureSubset(ClassSubset):
     """
 
     def __init__(
-        self, data: FeatureData, classes: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        data: LabelledData,
+        classes: Sequence[int],
+        features: Callable[[], np.ndarray],
+        device: torch.device | str = "cpu",
     ):
         super().__init__(data, classes)
-        self.features = data.features
+        self.features = features
         self.device = torch.device(device)
 
     def inputs(self, indices: np.ndarray, part: slice) -> torch.Tensor:
-        features = torch.as_tensor(self.features[indices[part]], dtype=torch.float32)
+        features = torch.as_tensor(self.features()[indices[part]], dtype=torch.float32)
         return to_device(features, self.device)

@@ -18,7 +18,7 @@ class Features(FeatureData):
 
 def test_batches():
     data = Features()
-    subset = FeatureSubset(data, [3, 1])
+    subset = FeatureSubset(data, [3, 1], lambda: data.features)
     features, labels = subset.__getitems__([0, 3])
     assert features.dtype == torch.float32
     assert np.abs(features.numpy() - data.features[[1, 7]]).max() < 1e-6
@@ -31,10 +31,10 @@ def test_batches():
 def test_torch_features_are_accepted():
     data = Features()
     data.features = torch.from_numpy(data.features)
-    features, _ = FeatureSubset(data, [0]).__getitems__([2])
+    features, _ = FeatureSubset(data, [0], lambda: data.features).__getitems__([2])
     assert torch.equal(features[0], data.features[8].float())
 
 
 def test_unknown_classes_are_refused():
     with pytest.raises(ValueError, match=r"Features has no classes \[9\]"):
-        FeatureSubset(Features(), [9])
+        FeatureSubset(Features(), [9], np.empty)

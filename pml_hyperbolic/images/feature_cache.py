@@ -1,0 +1,89 @@
+"""Features of all images of a data set, computed once and kept beside the decoded images."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from ..errors import InputError
+from ..files import content_hash, write_atomically
+from .image_cache import CACHE_VARIABLE, cache_folder
+
+# Raise this number whenever the files change.
+_FORMAT = 1
+
+
+def cached_features(
+    compute: Callable[[], np.ndarray],
+    *,
+    name: str,
+    identity: Mapping[str, Any],
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Return features from the cache folder, or compute them and keep them there.
+
+    Only one process computes them; other processes that want the same features wait for it. A file
+    that is damaged or holds something else is replaced, which a line on stderr says.
+
+    Args:
+        compute: returns the features, ``shape`` float32.
+        name: of the data set, for the file and for messages.
+        identity: plain data (as JSON takes it) that determines the features.
+        shape: (N, D), number of images and dimension of the features.
+
+    Raises:
+        InputError: the cache folder cannot be written to.
+    """
+    import filelock
+
+    key = content_hash({**identity, "format": _FORMAT})
+    file = cache_folder() / f"{name}-features-{key}.npz"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(file.with_name(f"{file.name}.lock")):
+            if file.exists():
+                try:
+                    return _read(file, key, shape)
+                # NumPy and zipfile raise what they like for damaged files.
+                except Exception as error:
+                    reason = " ".join(str(error).split()) or type(error).__name__
+                    tqdm.tqdm.write(
+                        f"the features in {file} cannot be used ({reason}): they are computed "
+                        f"again",
+                        file=sys.stderr,
+                    )
+            features = np.ascontiguousarray(compute(), dtype=np.float32)
+            write_atomically(file, lambda part: _write(part, key, features))
+            return features
+    except OSError as error:
+        raise InputError(
+            f"the features of {name} cannot be kept in {file.parent} "
+            f"({error.strerror or error}): free some space there, or name another folder in the "
+            f"environment variable {CACHE_VARIABLE}"
+        ) from error
+
+
+def _write(part: Path, key, features):
+    # Given a path, NumPy would append a suffix to it.
+    with part.open("wb") as stream:
+        np.savez(stream, features=features, checksum=np.array(_checksum(key, features)))
+
+
+def _read(file: Path, key, shape):
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
+        features, checksum = content["features"], str(content["checksum"])
+    if features.shape != shape or features.dtype != np.float32:
+        raise ValueError(f"expected {shape} float32, found {features.shape} {features.dtype}")
+    if checksum != _checksum(key, features):
+        raise ValueError("its checksum is wrong")
+    return features
+
+
+def _checksum(key, features):
+    digest = hashlib.sha256(key.encode())
+    digest.update(features.data)
+    return digest.hexdigest()
