@@ -18,6 +18,7 @@ from ..functional.validation import (
     check_clip_radius,
     check_curvature,
     check_finite,
+    check_flag,
     is_readable,
 )
 
@@ -38,6 +39,9 @@ class PoincareDistance(BaseDistance):
             is at most ``4 * clip_radius``; None clips nothing. Default 2.3 (Hyp, HIER).
         inputs: "tangent" (default), or "ball" for points that already lie on the ball; those are
             neither clipped nor mapped, only checked.
+        riemannian_gradient: multiply the gradient that reaches a tangent vector by
+            ``(1 - c|x|^2)^2 / 4`` of its ball point x, the inverse metric, as HIER's code does. It
+            changes no distance. Default False (our choice).
         power: raise distances to this power, as in PML. Default 1.
         collect_stats: record statistics (mean norms before and after mapping, and the clipped
             fractions of queries and references), as in PML.
@@ -63,20 +67,28 @@ class PoincareDistance(BaseDistance):
         c: float = 0.1,
         clip_radius: float | None = 2.3,
         inputs: str = "tangent",
+        riemannian_gradient: bool = False,
         **kwargs,
     ):
         check_curvature(c)
         check_clip_radius(clip_radius)
         if inputs not in ("tangent", "ball"):
             raise ValueError(f'inputs must be "tangent" or "ball", got {inputs!r}')
-        _refuse_base_arguments(type(self).__name__, kwargs)
+        name = type(self).__name__
+        if check_flag(name, "riemannian_gradient", riemannian_gradient) and inputs == "ball":
+            raise ValueError(
+                f'{name} needs inputs="tangent" for riemannian_gradient=True, which rescales the '
+                f"gradient of tangent vectors: leave it out for points on the ball"
+            )
+        _refuse_base_arguments(name, kwargs)
         power = kwargs.get("power", 1)
         if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
-            raise ValueError(f"{type(self).__name__} needs a finite power > 0, got {power!r}")
+            raise ValueError(f"{name} needs a finite power > 0, got {power!r}")
         super().__init__(normalize_embeddings=False, **kwargs)
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
         self.inputs = inputs
+        self.riemannian_gradient = riemannian_gradient
         # A record holds numbers: without a clip radius only the curvature is recorded.
         recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
         self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
@@ -110,7 +122,7 @@ class PoincareDistance(BaseDistance):
         check_finite(type(self).__name__, query_emb)
         if ref_emb is not None:
             check_finite(type(self).__name__, ref_emb)
-        geodesics = tangent_cdist(query_emb, references, c=self.c, clip_radius=self.clip_radius)
+        geodesics = tangent_cdist(query_emb, references, **self._mapping())
         return self._powered(self.from_geodesic(geodesics))
 
     def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
@@ -156,7 +168,7 @@ class PoincareDistance(BaseDistance):
         """
         check_finite(type(self).__name__, embeddings)
         if self.inputs == "tangent":
-            return to_poincare_ball(embeddings, c=self.c, clip_radius=self.clip_radius)
+            return to_poincare_ball(embeddings, **self._mapping())
         embeddings = embeddings.to(at_least_float32(embeddings.dtype))
         if is_readable(embeddings) and embeddings.numel():
             largest = float(embeddings.detach().square().sum(-1).amax())
@@ -222,11 +234,20 @@ class PoincareDistance(BaseDistance):
             self.clipped_query_fraction = self.clip_saturation(query_emb).item()
             self.clipped_ref_fraction = self.clip_saturation(ref_emb).item()
 
+    def _mapping(self):
+        """How tangent vectors are mapped, as arguments of the functions that do it."""
+        return {
+            "c": self.c,
+            "clip_radius": self.clip_radius,
+            "riemannian_gradient": self.riemannian_gradient,
+        }
+
     def _powered(self, values):
         return values if self.power == 1 else values**self.power
 
     def extra_repr(self) -> str:
-        return f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
+        text = f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
+        return f"{text}, riemannian_gradient=True" if self.riemannian_gradient else text
 
 
 def _refuse_base_arguments(name, kwargs):

@@ -10,7 +10,8 @@ a row that holds a point of the ball has s = 1). Hence
     w = 2c (a|x|^2 b + a b|y|^2) - 4c <(a s_x) v_x, (b s_y) v_y>
 
 is one Gram matrix of the raw rows, scaled by row and by column, plus a product of rank two. Only
-scalars are computed per row (``_Side``); neither mapped points nor an (N, M, D) tensor is held.
+scalars are computed per row (``pairwise_sides.py``); neither mapped points nor an (N, M, D) tensor
+is held.
 
 Gradient. As sinh(sqrt(c) d)^2 = w (w + 2), d moves with w at 1 / (sqrt(c) sinh(sqrt(c) d)), and w
 with x at 4c a b (x - y) + 2c a w x. With the pair's weight p = grad / (2 sinh(sqrt(c) d)), the
@@ -35,10 +36,10 @@ Higher derivatives are those of :func:`plain_poincare_cdist`, the formula writte
 """
 
 import math
-from typing import Any, NamedTuple
 
 import torch
 
+from .chunks import tiles
 from .close_pairs import (
     add_refined_gradients,
     find_close_pairs,
@@ -46,14 +47,19 @@ from .close_pairs import (
     mark_pairs,
     refine_distances,
 )
-from .poincare import at_least_float32, ball_scale, full_precision, has_float64
+from .pairwise_sides import row_scalars, sides
+from .poincare import (
+    at_least_float32,
+    ball_scale,
+    full_precision,
+    has_float64,
+    with_riemannian_gradient,
+)
 from .validation import check_clip_radius, check_curvature, is_readable
 
-# Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
-# while a GPU wants few launches.
+# Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core.
 _FORWARD_TILE = 2**19
 _BACKWARD_TILE = 2**18
-_TILE_ON_ACCELERATORS = 2**26
 
 
 def poincare_cdist(
@@ -99,6 +105,7 @@ def tangent_cdist(
     *,
     c: float,
     clip_radius: float | None = None,
+    riemannian_gradient: bool = False,
     refine: bool | None = None,
 ) -> torch.Tensor:
     """:func:`poincare_cdist` of :func:`to_poincare_ball`, of tangent vectors, in one step.
@@ -110,7 +117,7 @@ def tangent_cdist(
         x: (N, D) tangent vectors at the origin.
         y: (M, D) tangent vectors; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
-        clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
+        clip_radius, riemannian_gradient: as to_poincare_ball.
         refine: as poincare_cdist.
 
     Returns:
@@ -125,6 +132,13 @@ def tangent_cdist(
     check_curvature(c)
     check_clip_radius(clip_radius)
     _check_rows("tangent_cdist", "tangent vectors", x, y)
+    if riemannian_gradient:
+
+        def rescaled(v):
+            v = v.to(at_least_float32(v.dtype))
+            return with_riemannian_gradient(v, c=c, clip_radius=clip_radius)
+
+        x, y = (rescaled(x),) * 2 if x is y else (rescaled(x), rescaled(y))
     return _distances(x, y, c, math.inf if clip_radius is None else float(clip_radius), refine)
 
 
@@ -165,38 +179,6 @@ def _distances(x, y, c, clip_radius, refine):
     return distance.T if is_flipped else distance
 
 
-class _Side(NamedTuple):
-    """The rows v of one side, and what scales each of them.
-
-    The defaults are those of points of the ball, x = v.
-    """
-
-    vectors: torch.Tensor  # (N, D): v
-    rank_two: torch.Tensor  # (N, 2): a|x|^2 and a, the factors of the product of rank two
-    gram_scale: torch.Tensor  # (N, 1): a s, the scale of v in the Gram matrix
-    scale: torch.Tensor | float = 1.0  # (N, 1): s
-    slope: torch.Tensor | float = 0.0  # (N, 1): |v| ds/d|v|
-    inverse_norm: torch.Tensor | float = 0.0  # (N, 1): 1 / |v|
-
-    def conformal(self) -> torch.Tensor:
-        """(N, 1): a."""
-        return self.rank_two[:, 1:]
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether the rows are tangent vectors, and not points of the ball."""
-        return isinstance(self.scale, torch.Tensor)
-
-    def at(self, part: slice) -> "_Side":
-        """The rows of this side in a slice."""
-        fields: list[Any] = [f[part] if isinstance(f, torch.Tensor) else f for f in self]
-        return _Side(*fields)
-
-    def scaled_rows(self) -> torch.Tensor:
-        """(N, D + 2): [a x | a|x|^2 | a], of which one product gives all that it needs."""
-        return torch.cat([self.vectors * self.gram_scale, self.rank_two], dim=1)
-
-
 class _PairwiseDistance(torch.autograd.Function):
     """All-pairs distances of a short and a long side, and their gradient: see the module.
 
@@ -205,8 +187,8 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(short, long, c, clip_radius, is_flipped, refine):
-        scalars = _row_scalars(short, long, c, clip_radius)
-        side, long_side = _sides(short, long, scalars)
+        scalars = row_scalars(short, long, c, clip_radius)
+        side, long_side = sides(short, long, scalars)
         n, m = len(short), len(long_side.vectors)
         # In the memory order of the caller's x and y.
         distance = short.new_empty_strided((n, m), (1, n) if is_flipped else (m, 1))
@@ -215,7 +197,7 @@ class _PairwiseDistance(torch.autograd.Function):
             left = torch.cat(
                 [short * (-4 * c * side.gram_scale), 2 * c * side.rank_two.flip(1)], dim=1
             )
-            for part in _tiles(m, n, _FORWARD_TILE, short.device):
+            for part in tiles(m, n, _FORWARD_TILE, short.device):
                 tile, piece = distance[:, part], long_side.at(part)
                 w = _product_to(tile, left, piece)  # in the memory of the tile
                 smallest = _smallest(w)
@@ -251,12 +233,12 @@ class _PairwiseDistance(torch.autograd.Function):
             if torch.is_grad_enabled():
                 vectors = (short,) if is_same else (short, long)
                 return *_differentiable_gradients(vectors, grad, c, ctx.clip_radius), *no_options
-            side, long_side = _sides(short, long, scalars)
+            side, long_side = sides(short, long, scalars)
             is_refined = mark_pairs(distance, pairs)
             left = side.scaled_rows() if wants_long else None
             sums = short.new_zeros(len(short), short.shape[1] + 2) if wants_short else None
             grad_long = torch.empty_like(long_side.vectors) if wants_long else None
-            for part in _tiles(distance.shape[1], len(short), _BACKWARD_TILE, short.device):
+            for part in tiles(distance.shape[1], len(short), _BACKWARD_TILE, short.device):
                 piece, weight = long_side.at(part), _weight(grad[:, part], distance[:, part], c)
                 if is_refined is not None:
                     weight.masked_fill_(is_refined[:, part], 0)
@@ -289,40 +271,6 @@ class _PairwiseDistance(torch.autograd.Function):
         distance = torch.stack([output[0] for output in outputs])
         # Under torch.func only the inputs are used by the backward pass, never the other outputs.
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
-
-
-def _row_scalars(short, long, c, clip_radius):
-    """Scalars of the rows of ``short``, then of ``long`` unless that is None.
-
-    The columns are those of ``_Side`` from ``rank_two`` on: for points only the first two, for
-    tangent vectors all six. They come from float64 norms on devices that have them.
-    """
-    norm = _norms(short) if long is None else torch.cat([_norms(short), _norms(long)])
-    if clip_radius is None:
-        square = norm.square()
-        a = 1 / (1 - c * square)
-        # Beyond the boundary there is no distance; without this it would be 0 or finite.
-        a.masked_fill_(a <= 0, math.nan)
-        columns = [square * a, a]
-    else:
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=short.dtype)
-        a = 1 + sinh_square
-        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(short.dtype).tiny))
-        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
-    return torch.cat(columns, dim=1).to(short.dtype)
-
-
-def _sides(short, long, scalars):
-    """Both sides from the columns of ``_row_scalars``."""
-
-    def side(vectors, scalars):
-        columns = scalars.split(1, dim=1)
-        return _Side(vectors, scalars[:, :2], *(columns[2:] or columns[1:]))
-
-    if long is None:
-        both = side(short, scalars)
-        return both, both
-    return side(short, scalars[: len(short)]), side(long, scalars[len(short) :])
 
 
 def _product_to(tile, left, side):
@@ -416,30 +364,6 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
 
     gradients = torch.func.vjp(distances, *vectors)[1](grad.to(dtype))
     return gradients if len(gradients) == 2 else (*gradients, None)
-
-
-def _norms(v):
-    """(N, 1) row norms, in float64 if possible, so that they do not depend on the layout."""
-    norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
-    if v.device.type != "cpu" or torch.compiler.is_compiling():
-        return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
-    norm = v.new_empty(len(v), 1, dtype=norm_dtype)
-    # In pieces that stay in the cache: torch copies all of its input to the wider type.
-    for part in _tiles(len(v), 2 * v.shape[1], _FORWARD_TILE, v.device):
-        wide = v[part].to(norm_dtype, copy=True)
-        torch.sum(wide.square_(), dim=1, keepdim=True, out=norm[part])
-    return norm.sqrt_()
-
-
-def _tiles(rows, width, entries, device):
-    """Slices of the rows of a (rows, width) matrix, of ``entries`` entries each on the CPU.
-
-    A compiler gets one slice of all rows, and chooses its own tiles.
-    """
-    if torch.compiler.is_compiling():
-        return [slice(0, rows)]
-    step = max(1, (entries if device.type == "cpu" else _TILE_ON_ACCELERATORS) // max(1, width))
-    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _check_rows(name, what, x, y):

@@ -38,8 +38,8 @@ def to_poincare_ball(
         c: curvature magnitude, > 0.
         clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
         riemannian_gradient: multiply the gradient that reaches ``x`` by ``((1 - c|p|^2)^2) / 4``
-            for the ball point ``p``, as the HIER authors' code does. Default False (our choice:
-            Adam largely undoes it).
+            for the ball point ``p``, as the HIER authors' code does: see
+            :func:`with_riemannian_gradient`. Default False (our choice).
 
     Returns:
         (..., D) points with ``c|p|^2 < 1``. Without a clip radius, points further out than the
@@ -53,14 +53,33 @@ def to_poincare_ball(
     check_curvature(c)
     check_clip_radius(clip_radius)
     x = x.to(at_least_float32(x.dtype))
-    # float64 norms, because squares of large float32 elements overflow.
-    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
+    if riemannian_gradient:
+        x = with_riemannian_gradient(x, c=c, clip_radius=clip_radius)
     # tanh(z)/z is 1 below this, and its gradient 0.
-    norm = norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
+    norm = _wide_norm(x).clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
     reach = torch.tanh(math.sqrt(c) * norm.clamp(max=_largest_norm(c, clip_radius, x.dtype)))
-    points = (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
-    return _RiemannianGradient.apply(points, c) if riemannian_gradient else points
+    return (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
+
+
+def with_riemannian_gradient(
+    v: torch.Tensor, *, c: float, clip_radius: float | None
+) -> torch.Tensor:
+    """Tangent vectors whose gradient is rescaled by the metric of the ball at their points.
+
+    At a point p the metric is ``4 / (1 - c|p|^2)^2`` times the Euclidean one, so a Riemannian
+    gradient is ``(1 - c|p|^2)^2 / 4`` times the Euclidean gradient. As that is one number for each
+    vector, it may scale the gradient to p, where HIER's code applies it, or that to v.
+
+    Args:
+        v: (..., D) tangent vectors, float32 at least.
+        c, clip_radius: as :func:`to_poincare_ball`.
+
+    Returns:
+        (..., D) the same values.
+
+    Source: the code of Kim, Jeong, Kwak, CVPR 2023 (HIER).
+    """
+    return _RiemannianGradient.apply(v, float(c), clip_radius)
 
 
 def ball_scale(
@@ -88,6 +107,12 @@ def ball_scale(
     # Beyond the edge only the direction counts, and s = const / |v|.
     slope = torch.where(norm > edge, -s, 1 - tanh.square() - tanh / z)
     return s, slope, sinh_square
+
+
+def _wide_norm(x):
+    """Norms in float64 if possible, because squares of large float32 elements overflow."""
+    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
 
 
 def _largest_norm(c, clip_radius, dtype):
@@ -247,21 +272,25 @@ def _lift_matmul_precision():
 
 
 class _RiemannianGradient(torch.autograd.Function):
-    """Identity whose gradient is scaled by the inverse metric of the ball."""
+    """Identity whose gradient is divided by the metric at the ball points of tangent vectors."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(points, c):
-        return points.clone()
+    def forward(v, c, clip_radius):
+        return v.clone()
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        points, ctx.c = inputs
-        ctx.save_for_backward(points)
+        v, ctx.c, ctx.clip_radius = inputs
+        ctx.save_for_backward(v)
 
     @staticmethod
     def backward(ctx, grad):
-        (points,) = ctx.saved_tensors
-        conformal = 1 - ctx.c * points.square().sum(-1, keepdim=True)
-        return grad * conformal.square() / 4, None
+        (v,) = ctx.saved_tensors
+        *_, sinh_square = ball_scale(
+            _wide_norm(v), c=ctx.c, clip_radius=ctx.clip_radius, dtype=v.dtype
+        )
+        # 1 - c|p|^2 = 1 / (1 + sinh^2).
+        metric = (2 * (1 + sinh_square)).square()
+        return grad * metric.reciprocal().to(grad.dtype), None, None

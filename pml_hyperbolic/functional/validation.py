@@ -108,6 +108,13 @@ def check_choice(name: str, argument: str, value: str, choices: tuple[str, ...])
         raise ValueError(f"{name} needs {argument} {expected}, got {value!r}")
 
 
+def check_flag(name: str, argument: str, value: bool) -> bool:
+    """The value; raises ValueError, on behalf of ``name``, unless it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} needs {argument} True or False, got {value!r}")
+    return value
+
+
 def check_instance(name: str, argument: str, value: object, kind: type) -> None:
     """Raise ValueError, on behalf of ``name``, unless ``value`` is a ``kind``."""
     if not isinstance(value, kind):

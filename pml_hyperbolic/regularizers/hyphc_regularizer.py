@@ -7,7 +7,7 @@ from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
 from ..functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of_tangents
-from ..functional.poincare import full_precision
+from ..functional.poincare import at_least_float32, full_precision, with_riemannian_gradient
 from ..functional.validation import (
     check_counts,
     check_finite,
@@ -83,6 +83,9 @@ class HypHCRegularizer(BaseRegularizer):
             if self.similarity is not None:
                 pairs = (i, j), (i, k), (j, k)
                 weights = torch.stack([self.similarity(*pair) for pair in pairs])
+            if self.distance.riemannian_gradient:
+                ball = {"c": self.distance.c, "clip_radius": self.distance.clip_radius}
+                x = with_riemannian_gradient(x.to(at_least_float32(x.dtype)), **ball)
             corners = _rows(x, triplets.T.flatten())
             settings = {"c": self.distance.c, "temperature": self.temperature}
             if self.distance.inputs == "ball":

@@ -132,6 +132,83 @@ def test_autocast_changes_no_bit(distance_class, device):
     assert torch.equal(outside[1], inside[1])
 
 
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("clip_radius", [2.3, 0.5])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("way", ["forward", "itself", "hooks", "rows", "statistics"])
+def test_the_riemannian_gradient_is_the_plain_one_in_the_inverse_metric(
+    distance_class, clip_radius, dtype, tolerance, way
+):
+    x, y = tangents(9, dtype=dtype), tangents(9, seed=1, dtype=dtype)
+    weights = torch.randn(9, 9, generator=torch.Generator().manual_seed(2)).to(dtype)
+
+    def values_and_gradients(riemannian_gradient):
+        distance = distance_class(
+            c=0.5,
+            clip_radius=clip_radius,
+            riemannian_gradient=riemannian_gradient,
+            collect_stats=way == "statistics",
+        )
+        leaves = [v.clone().requires_grad_() for v in (x, y)]
+        if way == "itself":
+            values = distance(leaves[0]) + distance(leaves[1])
+        elif way == "hooks":
+            values = distance.compute_mat(*(distance.maybe_normalize(v) for v in leaves))
+        elif way == "rows":
+            values = distance.pairwise_distance(*leaves)
+        else:
+            values = distance(*leaves)
+        (values * weights[: len(values)]).sum().backward()
+        return values.detach(), [leaf.grad for leaf in leaves]
+
+    plain_values, plain = values_and_gradients(False)
+    values, riemannian = values_and_gradients(True)
+    assert torch.equal(values, plain_values)
+    for v, ours, euclidean in zip((x, y), riemannian, plain, strict=True):
+        points = to_poincare_ball(v, c=0.5, clip_radius=clip_radius)
+        factor = (1 - 0.5 * points.square().sum(1, keepdim=True)) ** 2 / 4
+        torch.testing.assert_close(ours, factor * euclidean, rtol=tolerance, atol=tolerance)
+        assert float((factor * euclidean).norm()) > 0.01
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_both_ways_to_the_riemannian_gradient_have_one_derivative(create_graph):
+    x = tangents(6)[1:].requires_grad_()  # none of them exactly at the clip radius
+    y = tangents(4, seed=1)[1:].requires_grad_()
+    distance = PoincareDistance(riemannian_gradient=True)
+    results = []
+    for values in (distance(x, y), distance.compute_mat(distance.to_ball(x), distance.to_ball(y))):
+        gradients = torch.autograd.grad(values.square().sum(), (x, y), create_graph=create_graph)
+        if create_graph:
+            gradients = torch.autograd.grad(sum(g.square().sum() for g in gradients), (x, y))
+        results.append(gradients)
+    torch.testing.assert_close(*results)
+
+
+def test_the_riemannian_gradient_works_under_torch_func_and_compile():
+    x, distance = tangents(6)[1:], PoincareDistance(riemannian_gradient=True)
+
+    def total(x):
+        return distance(x).square().sum()
+
+    leaf = x.clone().requires_grad_()
+    total(leaf).backward()
+    torch.testing.assert_close(torch.func.grad(total)(x), leaf.grad)
+    each = torch.func.vmap(torch.func.grad(total))(torch.stack([x, x / 2]))
+    torch.testing.assert_close(each[0], leaf.grad)
+    leaf.grad, eager = None, leaf.grad
+    torch.compile(total, backend="aot_eager", fullgraph=True)(leaf).backward()
+    torch.testing.assert_close(leaf.grad, eager)
+
+
+def test_a_riemannian_gradient_needs_tangent_vectors():
+    with pytest.raises(ValueError, match='inputs="tangent" for riemannian_gradient=True'):
+        PoincareDistance(inputs="ball", riemannian_gradient=True)
+    with pytest.raises(ValueError, match="riemannian_gradient True or False, got 'yes'"):
+        PoincareSimilarity(riemannian_gradient="yes")
+    assert "riemannian_gradient=True" in repr(PoincareDistance(riemannian_gradient=True))
+
+
 def test_distance_object_has_no_parameters_nor_buffers():
     distance = PoincareDistance()
     assert distance.manifold.c.item() == pytest.approx(0.1, rel=1e-15)
