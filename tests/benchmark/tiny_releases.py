@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-TRAIN, TEST, EACH = 20, 4, 3
+TRAIN, TEST, EACH = 26, 4, 3
 _NOISE = np.random.default_rng(0)
 
 
