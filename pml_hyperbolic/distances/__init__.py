@@ -2,5 +2,6 @@
 
 from .poincare_distance import PoincareDistance
 from .poincare_similarity import PoincareSimilarity
+from .riemannian_cosine_similarity import RiemannianCosineSimilarity
 
-__all__ = ["PoincareDistance", "PoincareSimilarity"]
+__all__ = ["PoincareDistance", "PoincareSimilarity", "RiemannianCosineSimilarity"]

@@ -64,9 +64,15 @@ SHAPE = {
     "precision",
     "max_gradient_norm",
     "max_gradient_value",
+    "network_gradient_scale",
+    "sampler",
 }
 # For tiny releases: few classes of three photos, on a CPU.
-TINY = ["protocol.sampler={batch_size: 8, samples_per_class: 2}", "protocol.device=cpu"]
+TINY = [
+    "protocol.sampler.batch_size=8",
+    "protocol.sampler.samples_per_class=2",
+    "protocol.device=cpu",
+]
 
 
 @pytest.fixture(autouse=True)

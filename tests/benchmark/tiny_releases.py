@@ -8,13 +8,15 @@ from scipy.io import savemat
 
 from pml_hyperbolic.benchmark.datasets.taxonomy import bird_groups
 
-TRAIN, TEST, EACH = 20, 4, 3
+TRAIN, TEST, EACH = 26, 4, 3
 _BIRDS = (
     *("Gadwall", "Hooded_Merganser", "Mallard", "Red_breasted_Merganser", "Anna_Hummingbird"),
     *("Green_Violetear", "Ruby_throated_Hummingbird", "Rufous_Hummingbird", "Chuck_will_Widow"),
     *("Nighthawk", "Whip_poor_Will", "Crested_Auklet", "Horned_Puffin", "Least_Auklet"),
     *("Parakeet_Auklet", "Artic_Tern", "Black_Tern", "California_Gull", "Caspian_Tern"),
     *("Belted_Kingfisher", "Green_Kingfisher", "Pied_Kingfisher", "Horned_Lark", "Pacific_Loon"),
+    *("American_Crow", "Blue_Jay", "Bank_Swallow", "Barn_Swallow", "Brown_Creeper"),
+    "Cedar_Waxwing",
 )
 _NOISE = np.random.default_rng(0)
 
