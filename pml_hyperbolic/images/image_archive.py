@@ -3,6 +3,7 @@
 import lzma
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .folder_listing import FolderListing
+from .limits import UnpackedSize, check_file_size
 
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
@@ -69,21 +72,26 @@ class ImageArchive:
     def _listed(self):
         if self._is_zip:
             return [name for name in self._zip().namelist() if not name.endswith("/")]
-        found = []
-        for folder, _, files in os.walk(self.path, followlinks=True):
-            prefix = Path(folder).relative_to(self.path).as_posix()
-            found += [file if prefix == "." else f"{prefix}/{file}" for file in files]
-        return found
+        return FolderListing.of(self.path).files
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
 
         Raises:
-            InputError: the file does not exist or is damaged.
+            InputError: the file does not exist, is damaged, or is larger than any image within
+                the limit.
         """
         try:
             if self._is_zip:
+                # A member gives no more bytes than its header says.
+                check_file_size(self.where(name), self._zip().getinfo(name).file_size)
                 return self._zip().read(name)
+            status = (self.path / name).stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(
+                    f"{self.where(name)} is a pipe, a socket or a device: remove it from the data"
+                )
+            check_file_size(self.where(name), status.st_size)
             return (self.path / name).read_bytes()
         # zipfile also raises RuntimeError, for passwords and unknown compressions.
         except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
@@ -159,7 +167,8 @@ def unpack_tar(path: Path, target: Path) -> Path:
         The folder.
 
     Raises:
-        InputError: the tar is damaged, or a member is a link, a device or outside the folder.
+        InputError: the tar is damaged, a member is a link, a device or outside the folder, there is
+            no room for the files, or they are out of proportion to the size of the tar.
     """
     from filelock import FileLock
 
@@ -194,8 +203,10 @@ def _unpack(path, target):
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
+        size = UnpackedSize(path, shutil.disk_usage(part).free)
         with tarfile.open(path) as archive:
             for member in archive:
+                size.add(member.size)
                 _write_member(archive, member, path, part)
         os.replace(part, target)
     finally:
