@@ -1,5 +1,8 @@
 """What a file is, by its first bytes: for messages about a file that is not what was expected."""
 
+import pickle
+from pathlib import Path
+
 # The first bytes of a file, where they begin, and what such a file is.
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -41,6 +44,9 @@ _TEXTS = (
 )
 # Bytes that are needed to tell.
 SIGNATURE_LENGTH = 512
+_LONGEST_REASON = 200
+# Files of NumPy and torch are zips too.
+_CONTAINER = "a zip archive"
 
 
 def kind_of(content: bytes) -> str | None:
@@ -56,3 +62,23 @@ def kind_of(content: bytes) -> str | None:
             return kind
     text = content[:SIGNATURE_LENGTH].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return next((kind for signature, kind in _TEXTS if text.startswith(signature)), None)
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Say in a few words why a file of arrays or tensors could not be read.
+
+    Args:
+        path: of the file, .npz, .pt or .safetensors by its name.
+        error: that its reader raised. What torch says of pickled objects is replaced, because it
+            advises to run their code.
+    """
+    try:
+        with path.open("rb") as file:
+            kind = kind_of(file.read(SIGNATURE_LENGTH))
+    except OSError:
+        kind = None
+    if kind not in (None, _CONTAINER):
+        return f"it is {kind}"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds Python objects other than tensors, which could run code, or is damaged"
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__

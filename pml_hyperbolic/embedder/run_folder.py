@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..file_kinds import why_unreadable
 from ..files import read_json
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
@@ -129,7 +130,7 @@ def _read_checkpoint(file, epoch):
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = why_unreadable(file, error)
         raise InputError(
             f"{file} is not the checkpoint of a run or is damaged ({reason})"
         ) from error

@@ -43,7 +43,7 @@ class ImageArchive:
         self.path = path
         self._is_zip = False
         self._opened: tuple[int, zipfile.ZipFile] | None = None
-        self._listing: list[str] | None = None
+        self._listing: FolderListing | None = None
         if path.is_dir():
             return
         if not path.exists():
@@ -65,14 +65,22 @@ class ImageArchive:
 
     def listing(self) -> list[str]:
         """Return the paths of all files, hidden ones too; they are listed once and kept."""
-        if self._listing is None:
-            self._listing = self._listed()
-        return self._listing
+        return self._contents().files
 
-    def _listed(self):
-        if self._is_zip:
-            return [name for name in self._zip().namelist() if not name.endswith("/")]
-        return FolderListing.of(self.path).files
+    def empty_folders(self) -> list[str]:
+        """Return the paths of all folders that hold nothing, without hidden ones."""
+        return [name for name in self._contents().empty if not _is_hidden(name)]
+
+    def unreadable_folders(self) -> list[str]:
+        """Return the paths of all folders that cannot be listed."""
+        return self._contents().unreadable
+
+    def _contents(self):
+        if self._listing is None:
+            self._listing = (
+                _listing_of(self._zip()) if self._is_zip else FolderListing.of(self.path)
+            )
+        return self._listing
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
@@ -222,10 +230,21 @@ def _write_member(archive, member, path, folder):
             f"{path} has the member {member.name!r}, which is a link, a device or outside its "
             f"folder: nothing was unpacked; download the official archive"
         )
-    if member.isfile():
+    if member.isdir():
+        file.mkdir(parents=True, exist_ok=True)
+    else:
         file.parent.mkdir(parents=True, exist_ok=True)
         with archive.extractfile(member) as source, file.open("wb") as copy:
             shutil.copyfileobj(source, copy)
+
+
+def _listing_of(archive):
+    names = archive.namelist()
+    files = [name for name in names if not name.endswith("/")]
+    # A folder is listed before or after what it holds, or not at all.
+    filled = {name.rstrip("/").rpartition("/")[0] for name in names}
+    empty = [name[:-1] for name in names if name.endswith("/") and name[:-1] not in filled]
+    return FolderListing(files, empty, [])
 
 
 def _is_hidden(name):
