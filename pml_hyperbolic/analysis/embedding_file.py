@@ -12,6 +12,7 @@ import torch
 
 from ..distances import PoincareDistance
 from ..errors import InputError
+from ..file_kinds import why_unreadable
 from .geometry import checked_embeddings, checked_labels, mapped_points
 
 _ARRAYS = ("embeddings", "labels", "proxies", "superclasses", "class_names", "paths")
@@ -127,15 +128,18 @@ def _read_npz(path):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as .npz of plain arrays: {error}") from None
+        raise InputError(
+            f"{path} cannot be read as .npz of plain arrays: {why_unreadable(path, error)}"
+        ) from None
 
 
 def _read_pt(path):
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch documents no exceptions; damage raises many kinds
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
-        raise InputError(f"{path} cannot be read as .pt of plain tensors: {reason}") from None
+        raise InputError(
+            f"{path} cannot be read as .pt of plain tensors: {why_unreadable(path, error)}"
+        ) from None
     if isinstance(content, (tuple, list)) and len(content) == 2:
         content = dict(zip(("embeddings", "labels"), content, strict=True))
     if not isinstance(content, Mapping):

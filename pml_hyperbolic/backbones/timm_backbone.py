@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import nearest
+from ..file_kinds import why_unreadable
 from .backbone import Backbone
 
 _BATCH_NORM_POLICY = {"statistics": "trained", "affine": "trained"}
@@ -199,7 +200,8 @@ def _pretrained(model, weights, arguments):
                 f"{_source(model)} elsewhere, and give the path of the file as weights"
             ) from error
         raise ValueError(
-            f"{weights} does not contain weights of {model} ({reason}): download {_source(model)}"
+            f"{weights} does not contain weights of {model} "
+            f"({why_unreadable(Path(weights), error)}): download {_source(model)}"
         ) from error
     # Without a classifier, timm loads the weights that fit and ignores missing ones. A matrix that
     # still has its random initial values was not in the file.

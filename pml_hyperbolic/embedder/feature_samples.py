@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..file_kinds import why_unreadable
 from .sample import Sample
 
 _EXPECTED = "expected features (D,) or (N, D) of floats, or a file .npz or .pt with these"
@@ -100,7 +101,7 @@ def _read(path):
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = why_unreadable(path, error)
         raise InputError(f"{path} cannot be read ({reason}): {_EXPECTED}") from error
     if labels is None or labels.ndim == 0:
         return features, None

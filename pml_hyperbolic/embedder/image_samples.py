@@ -11,7 +11,7 @@ import torch
 
 from ..errors import InputError
 from ..images.image_archive import ImageArchive
-from ..images.image_decoding import IMAGE_SUFFIXES
+from ..images.image_names import ImageNames
 from .sample import Sample
 
 
@@ -63,9 +63,7 @@ def _stored(path):
     path = path.expanduser()
     if path.is_dir() or path.suffix.lower() == ".zip":
         archive = ImageArchive(path)
-        names = [name for name in archive.names() if name.lower().endswith(IMAGE_SUFFIXES)]
-        if not names:
-            raise InputError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        names = ImageNames.of(archive).images
         for name, label in zip(names, _labels(names), strict=True):
             yield _in_archive(archive, name, str(path / name), label)
     elif path.is_file():

@@ -9,6 +9,7 @@ import torch
 
 from ..backbones import weights_hash
 from ..errors import InputError
+from ..file_kinds import why_unreadable
 from ..files import read_json
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
@@ -157,7 +158,7 @@ def _read_checkpoint(file, epoch):
             raise ValueError("its models are not tensors")
         of = checkpoint["epoch"]
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = why_unreadable(file, error)
         raise InputError(
             f"{file} is not the checkpoint of a run or is damaged ({reason})"
         ) from error

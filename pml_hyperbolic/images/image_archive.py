@@ -3,6 +3,7 @@
 import lzma
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .folder_listing import FolderListing
+from .limits import UnpackedSize, check_file_size
 
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
@@ -40,7 +43,7 @@ class ImageArchive:
         self.path = path
         self._is_zip = False
         self._opened: tuple[int, zipfile.ZipFile] | None = None
-        self._listing: list[str] | None = None
+        self._listing: FolderListing | None = None
         if path.is_dir():
             return
         if not path.exists():
@@ -62,28 +65,41 @@ class ImageArchive:
 
     def listing(self) -> list[str]:
         """Return the paths of all files, hidden ones too; they are listed once and kept."""
-        if self._listing is None:
-            self._listing = self._listed()
-        return self._listing
+        return self._contents().files
 
-    def _listed(self):
-        if self._is_zip:
-            return [name for name in self._zip().namelist() if not name.endswith("/")]
-        found = []
-        for folder, _, files in os.walk(self.path, followlinks=True):
-            prefix = Path(folder).relative_to(self.path).as_posix()
-            found += [file if prefix == "." else f"{prefix}/{file}" for file in files]
-        return found
+    def empty_folders(self) -> list[str]:
+        """Return the paths of all folders that hold nothing, without hidden ones."""
+        return [name for name in self._contents().empty if not _is_hidden(name)]
+
+    def unreadable_folders(self) -> list[str]:
+        """Return the paths of all folders that cannot be listed."""
+        return self._contents().unreadable
+
+    def _contents(self):
+        if self._listing is None:
+            self._listing = (
+                _listing_of(self._zip()) if self._is_zip else FolderListing.of(self.path)
+            )
+        return self._listing
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
 
         Raises:
-            InputError: the file does not exist or is damaged.
+            InputError: the file does not exist, is damaged, or is larger than any image within
+                the limit.
         """
         try:
             if self._is_zip:
+                # A member gives no more bytes than its header says.
+                check_file_size(self.where(name), self._zip().getinfo(name).file_size)
                 return self._zip().read(name)
+            status = (self.path / name).stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(
+                    f"{self.where(name)} is a pipe, a socket or a device: remove it from the data"
+                )
+            check_file_size(self.where(name), status.st_size)
             return (self.path / name).read_bytes()
         # zipfile also raises RuntimeError, for passwords and unknown compressions.
         except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
@@ -159,7 +175,8 @@ def unpack_tar(path: Path, target: Path) -> Path:
         The folder.
 
     Raises:
-        InputError: the tar is damaged, or a member is a link, a device or outside the folder.
+        InputError: the tar is damaged, a member is a link, a device or outside the folder, there is
+            no room for the files, or they are out of proportion to the size of the tar.
     """
     from filelock import FileLock
 
@@ -194,8 +211,10 @@ def _unpack(path, target):
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
+        size = UnpackedSize(path, shutil.disk_usage(part).free)
         with tarfile.open(path) as archive:
             for member in archive:
+                size.add(member.size)
                 _write_member(archive, member, path, part)
         os.replace(part, target)
     finally:
@@ -211,10 +230,21 @@ def _write_member(archive, member, path, folder):
             f"{path} has the member {member.name!r}, which is a link, a device or outside its "
             f"folder: nothing was unpacked; download the official archive"
         )
-    if member.isfile():
+    if member.isdir():
+        file.mkdir(parents=True, exist_ok=True)
+    else:
         file.parent.mkdir(parents=True, exist_ok=True)
         with archive.extractfile(member) as source, file.open("wb") as copy:
             shutil.copyfileobj(source, copy)
+
+
+def _listing_of(archive):
+    names = archive.namelist()
+    files = [name for name in names if not name.endswith("/")]
+    # A folder is listed before or after what it holds, or not at all.
+    filled = {name.rstrip("/").rpartition("/")[0] for name in names}
+    empty = [name[:-1] for name in names if name.endswith("/") and name[:-1] not in filled]
+    return FolderListing(files, empty, [])
 
 
 def _is_hidden(name):

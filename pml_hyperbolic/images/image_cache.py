@@ -6,8 +6,9 @@ import importlib.metadata
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import tqdm
 from ..errors import InputError
 from ..files import content_hash
 from .decoded_images import DecodedImages
+from .folder_listing import FolderListing
 from .resizing import Interpolation, reduce_short_side
 
 CACHE_VARIABLE = "PML_HYPERBOLIC_CACHE"
@@ -26,8 +28,10 @@ IN_MEMORY = 2**24
 _FORMAT = 1
 _PIXELS_FILE = "pixels.bin"
 _SIZES_FILE = "sizes.npy"
-# Number of images that are decoded before they are written.
-_CHUNK = 256
+# A data set that turns out larger than its first image promised may still take so many times more.
+_SURPRISE = 8
+# Number of images for each core that are decoded before they are written; each may be large.
+_AHEAD = 4
 
 
 def decode_images(
@@ -77,11 +81,12 @@ def decode_images(
     everything = range(count)
     (first,) = decode([0])
     if first.nbytes * count <= IN_MEMORY:
-        images = list(decode(everything))
-        return DecodedImages(
-            np.concatenate([image.reshape(-1) for image in images]),
-            np.array([image.shape for image in images], dtype=np.int64),
-        )
+        images = _within(decode(everything), _SURPRISE * IN_MEMORY)
+        if images is not None:
+            return DecodedImages(
+                np.concatenate([image.reshape(-1) for image in images]),
+                np.array([image.shape for image in images], dtype=np.int64),
+            )
     listings = listings or {}
     key = content_hash(
         {
@@ -130,11 +135,7 @@ def source_stamp(source: Path, listing: Sequence[str] | None = None) -> str:
     elif listing is not None:
         files = [source / name for name in listing]
     else:
-        files = [
-            Path(folder, name)
-            for folder, _, names in os.walk(source, followlinks=True)
-            for name in names
-        ]
+        files = [source / name for name in FolderListing.of(source).files]
     digest = hashlib.sha256()
     for file in sorted(files):
         if file.name.startswith(".") and file != source:
@@ -150,8 +151,19 @@ def source_stamp(source: Path, listing: Sequence[str] | None = None) -> str:
     return digest.hexdigest()
 
 
+def _within(images, limit):
+    """Return all images, or None if they take more bytes than this."""
+    found, size = [], 0
+    for image in images:
+        size += image.nbytes
+        if size > limit:
+            return None
+        found.append(image)
+    return found
+
+
 def _decode(read, indices, name, short_side, interpolation):
-    """Decode these images in order, a chunk at a time, in several threads."""
+    """Decode these images in order, a few ahead of those that are asked for, in several threads."""
 
     def one(index):
         try:
@@ -172,17 +184,32 @@ def _decode(read, indices, name, short_side, interpolation):
         # The bar is shown on a terminal only, and only if decoding takes a while.
         tqdm.tqdm(total=len(indices), desc=f"decoding {name}", disable=None, delay=2) as bar,
     ):
-        for start in range(0, len(indices), _CHUNK):
-            part = indices[start : start + _CHUNK]
-            for index, image in zip(part, pool.map(one, part), strict=True):
-                channels = channels or image.shape[0]
-                if image.shape[0] != channels:
-                    raise InputError(
-                        f"{name}: image {index} has {image.shape[0]} channels, the first has "
-                        f"{channels}: convert all images to the same number of channels"
-                    )
-                yield image
-                bar.update()
+        for index, image in zip(
+            indices, _in_order(pool, one, indices, _AHEAD * _cores()), strict=True
+        ):
+            channels = channels or image.shape[0]
+            if image.shape[0] != channels:
+                raise InputError(
+                    f"{name}: image {index} has {image.shape[0]} channels, the first has "
+                    f"{channels}: convert all images to the same number of channels"
+                )
+            yield image
+            bar.update()
+
+
+def _in_order(pool, function, items, ahead):
+    """Yield the function of each item; no more than ``ahead`` results wait at a time."""
+    waiting: deque[Future] = deque()
+    try:
+        for item in items:
+            if len(waiting) == ahead:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _build(target, decode):

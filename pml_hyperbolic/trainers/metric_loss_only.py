@@ -108,6 +108,15 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.finite_check = FiniteCheck()
         self._network: torch.nn.Module | None = None
 
+    def modify_schema(self) -> None:
+        """PML's check of the parts; a model without trainable parameters needs no optimizer."""
+        super().modify_schema()
+        self.schema["optimizers"].important = [
+            f"{name}_optimizer"
+            for name, model in self.models.items()
+            if any(parameter.requires_grad for parameter in model.parameters())
+        ]
+
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
         check_optimizer_coverage(

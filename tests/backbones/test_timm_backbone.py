@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from pml_hyperbolic.backbones import BACKBONES, TimmBackbone
 
@@ -91,6 +92,9 @@ def test_weights_of_another_model_are_refused(resnet_file, tmp_path):
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"it lacks layer1\.0\.conv1\.weight;"):
         TimmBackbone(3, RESNET, pretrained=True, weights=str(tmp_path / "part.pth"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
+    with pytest.raises(ValueError, match=rf"photo.jpg does not .* {RESNET} \(it is a JPEG image\)"):
+        TimmBackbone(3, RESNET, pretrained=True, weights=str(tmp_path / "photo.jpg"))
     (tmp_path / "text.pth").write_text("not weights")
     with pytest.raises(ValueError, match=f"text.pth does not contain weights of {RESNET}"):
         TimmBackbone(3, RESNET, pretrained=True, weights=str(tmp_path / "text.pth"))

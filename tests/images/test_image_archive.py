@@ -7,6 +7,7 @@ import pickle
 import tarfile
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,3 +204,53 @@ def test_damaged_members_of_a_zip_are_named(tmp_path):
     assert archive.read("photos/a/1.jpg") == b"one"
     with pytest.raises(InputError, match=r"photos/b/2.jpg cannot be read .*CRC.* download"):
         archive.read("photos/b/2.jpg")
+
+
+def test_bombs_in_a_zip_are_not_unpacked(tmp_path):
+    path = tmp_path / "tree.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("a/1.jpg", "w") as member:
+            for _ in range(402):
+                member.write(bytes(2**20))
+        archive.writestr("a/2.jpg", b"two")
+    assert path.stat().st_size < 2**19
+    archive = ImageArchive(path)
+    message = r"tree.zip/a/1.jpg has 421,527,552 bytes, and an image of 50 megapixels, the limit"
+    with pytest.raises(InputError, match=message):
+        archive.read("a/1.jpg")
+    assert archive.read("a/2.jpg") == b"two"
+
+
+def test_files_that_are_too_large_or_no_files(tmp_path):
+    folder = fill_folder(tmp_path / "tree")
+    with (folder / "large.jpg").open("wb") as file:
+        file.truncate(2**40)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    archive = ImageArchive(folder)
+    with pytest.raises(InputError, match=r"large.jpg has 1,099,511,627,776 bytes"):
+        archive.read("large.jpg")
+    for name in ("pipe.jpg", "zero.jpg"):
+        with pytest.raises(InputError, match=rf"{name} is a pipe, a socket or a device: remove"):
+            archive.read(name)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (2**31, r"more than 1,073,741,824 bytes, which is out of proportion .* nothing was unpack"),
+        (2**20, r"more than the 972,800 bytes that there is room for: nothing was unpacked; free"),
+    ],
+)
+def test_bombs_in_a_tar_are_not_unpacked(tmp_path, monkeypatch, size, message):
+    if size < 2**30:
+        monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1024_000))
+    path = tmp_path / "tree.tar"
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a/1.jpg")
+        member.size = size
+        # The header alone: what it says is refused before it is read.
+        archive.fileobj.write(member.tobuf())
+    with pytest.raises(InputError, match=message):
+        ImageArchive(path)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == ["tree.tar"]

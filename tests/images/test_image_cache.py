@@ -262,3 +262,34 @@ def test_an_image_that_cannot_be_decoded_is_named(photos, cache):
     photos.image = lambda index: whole(index).astype(float)
     with pytest.raises(InputError, match=r"image 0 .* uint8, got \(3, .*\) float64"):
         decode(photos)
+
+
+def test_a_first_image_that_promises_too_little(cache, monkeypatch):
+    """What was thought to fit into memory goes to the cache if it does not."""
+    monkeypatch.setattr(image_cache, "IN_MEMORY", 1000)
+
+    def read(index):
+        return np.full((1, 1, 1) if index == 0 else (1, 100, 100), index, np.uint8)
+
+    images = decode_images(read, 20, name="growing", identity={})
+    assert isinstance(images.pixels, np.memmap)
+    assert [int(images.image(i).max()) for i in range(20)] == list(range(20))
+
+
+def test_few_images_are_decoded_ahead(cache, monkeypatch):
+    monkeypatch.setattr(image_cache, "_cores", lambda: 2)
+    started, written = [], []
+    save = np.ascontiguousarray
+
+    def read(index):
+        started.append(index)
+        return np.zeros((1, 4, 4), np.uint8)
+
+    def record(image):
+        written.append(len(set(started)))
+        return save(image)
+
+    monkeypatch.setattr(np, "ascontiguousarray", record)
+    decode_images(read, 100, name="many", identity={})
+    assert len(written) == 100
+    assert all(seen <= number + 8 + 1 for number, seen in enumerate(written))

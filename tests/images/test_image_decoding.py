@@ -1,6 +1,7 @@
 """Images of every colour mode are decoded to arrays of one kind."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -76,6 +77,65 @@ def test_resizing():
 def test_damaged_images_are_named(damage):
     content = encoded(Image.fromarray(noise(40, 60, 3)), "jpeg")
     with pytest.raises(
-        InputError, match=r"^birds/7.jpg cannot be read as an image \([^<]+\): replace"
+        InputError,
+        match=r"^birds/7.jpg cannot be read as an image \([^<]+\): replace it with an undama",
     ):
         decode_image(damage(content), "birds/7.jpg")
+
+
+def huge_png(width, height):
+    """A file of a few bytes that says to have so many pixels."""
+    content = bytearray(encoded(Image.new("L", (1, 1))))
+    content[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("width", "height"), [(13_000, 13_000), (10_000, 9_000), (100_000, 600)])
+def test_a_huge_image_is_called_that(width, height):
+    message = (
+        rf"^x has {width:,} x {height:,} pixels, {width * height / 1e6:.0f} megapixels, and the "
+        rf"limit is 50: make it smaller, or raise the limit in .* PML_HYPERBOLIC_MAX_MEGAPIXELS$"
+    )
+    with pytest.raises(InputError, match=message):
+        decode_image(huge_png(width, height), "x")
+
+
+def test_the_limit_can_be_raised_above_that_of_pillow(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setenv("PML_HYPERBOLIC_MAX_MEGAPIXELS", "0.000024")
+    pixels = noise(4, 6, 3)
+    content = encoded(Image.fromarray(pixels))
+    assert (decode_image(content, "x") == pixels.transpose(2, 0, 1)).all()
+    monkeypatch.setenv("PML_HYPERBOLIC_MAX_MEGAPIXELS", "0.000023")
+    with pytest.raises(InputError, match=r"x has 6 x 4 pixels"):
+        decode_image(content, "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript file"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image"),
+        (b"<html>not found</html>", "an HTML page"),
+        (b"", "an empty file"),
+    ],
+)
+def test_other_formats_are_named_and_never_opened(monkeypatch, content, kind):
+    monkeypatch.setattr("subprocess.Popen", None)
+    message = rf"^x.png cannot be read as an image \(it is {kind}\): convert it to .* BMP, GIF, "
+    with pytest.raises(InputError, match=message):
+        decode_image(content, "x.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_numbers_that_are_no_pixels_are_refused(channels):
+    ramp = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    message = r"x holds floating-point numbers, not pixels: convert it to 8 or 16 bits"
+    with pytest.raises(InputError, match=message):
+        decode_image(encoded(Image.fromarray(ramp), "tiff"), "x", channels=channels)
+    large = Image.fromarray(np.full((4, 6), 70_000, np.int32))
+    with pytest.raises(InputError, match=r"x holds integers from 70000 to 70000, not pixels of 8"):
+        decode_image(encoded(large, "tiff"), "x", channels=channels)
+    fine = Image.fromarray(np.full((4, 6), 65_535, np.int32))
+    assert (decode_image(encoded(fine, "tiff"), "x", channels=channels) == 255).all()

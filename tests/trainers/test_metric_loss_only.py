@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import inspect
+import logging
 
 import pytest
 import torch
@@ -922,3 +923,15 @@ def test_hier_beside_proxy_anchor_learns(precision):
     assert sum(history[-3:]) < 0.7 * sum(history[:3])
     for proxies in ("metric_loss.losses.0.proxies", "metric_loss.losses.1.proxies"):
         assert not torch.equal(state(trainer)[proxies], before[proxies])
+
+
+def test_a_trunk_without_parameters_needs_no_optimizer(caplog):
+    def warnings(trunk):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "PML"):
+            make(losses.ContrastiveLoss(), trunk, optimizers={})
+        return [record.getMessage() for record in caplog.records]
+
+    missing = 'optimizers is missing "trunk_optimizer"'
+    assert missing in warnings(torch.nn.Linear(8, 8))
+    assert missing not in warnings(torch.nn.Identity())

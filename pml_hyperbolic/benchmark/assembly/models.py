@@ -64,6 +64,11 @@ def check_trunk(trunk: Backbone, spec: Spec, inputs: torch.Tensor) -> None:
             features = trunk.eval()(inputs)
     # timm asserts, torch raises RuntimeError.
     except Exception as error:
+        if inputs.ndim == 2:
+            raise InputError(
+                f"protocol.backbone: {name} takes images, and the data are features of {size} "
+                f"dimensions: use backbone: identity"
+            ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"protocol.backbone: {name} does not take input of size {size} ({reason}): set "

@@ -6,6 +6,7 @@ from ..assembly.pipeline import Pipeline
 from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig
 from ..config.curvature_control import with_flat_twins
+from .data_notes import data_notes
 from .fairness import check_fairness, method_facts
 
 
@@ -13,7 +14,8 @@ class Checked(NamedTuple):
     """What the check of a benchmark found.
 
     Attributes:
-        notes: sentences to show: declared differences between methods, and doubts.
+        notes: sentences to show: what was passed over or is odd in the data, declared differences
+            between methods, and doubts.
         data: fingerprint of the data.
     """
 
@@ -44,4 +46,5 @@ def check_benchmark(config: BenchmarkConfig, data: ProtocolData | None = None) -
     name, method = next(iter(config.methods.items()))
     for fold in others:
         Pipeline(data, method, name, protocol.seeds[0], fold)
-    return Checked(check_fairness(config, facts), data.fingerprint)
+    notes = [*data_notes(data.dataset), *check_fairness(config, facts)]
+    return Checked(notes, data.fingerprint)

@@ -7,9 +7,59 @@ import yaml
 
 from ...errors import InputError
 
+# Our choice: the shipped configs nest 9 deep and hold a few hundred values.
+_DEEPEST = 50
+_MOST_VALUES = 100_000
+_LARGEST_FILE = 10 * 2**20
+# Values that neither a config nor its hash can hold.
+_NOT_PLAIN = {
+    "tag:yaml.org,2002:timestamp": "a date",
+    "tag:yaml.org,2002:binary": "binary data",
+    "tag:yaml.org,2002:set": "a set",
+    "tag:yaml.org,2002:omap": "an ordered mapping",
+    "tag:yaml.org,2002:pairs": "a list of pairs",
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader without three traps: repeated keys, `on` as True, and 1e-3 as text."""
+
+    def get_single_node(self):
+        node = super().get_single_node()
+        if node is not None:
+            self._check_extent(node, 1, {})
+        return node
+
+    def _check_extent(self, node, depth, known):
+        """Count values, with all that stand for aliases: a few lines could name billions."""
+        where = f"{self.name}, line {node.start_mark.line + 1}"
+        if depth > _DEEPEST:
+            raise InputError(
+                f"{where}: nested more than {_DEEPEST} deep, or an alias within itself: write it "
+                f"flatter"
+            )
+        if node.tag in _NOT_PLAIN:
+            raise InputError(
+                f"{where}: got {_NOT_PLAIN[node.tag]}, expected a mapping, a list, text or a "
+                f"number: put text in quotes"
+            )
+        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+            raise InputError(f"{where}: half of a pair of surrogates is not a character: remove it")
+        if id(node) not in known:
+            count = 1
+            if isinstance(node, yaml.CollectionNode):
+                parts = node.value
+                if isinstance(node, yaml.MappingNode):
+                    parts = [part for pair in parts for part in pair]
+                count += sum(self._check_extent(part, depth + 1, known) for part in parts)
+            if count > _MOST_VALUES:
+                raise InputError(
+                    f"{where}: more than {_MOST_VALUES:,} values, those of aliases included: "
+                    f"write fewer"
+                )
+            known[id(node)] = count
+        return known[id(node)]
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -55,10 +105,21 @@ def parse_yaml(text: str, source: str) -> object:
     Raises:
         InputError: the text is not YAML, or a key occurs twice in one mapping.
     """
-    loader = _Loader(text)
-    loader.name = source
+    loader = None
     try:
+        loader = _Loader(text)
+        loader.name = source
         return loader.get_single_data()
+    except RecursionError:
+        raise InputError(
+            f"{source} is not valid YAML: it is nested too deep, expected at most {_DEEPEST} levels"
+        ) from None
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        raise InputError(
+            f"{source}, line {number} is not valid YAML: the character U+{error.character:04X} is "
+            f"not allowed: remove it"
+        ) from None
     except yaml.YAMLError as error:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         mark = getattr(error, "problem_mark", None)
@@ -70,7 +131,8 @@ def parse_yaml(text: str, source: str) -> object:
             raise
         raise InputError(f"{source} is not valid YAML: {error}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def read_mapping(path: Path) -> dict:
@@ -80,15 +142,23 @@ def read_mapping(path: Path) -> dict:
         InputError: there is no such file, it is not YAML, or it does not hold a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise InputError(
+                f"cannot read {path}: it has more than {_LARGEST_FILE:,} bytes, which no config "
+                f"needs: give a YAML file"
+            )
+        # A byte order mark, which Windows' editors write, is no part of the text.
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"cannot read {path}: it is not UTF-8 text") from None
-    content = parse_yaml(text, str(path))
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a mapping of keys, got {type(content).__name__}")
-    return content
+    mapping = parse_yaml(text, str(path))
+    if not isinstance(mapping, dict):
+        raise InputError(f"{path} must hold a mapping of keys, got {type(mapping).__name__}")
+    return mapping
 
 
 def dump_yaml(content: object, *, compact: bool = False) -> str:

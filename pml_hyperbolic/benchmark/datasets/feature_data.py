@@ -8,9 +8,13 @@ import numpy as np
 import torch
 
 from ...errors import InputError
+from ...file_kinds import why_unreadable
 from .labelled_data import LabelledData
 
-_EXPECTED = "features (N, D) of floats and labels (N,) or (N, L)"
+_EXPECTED = (
+    "features (N, D) of floats and labels (N,) or (N, L), as "
+    "numpy.savez('NAME.npz', features=..., labels=...) writes it"
+)
 
 
 class FeatureData(LabelledData):
@@ -112,7 +116,7 @@ def _read(path):
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = why_unreadable(path, error)
         raise InputError(
             f"{path} cannot be read ({reason}): expected an .npz or .pt file with {_EXPECTED}"
         ) from error

@@ -69,7 +69,7 @@ class ImageFiles(ImageData):
     def present_files(
         self, root: str | Path, files: Sequence[str], present: set[str], *, verify: bool
     ) -> np.ndarray:
-        """Return which of the listed files exist, (N,) bool.
+        """Return which of the listed files exist, (N,) bool; ``passed_over`` counts the others.
 
         Args:
             root: of the data set, for the message.
@@ -89,6 +89,12 @@ class ImageFiles(ImageData):
                 f"{root}: {(~found).sum():,} listed images are missing, the first is "
                 f"{files[int(found.argmin())]}: {self._how_to_fix()}"
             )
+        if not found.all():
+            self.passed_over = [
+                *self.passed_over,
+                f"{root}: {(~found).sum():,} of {len(files):,} listed images are missing, the "
+                f"first is {files[int(found.argmin())]}",
+            ]
         return found
 
     def number_classes(

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import InputError, nearest
 from ...images.image_archive import ImageArchive
-from ...images.image_decoding import IMAGE_SUFFIXES
+from ...images.image_names import ImageNames
 from .image_files import ImageFiles
 from .release import existing_root
 from .taxonomy import TAXONOMIES
@@ -16,8 +16,8 @@ class ImageFolder(ImageFiles):
     """Images in folders that are named after their class, or after superclass and class.
 
     Classes are numbered in the order of their names. A folder that contains all others, such as
-    the only folder of a zip, is not a level; hidden files and files that are not images are
-    ignored.
+    the only folder of a zip, is not a level. Hidden files, files that are not images by their names
+    and folders without images are passed over, and counted in ``passed_over``.
 
     Args:
         root: a folder of ``class/*.jpg`` or ``superclass/class/*.jpg``, or a zip (read in place)
@@ -39,16 +39,11 @@ class ImageFolder(ImageFiles):
         if taxonomy is not None and taxonomy not in TAXONOMIES:
             raise InputError(f"there is no taxonomy {taxonomy!r}: {nearest(taxonomy, TAXONOMIES)}")
         archive = ImageArchive(existing_root(self, root), unpacked)
-        paths = sorted(
-            tuple(name.split("/"))
-            for name in archive.names()
-            if name.lower().endswith(IMAGE_SUFFIXES)
-        )
-        if not paths:
-            raise InputError(
-                f"{archive.path} contains no images ({', '.join(IMAGE_SUFFIXES)}): expected "
-                f"{self.layout}"
-            )
+        try:
+            names, self.passed_over = ImageNames.of(archive)
+        except InputError as error:
+            raise InputError(f"{error}; expected {self.layout}") from None
+        paths = sorted(tuple(name.split("/")) for name in names)
         folders = [path[:-1] for path in paths]
         # The class folder itself is kept, even if it is the only one.
         parents = zip(*(folder[:-1] for folder in folders), strict=False)

@@ -20,6 +20,7 @@ class LabelledData:
         test_classes: (T,) int64, the classes of the official test set, or None.
         query, gallery: (N,) bool masks if the official protocol searches query images in a
             gallery of other images, otherwise None.
+        passed_over: sentences on files that are no samples, and why.
     """
 
     labels: np.ndarray
@@ -29,6 +30,7 @@ class LabelledData:
     test_classes: np.ndarray | None = None
     query: np.ndarray | None = None
     gallery: np.ndarray | None = None
+    passed_over: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -196,7 +196,10 @@ def test_features_need_no_backbone(load_features):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["protocol.augmentation={}"], "small_conv does not take input of size 64"),
+        (
+            ["protocol.augmentation={}"],
+            "small_conv takes images, and the data are features of 64 dimensions: use backbone: id",
+        ),
         (["protocol.backbone=identity"], "protocol.augmentation would do nothing to precomputed"),
         (
             ["protocol.backbone=identity", "protocol.image={size: 8}"],

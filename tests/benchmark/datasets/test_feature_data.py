@@ -106,8 +106,12 @@ def test_code_in_a_file_is_not_run(tmp_path, form):
         np.savez(path, features=np.array([harmful], dtype=object), labels=LABELS)
     else:
         torch.save({"features": harmful, "labels": torch.tensor(LABELS)}, path)
-    with pytest.raises(InputError, match=r"features.* cannot be read \(.*expected an .npz"):
+    with pytest.raises(
+        InputError, match=r"features.* cannot be read \(.*expected an .npz"
+    ) as caught:
         FeatureData(str(path))
+    # torch advises to run the code.
+    assert "weights_only" not in str(caught.value)
     assert not mark.exists()
 
 
@@ -119,6 +123,10 @@ def test_files_that_are_something_else(tmp_path, write):
     np.savez(tmp_path / "b.npz", features=FEATURES)
     with pytest.raises(InputError, match=r"b.npz cannot be read .*labels"):
         FeatureData(str(tmp_path / "b.npz"))
+    np.save(tmp_path / "c.npy", FEATURES)
+    message = r"c.npy cannot be read \(it is a NumPy array \(.npy\)\): expected .* numpy.savez\("
+    with pytest.raises(InputError, match=message):
+        FeatureData(str(tmp_path / "c.npy"))
     with pytest.raises(InputError, match=r"nowhere.npz does not exist: expected"):
         FeatureData(str(tmp_path / "nowhere.npz"))
 

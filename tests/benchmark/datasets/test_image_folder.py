@@ -72,7 +72,10 @@ def test_one_class_stays_a_class(write_tree):
         (["a.png"], r"depth 0 \(a.png\): expected"),
         ([*FLAT, *DEEP], r"depth 1 \(fork/1.bmp\), 2 \(kitchen/fork/1.png\): expected"),
         (["a/b/c/1.png", "d/e/f/1.png"], r"depth 3 \(d/e/f/1.png\): expected"),
-        ([], "contains no images"),
+        (
+            [],
+            r"holds no images \(.jpg, .*\), but 2 files: 1 .txt \(such as notes.txt\), 1 hidden: ",
+        ),
     ],
 )
 def test_other_trees_are_refused(write_tree, tmp_path, names, message):
@@ -93,3 +96,28 @@ def test_a_damaged_image_is_named(write_tree):
     (root / "cup/2.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"my photos/cup/2.png cannot be read as an image"):
         ImageFolder(str(root)).image(1)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "gztar"])
+def test_what_is_passed_over_is_counted(write_tree, pack, form):
+    root, _ = write_tree(FLAT)
+    for name in ("cup/3.HEIC", "cup/4.heic", "phone/1.heic"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "mug").mkdir()
+    data = ImageFolder(str(root if form == "folder" else pack(root, form)))
+    assert data.class_names == ["cup", "fork"]
+    above = "" if form == "folder" else "my photos/"
+    place = root if form == "folder" else root.parent / f"my photos.{form}"
+    place = root.parent / "my photos.unpacked" if form == "gztar" else place
+    assert list(data.passed_over) == [
+        f"{place}: passed over 5 files: 3 .heic (such as {above}cup/3.HEIC), 1 .txt (such as "
+        f"{above}notes.txt), 1 hidden",
+        f"{place}: 2 folders hold no images and are no classes: {above}mug, {above}phone",
+    ]
+
+
+def test_nothing_is_said_of_a_folder_of_images_alone(tmp_path, write_image):
+    for name in FLAT:
+        write_image(tmp_path / name)
+    assert list(ImageFolder(str(tmp_path)).passed_over) == []
