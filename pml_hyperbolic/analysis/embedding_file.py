@@ -15,7 +15,7 @@ from ..errors import InputError
 from .geometry import checked_embeddings, checked_labels, mapped_points
 
 _ARRAYS = ("embeddings", "labels", "proxies", "superclasses", "class_names", "paths")
-_GEOMETRY = ("c", "clip_radius", "inputs")  # which an argument can give too
+_GEOMETRY = ("c", "clip_radius", "clip", "inputs")  # which an argument can give too
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def read_embeddings(
     c: float | None = None,
     clip_radius: float | None = None,
     inputs: str | None = None,
+    clip: str | None = None,
 ) -> EmbeddingFile:
     """Read a file of embeddings.
 
@@ -67,6 +68,7 @@ def read_embeddings(
             PoincareDistance's own for tangent vectors, none for points on the ball (where it only
             marks the largest radius).
         inputs: "tangent" or "ball", where the file does not say it. Default "tangent".
+        clip: "hard" or "smooth", where the file does not say it. Default "hard".
 
     Raises:
         InputError: the file is missing, unreadable or of another kind; something in it has a wrong
@@ -86,7 +88,9 @@ def read_embeddings(
             found[name] = _checked(path, checked_labels, name, content[name], len(embeddings))
     if "proxies" in content:
         found["proxies"] = _checked(path, checked_embeddings, "proxies", content["proxies"], size)
-    distance = _geometry(path, content, {"c": c, "clip_radius": clip_radius, "inputs": inputs})
+    distance = _geometry(
+        path, content, {"c": c, "clip_radius": clip_radius, "clip": clip, "inputs": inputs}
+    )
     for name, rows in (("embeddings", embeddings), ("proxies", found["proxies"])):
         if rows is not None and distance is not None:
             _checked(path, lambda n, r: mapped_points(r, distance, name=n), name, rows)
@@ -110,7 +114,7 @@ def _read(path):
     if path.suffix not in readers:
         raise InputError(f"{path} is neither .npz nor .pt: save embeddings as one of these")
     content = readers[path.suffix](path)
-    unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY, "clip"})
+    unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY})
     if "embeddings" not in content:
         held = f"it holds {', '.join(unknown)}" if unknown else "it holds nothing else"
         raise InputError(f"{path} has no array named 'embeddings': {held}")
@@ -168,7 +172,7 @@ def _geometry(path, content, given):
             )
         said[name] = given[name] if value is None else value
     if said["c"] is None:
-        named = [name for name in ("clip_radius", "inputs") if said[name] is not None]
+        named = [name for name in ("clip_radius", "clip", "inputs") if said[name] is not None]
         if named:
             raise InputError(f"{path}: {' and '.join(named)} given without c: add the curvature c")
         return None
@@ -177,10 +181,8 @@ def _geometry(path, content, given):
     radius = said["clip_radius"]
     if radius is not None or inputs == "ball":
         arguments["clip_radius"] = None if radius == math.inf else radius
-    clip = content.get("clip")
-    clip = clip.item() if isinstance(clip, np.ndarray) and clip.size == 1 else clip
-    if clip is not None and clip != "hard":  # the default
-        arguments["clip"] = clip
+    if said["clip"] is not None:
+        arguments["clip"] = said["clip"]
     try:
         return PoincareDistance(**arguments)
     except (TypeError, ValueError) as error:

@@ -186,6 +186,15 @@ def largest_radius(distance: PoincareDistance | None) -> float | None:
     return 2 * distance.clip_radius
 
 
+def share_of_limit(distance: PoincareDistance) -> float:
+    """The share of the largest radius from which a point counts as clipped.
+
+    0.999 leaves room for rounding under the hard clip; a smooth one only approaches its radius, and
+    counts within 1 % of it.
+    """
+    return 0.99 if distance.clip == "smooth" else 0.999
+
+
 def class_means(
     embeddings: np.ndarray | torch.Tensor, labels: np.ndarray, distance: PoincareDistance | None
 ) -> tuple[np.ndarray, torch.Tensor]:

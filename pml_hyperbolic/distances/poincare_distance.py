@@ -1,7 +1,7 @@
 """PoincareDistance: geodesic distance on the Poincare ball for any PML loss, miner or tester."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance
@@ -9,15 +9,19 @@ from pytorch_metric_learning.distances import BaseDistance
 from ..functional.pairwise import poincare_cdist, tangent_cdist
 from ..functional.poincare import (
     at_least_float32,
+    clipped_norm,
     full_precision,
     poincare_distance,
+    saturation_norm,
     to_poincare_ball,
 )
 from ..functional.validation import (
     check_broadcast,
+    check_clip,
     check_clip_radius,
     check_curvature,
     check_finite,
+    check_flag,
     is_readable,
 )
 
@@ -34,10 +38,16 @@ class PoincareDistance(BaseDistance):
 
     Args:
         c: curvature magnitude, > 0. Default 0.1 (Hyp, HIER).
-        clip_radius: norms of tangent vectors above this are scaled down to it, so every distance
-            is at most ``4 * clip_radius``; None clips nothing. Default 2.3 (Hyp, HIER).
+        clip_radius: r > 0, which bounds the norms of tangent vectors, so that every distance is at
+            most ``4 * clip_radius``; None clips nothing. Default 2.3 (Hyp, HIER).
         inputs: "tangent" (default), or "ball" for points that already lie on the ball; those are
             neither clipped nor mapped, only checked.
+        clip: "hard" (default; Hyp, HIER) scales longer vectors down to r, after which they have no
+            gradient along their own direction; "smooth" (ours) gives every vector v the norm
+            ``r tanh(|v| / r)``, which keeps one.
+        riemannian_gradient: multiply the gradient that reaches a tangent vector by
+            ``(1 - c|x|^2)^2 / 4`` of its ball point x, the inverse metric, as HIER's code does. It
+            changes no distance. Default False (our choice).
         power: raise distances to this power, as in PML. Default 1.
         collect_stats: record statistics (mean norms before and after mapping, and the clipped
             fractions of queries and references), as in PML.
@@ -51,7 +61,7 @@ class PoincareDistance(BaseDistance):
             only (on CUDA a check would make the host wait for the device), and neither in
             ``torch.compile`` nor inside transforms of ``torch.func``.
 
-    Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (clipping).
+    Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (hard clip).
     """
 
     # Whether forward may map and measure in one step, without holding the mapped points. A subclass
@@ -63,20 +73,36 @@ class PoincareDistance(BaseDistance):
         c: float = 0.1,
         clip_radius: float | None = 2.3,
         inputs: str = "tangent",
+        clip: str = "hard",
+        riemannian_gradient: bool = False,
         **kwargs,
     ):
         check_curvature(c)
         check_clip_radius(clip_radius)
+        check_clip(clip, clip_radius)
         if inputs not in ("tangent", "ball"):
             raise ValueError(f'inputs must be "tangent" or "ball", got {inputs!r}')
-        _refuse_base_arguments(type(self).__name__, kwargs)
+        name = type(self).__name__
+        if check_flag(name, "riemannian_gradient", riemannian_gradient) and inputs == "ball":
+            raise ValueError(
+                f'{name} needs inputs="tangent" for riemannian_gradient=True, which rescales the '
+                f"gradient of tangent vectors: leave it out for points on the ball"
+            )
+        if clip == "smooth" and inputs == "ball":
+            raise ValueError(
+                f'{name} needs inputs="tangent" for clip="smooth", because points on the ball are '
+                f"not clipped: leave it out for these"
+            )
+        _refuse_base_arguments(name, kwargs)
         power = kwargs.get("power", 1)
         if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
-            raise ValueError(f"{type(self).__name__} needs a finite power > 0, got {power!r}")
+            raise ValueError(f"{name} needs a finite power > 0, got {power!r}")
         super().__init__(normalize_embeddings=False, **kwargs)
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
         self.inputs = inputs
+        self.clip = clip
+        self.riemannian_gradient = riemannian_gradient
         # A record holds numbers: without a clip radius only the curvature is recorded.
         recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
         self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
@@ -110,7 +136,7 @@ class PoincareDistance(BaseDistance):
         check_finite(type(self).__name__, query_emb)
         if ref_emb is not None:
             check_finite(type(self).__name__, ref_emb)
-        geodesics = tangent_cdist(query_emb, references, c=self.c, clip_radius=self.clip_radius)
+        geodesics = tangent_cdist(query_emb, references, **self.mapping())
         return self._powered(self.from_geodesic(geodesics))
 
     def pairwise_distance(self, query_emb: torch.Tensor, ref_emb: torch.Tensor) -> torch.Tensor:
@@ -156,7 +182,7 @@ class PoincareDistance(BaseDistance):
         """
         check_finite(type(self).__name__, embeddings)
         if self.inputs == "tangent":
-            return to_poincare_ball(embeddings, c=self.c, clip_radius=self.clip_radius)
+            return to_poincare_ball(embeddings, **self.mapping())
         embeddings = embeddings.to(at_least_float32(embeddings.dtype))
         if is_readable(embeddings) and embeddings.numel():
             largest = float(embeddings.detach().square().sum(-1).amax())
@@ -177,16 +203,38 @@ class PoincareDistance(BaseDistance):
             )
         return self.to_ball(embeddings)
 
+    def mapping(self) -> dict[str, Any]:
+        """How tangent vectors are mapped, as arguments of the functions that do it."""
+        names = ("c", "clip_radius", "clip", "riemannian_gradient")
+        return {name: getattr(self, name) for name in names}
+
+    def clipped_norm(self, norms: torch.Tensor) -> torch.Tensor:
+        """Norms (...) of tangent vectors after the clip, half the distances from the origin."""
+        return clipped_norm(norms, clip_radius=self.clip_radius, clip=self.clip)
+
+    @property
+    def saturation_norm(self) -> float | None:
+        """The norm from which a tangent vector counts as saturated, None if nothing is clipped.
+
+        It is the clip radius. For the smooth clip it is 2.65 times that, from where on the clipped
+        norm is within 1 % of it.
+        """
+        if self.inputs == "ball" or self.clip_radius is None:
+            return None
+        return saturation_norm(self.clip_radius, self.clip)
+
     def clip_saturation(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the fraction of raw embeddings (N, D) at or beyond the clip radius, detached.
 
         At 1.0 all points lie on one sphere and hyperbolic ranking equals cosine ranking. It is 0
-        if nothing is clipped (no clip radius, or ``inputs="ball"``).
+        if nothing is clipped (no clip radius, or ``inputs="ball"``). Where the clip is smooth, a
+        clipped norm counts as being at the radius if it is within 1 % of it.
         """
-        if self.inputs == "ball" or self.clip_radius is None or len(embeddings) == 0:
+        limit = self.saturation_norm
+        if limit is None or len(embeddings) == 0:
             return torch.zeros((), device=embeddings.device)
         norms = torch.linalg.vector_norm(embeddings.detach().float(), dim=-1)
-        return (norms >= self.clip_radius).float().mean()
+        return (norms >= limit).float().mean()
 
     @property
     def initial_radius(self) -> float:
@@ -226,7 +274,11 @@ class PoincareDistance(BaseDistance):
         return values if self.power == 1 else values**self.power
 
     def extra_repr(self) -> str:
-        return f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
+        text = f"c={self.c:g}, clip_radius={self.clip_radius}, inputs={self.inputs!r}"
+        for name, default in (("clip", "hard"), ("riemannian_gradient", False)):
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)!r}"
+        return text
 
 
 def _refuse_base_arguments(name, kwargs):

@@ -12,8 +12,9 @@ class PoincareSimilarity(PoincareDistance):
     scales and margins of SoftTriple, ProxyAnchor and other cosine losses apply unchanged.
 
     Args:
-        c, clip_radius, inputs, power, collect_stats: as :class:`PoincareDistance`. With
-            ``inputs="ball"`` nothing is clipped and ``clip_radius`` only sets ``d_max``.
+        c, clip_radius, inputs, clip, riemannian_gradient, power, collect_stats: as
+            :class:`PoincareDistance`. With ``inputs="ball"`` nothing is clipped and
+            ``clip_radius`` only sets ``d_max``.
         bounded: the bounded form (default, our choice), or ``-d`` when False.
 
     Raises:
@@ -25,6 +26,8 @@ class PoincareSimilarity(PoincareDistance):
         c: float = 0.1,
         clip_radius: float | None = 2.3,
         inputs: str = "tangent",
+        clip: str = "hard",
+        riemannian_gradient: bool = False,
         bounded: bool = True,
         **kwargs,
     ):
@@ -33,7 +36,14 @@ class PoincareSimilarity(PoincareDistance):
                 "PoincareSimilarity(bounded=True) needs a clip_radius, because its bound is the "
                 "largest distance 4 * clip_radius: give one, or use bounded=False for -d"
             )
-        super().__init__(c=c, clip_radius=clip_radius, inputs=inputs, **kwargs)
+        super().__init__(
+            c=c,
+            clip_radius=clip_radius,
+            inputs=inputs,
+            clip=clip,
+            riemannian_gradient=riemannian_gradient,
+            **kwargs,
+        )
         self.is_inverted = True
         self.bounded = bounded
 

@@ -37,6 +37,8 @@ triplets there, and those of unusable anchors are left out of the mean by a mask
 graph draws it anew; on the CPU it would be the same again.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -61,6 +63,7 @@ def hier_loss(
     triplets_per_anchor: int,
     margin: float,
     temperature: float,
+    anchor_as_negative: bool = False,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """HIER's loss of N points: its mean over triplets that are drawn anew at every call.
@@ -69,7 +72,7 @@ def hier_loss(
         relevance: (N, N), how closely the points belong together; larger is closer. The paper
             takes ``exp(-d)``, plus 1 where labels agree. It receives no gradient.
         distances: (N, P) distances of the points to the proxies.
-        k, triplets_per_anchor: as :func:`reciprocal_neighbor_triplets`.
+        k, triplets_per_anchor, anchor_as_negative: as :func:`reciprocal_neighbor_triplets`.
         margin, temperature: as :func:`hierarchical_triplet_losses`.
         generator: source of all draws. Default: torch's global one.
 
@@ -80,16 +83,18 @@ def hier_loss(
     Raises:
         ValueError: as these two functions.
     """
+    draws: dict[str, Any] = {
+        "k": k,
+        "triplets_per_anchor": triplets_per_anchor,
+        "anchor_as_negative": anchor_as_negative,
+        "generator": generator,
+    }
     if not reading_waits(relevance.device):
-        triplets = reciprocal_neighbor_triplets(
-            relevance, k=k, triplets_per_anchor=triplets_per_anchor, generator=generator
-        )
+        triplets = reciprocal_neighbor_triplets(relevance, **draws)
         return hierarchical_triplet_loss(
             distances, triplets, margin=margin, temperature=temperature, generator=generator
         )
-    triplets, exists = padded_neighbor_triplets(
-        relevance, k=k, triplets_per_anchor=triplets_per_anchor, generator=generator
-    )
+    triplets, exists = padded_neighbor_triplets(relevance, **draws)
     losses = hierarchical_triplet_losses(
         distances, triplets, margin=margin, temperature=temperature, generator=generator
     )

@@ -31,7 +31,13 @@ import torch
 
 from .chunks import chunks
 from .poincare import at_least_float32, ball_scale, full_precision, has_float64
-from .validation import check_broadcast, check_clip_radius, check_curvature, check_positive
+from .validation import (
+    check_broadcast,
+    check_clip,
+    check_clip_radius,
+    check_curvature,
+    check_positive,
+)
 
 # Largest argument of atanh that rounding may produce.
 _BELOW_ONE = 1 - 2.0**-50
@@ -141,6 +147,7 @@ def hyphc_loss_of_tangents(
     *,
     c: float,
     clip_radius: float | None,
+    clip: str = "hard",
     temperature: float,
 ) -> torch.Tensor:
     """:func:`hyphc_loss_of_corners` of tangent vectors, which are never mapped themselves.
@@ -151,24 +158,26 @@ def hyphc_loss_of_tangents(
         corners: (T, 3, D) tangent vectors of the points i, j and k of each triplet.
         weights: (3, T) similarities w_ij, w_ik and w_jk, or None for (1 + cosine) / 2 of the
             vectors themselves, without gradient.
-        c, clip_radius: as :func:`to_poincare_ball`.
+        c, clip_radius, clip: as :func:`to_poincare_ball`.
         temperature: as hyphc_loss.
 
     Returns:
         A scalar. It is 0, and still attached to ``corners``, if there are no triplets.
 
     Raises:
-        ValueError: ``c``, ``clip_radius`` or ``temperature`` is not positive.
+        ValueError: ``c``, ``clip_radius`` or ``temperature`` is not positive, or ``clip`` is
+            unknown, or smooth without a clip radius.
     """
     check_curvature(c)
     check_clip_radius(clip_radius)
+    check_clip(clip, clip_radius)
 
     def mapped(gram):
         square = gram.diagonal(dim1=1, dim2=2)
         # A zero vector keeps a scale of 1 and a gradient of 0.
         dtype = at_least_float32(corners.dtype)
         norm = square.clamp(min=torch.finfo(dtype).tiny).sqrt()
-        scale, *_ = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=dtype)
+        scale, *_ = ball_scale(norm, c=c, clip_radius=clip_radius, clip=clip, dtype=dtype)
         return gram * scale.unsqueeze(1) * scale.unsqueeze(2)
 
     return _loss_of_products(mapped, corners, weights, c, temperature)

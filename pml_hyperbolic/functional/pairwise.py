@@ -10,7 +10,8 @@ a row that holds a point of the ball has s = 1). Hence
     w = 2c (a|x|^2 b + a b|y|^2) - 4c <(a s_x) v_x, (b s_y) v_y>
 
 is one Gram matrix of the raw rows, scaled by row and by column, plus a product of rank two. Only
-scalars are computed per row (``_Side``); neither mapped points nor an (N, M, D) tensor is held.
+scalars are computed per row (``pairwise_sides.py``); neither mapped points nor an (N, M, D) tensor
+is held.
 
 Gradient. As sinh(sqrt(c) d)^2 = w (w + 2), d moves with w at 1 / (sqrt(c) sinh(sqrt(c) d)), and w
 with x at 4c a b (x - y) + 2c a w x. With the pair's weight p = grad / (2 sinh(sqrt(c) d)), the
@@ -35,10 +36,10 @@ Higher derivatives are those of :func:`plain_poincare_cdist`, the formula writte
 """
 
 import math
-from typing import Any, NamedTuple
 
 import torch
 
+from .chunks import tiles
 from .close_pairs import (
     add_refined_gradients,
     find_close_pairs,
@@ -46,14 +47,19 @@ from .close_pairs import (
     mark_pairs,
     refine_distances,
 )
-from .poincare import at_least_float32, ball_scale, full_precision, has_float64
-from .validation import check_clip_radius, check_curvature, is_readable
+from .pairwise_sides import row_scalars, sides
+from .poincare import (
+    at_least_float32,
+    ball_scale,
+    full_precision,
+    has_float64,
+    with_riemannian_gradient,
+)
+from .validation import check_clip, check_clip_radius, check_curvature, is_readable
 
-# Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core,
-# while a GPU wants few launches.
+# Entries of the distance matrix worked on at a time: a tile stays in the cache of a CPU core.
 _FORWARD_TILE = 2**19
 _BACKWARD_TILE = 2**18
-_TILE_ON_ACCELERATORS = 2**26
 
 
 def poincare_cdist(
@@ -90,7 +96,7 @@ def poincare_cdist(
     """
     check_curvature(c)
     _check_rows("poincare_cdist", "points", x, y)
-    return _distances(x, y, c, None, refine)
+    return _distances(x, y, c, None, "hard", refine)
 
 
 def tangent_cdist(
@@ -99,6 +105,8 @@ def tangent_cdist(
     *,
     c: float,
     clip_radius: float | None = None,
+    clip: str = "hard",
+    riemannian_gradient: bool = False,
     refine: bool | None = None,
 ) -> torch.Tensor:
     """:func:`poincare_cdist` of :func:`to_poincare_ball`, of tangent vectors, in one step.
@@ -110,7 +118,7 @@ def tangent_cdist(
         x: (N, D) tangent vectors at the origin.
         y: (M, D) tangent vectors; pass the very same tensor for an exactly zero diagonal.
         c: curvature magnitude, > 0.
-        clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
+        clip_radius, clip, riemannian_gradient: as to_poincare_ball.
         refine: as poincare_cdist.
 
     Returns:
@@ -119,13 +127,21 @@ def tangent_cdist(
         relative accuracy, 2e-5 at 1e-3 and in proportion below.
 
     Raises:
-        ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` or ``clip_radius`` is not
-            positive and finite.
+        ValueError: ``x`` and ``y`` are not 2-D with equal D, or as to_poincare_ball.
     """
     check_curvature(c)
     check_clip_radius(clip_radius)
+    check_clip(clip, clip_radius)
     _check_rows("tangent_cdist", "tangent vectors", x, y)
-    return _distances(x, y, c, math.inf if clip_radius is None else float(clip_radius), refine)
+    if riemannian_gradient:
+
+        def rescaled(v):
+            v = v.to(at_least_float32(v.dtype))
+            return with_riemannian_gradient(v, c=c, clip_radius=clip_radius, clip=clip)
+
+        x, y = (rescaled(x),) * 2 if x is y else (rescaled(x), rescaled(y))
+    radius = math.inf if clip_radius is None else float(clip_radius)
+    return _distances(x, y, c, radius, clip, refine)
 
 
 def plain_poincare_cdist(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
@@ -151,7 +167,7 @@ def plain_poincare_cdist(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch
     return torch.where(is_apart, 2 / math.sqrt(c) * torch.asinh((w / 2).sqrt()), 0)
 
 
-def _distances(x, y, c, clip_radius, refine):
+def _distances(x, y, c, clip_radius, clip, refine):
     """All-pairs distances: of points where ``clip_radius`` is None, else of tangent vectors."""
     is_same, is_compiling = x is y, torch.compiler.is_compiling()
     dtype = at_least_float32(torch.promote_types(x.dtype, y.dtype))
@@ -161,40 +177,10 @@ def _distances(x, y, c, clip_radius, refine):
     is_flipped = len(x) > len(y) and not is_compiling
     short, long = (y, x) if is_flipped else (x, None if is_same else y)
     refine = False if is_compiling else refine
-    distance, *_ = _PairwiseDistance.apply(short, long, float(c), clip_radius, is_flipped, refine)
+    distance, *_ = _PairwiseDistance.apply(
+        short, long, float(c), clip_radius, clip, is_flipped, refine
+    )
     return distance.T if is_flipped else distance
-
-
-class _Side(NamedTuple):
-    """The rows v of one side, and what scales each of them.
-
-    The defaults are those of points of the ball, x = v.
-    """
-
-    vectors: torch.Tensor  # (N, D): v
-    rank_two: torch.Tensor  # (N, 2): a|x|^2 and a, the factors of the product of rank two
-    gram_scale: torch.Tensor  # (N, 1): a s, the scale of v in the Gram matrix
-    scale: torch.Tensor | float = 1.0  # (N, 1): s
-    slope: torch.Tensor | float = 0.0  # (N, 1): |v| ds/d|v|
-    inverse_norm: torch.Tensor | float = 0.0  # (N, 1): 1 / |v|
-
-    def conformal(self) -> torch.Tensor:
-        """(N, 1): a."""
-        return self.rank_two[:, 1:]
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether the rows are tangent vectors, and not points of the ball."""
-        return isinstance(self.scale, torch.Tensor)
-
-    def at(self, part: slice) -> "_Side":
-        """The rows of this side in a slice."""
-        fields: list[Any] = [f[part] if isinstance(f, torch.Tensor) else f for f in self]
-        return _Side(*fields)
-
-    def scaled_rows(self) -> torch.Tensor:
-        """(N, D + 2): [a x | a|x|^2 | a], of which one product gives all that it needs."""
-        return torch.cat([self.vectors * self.gram_scale, self.rank_two], dim=1)
 
 
 class _PairwiseDistance(torch.autograd.Function):
@@ -204,9 +190,9 @@ class _PairwiseDistance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(short, long, c, clip_radius, is_flipped, refine):
-        scalars = _row_scalars(short, long, c, clip_radius)
-        side, long_side = _sides(short, long, scalars)
+    def forward(short, long, c, clip_radius, clip, is_flipped, refine):
+        scalars = row_scalars(short, long, c, clip_radius, clip)
+        side, long_side = sides(short, long, scalars)
         n, m = len(short), len(long_side.vectors)
         # In the memory order of the caller's x and y.
         distance = short.new_empty_strided((n, m), (1, n) if is_flipped else (m, 1))
@@ -215,7 +201,7 @@ class _PairwiseDistance(torch.autograd.Function):
             left = torch.cat(
                 [short * (-4 * c * side.gram_scale), 2 * c * side.rank_two.flip(1)], dim=1
             )
-            for part in _tiles(m, n, _FORWARD_TILE, short.device):
+            for part in tiles(m, n, _FORWARD_TILE, short.device):
                 tile, piece = distance[:, part], long_side.at(part)
                 w = _product_to(tile, left, piece)  # in the memory of the tile
                 smallest = _smallest(w)
@@ -232,7 +218,7 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        short, long, ctx.c, ctx.clip_radius, *_ = inputs
+        short, long, ctx.c, ctx.clip_radius, ctx.clip, *_ = inputs
         ctx.mark_non_differentiable(*output[1:])
         # Otherwise autograd would allocate a matrix of zeros for each of them.
         ctx.set_materialize_grads(False)
@@ -240,7 +226,7 @@ class _PairwiseDistance(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad, *_):
-        no_options = (None,) * 4
+        no_options = (None,) * 5
         if grad is None:
             return None, None, *no_options
         short, long, distance, scalars, rows, columns = ctx.saved_tensors
@@ -250,13 +236,14 @@ class _PairwiseDistance(torch.autograd.Function):
         with full_precision(short):
             if torch.is_grad_enabled():
                 vectors = (short,) if is_same else (short, long)
-                return *_differentiable_gradients(vectors, grad, c, ctx.clip_radius), *no_options
-            side, long_side = _sides(short, long, scalars)
+                mapping = c, ctx.clip_radius, ctx.clip
+                return *_differentiable_gradients(vectors, grad, *mapping), *no_options
+            side, long_side = sides(short, long, scalars)
             is_refined = mark_pairs(distance, pairs)
             left = side.scaled_rows() if wants_long else None
             sums = short.new_zeros(len(short), short.shape[1] + 2) if wants_short else None
             grad_long = torch.empty_like(long_side.vectors) if wants_long else None
-            for part in _tiles(distance.shape[1], len(short), _BACKWARD_TILE, short.device):
+            for part in tiles(distance.shape[1], len(short), _BACKWARD_TILE, short.device):
                 piece, weight = long_side.at(part), _weight(grad[:, part], distance[:, part], c)
                 if is_refined is not None:
                     weight.masked_fill_(is_refined[:, part], 0)
@@ -289,40 +276,6 @@ class _PairwiseDistance(torch.autograd.Function):
         distance = torch.stack([output[0] for output in outputs])
         # Under torch.func only the inputs are used by the backward pass, never the other outputs.
         return (distance, *outputs[0][1:]), (0, *[None] * (len(outputs[0]) - 1))
-
-
-def _row_scalars(short, long, c, clip_radius):
-    """Scalars of the rows of ``short``, then of ``long`` unless that is None.
-
-    The columns are those of ``_Side`` from ``rank_two`` on: for points only the first two, for
-    tangent vectors all six. They come from float64 norms on devices that have them.
-    """
-    norm = _norms(short) if long is None else torch.cat([_norms(short), _norms(long)])
-    if clip_radius is None:
-        square = norm.square()
-        a = 1 / (1 - c * square)
-        # Beyond the boundary there is no distance; without this it would be 0 or finite.
-        a.masked_fill_(a <= 0, math.nan)
-        columns = [square * a, a]
-    else:
-        s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=clip_radius, dtype=short.dtype)
-        a = 1 + sinh_square
-        inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(short.dtype).tiny))
-        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
-    return torch.cat(columns, dim=1).to(short.dtype)
-
-
-def _sides(short, long, scalars):
-    """Both sides from the columns of ``_row_scalars``."""
-
-    def side(vectors, scalars):
-        columns = scalars.split(1, dim=1)
-        return _Side(vectors, scalars[:, :2], *(columns[2:] or columns[1:]))
-
-    if long is None:
-        both = side(short, scalars)
-        return both, both
-    return side(short, scalars[: len(short)]), side(long, scalars[len(short) :])
 
 
 def _product_to(tile, left, side):
@@ -395,7 +348,7 @@ def _combine(sums, side, c, out):
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 
-def _differentiable_gradients(vectors, grad, c, clip_radius):
+def _differentiable_gradients(vectors, grad, c, clip_radius, clip):
     """The gradients of ``backward``, in operations that can be differentiated again.
 
     They are computed in float64 on devices that have it, because the plain formula cancels for
@@ -408,7 +361,7 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
         if clip_radius is None:
             return wide
         norm = wide.square().sum(1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny).sqrt()
-        return wide * ball_scale(norm, c=c, clip_radius=clip_radius, dtype=v.dtype)[0]
+        return wide * ball_scale(norm, c=c, clip_radius=clip_radius, clip=clip, dtype=v.dtype)[0]
 
     def distances(*vectors):
         points = [to_ball(v) for v in vectors]
@@ -416,30 +369,6 @@ def _differentiable_gradients(vectors, grad, c, clip_radius):
 
     gradients = torch.func.vjp(distances, *vectors)[1](grad.to(dtype))
     return gradients if len(gradients) == 2 else (*gradients, None)
-
-
-def _norms(v):
-    """(N, 1) row norms, in float64 if possible, so that they do not depend on the layout."""
-    norm_dtype = torch.float64 if has_float64(v.device) else v.dtype
-    if v.device.type != "cpu" or torch.compiler.is_compiling():
-        return torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=norm_dtype)
-    norm = v.new_empty(len(v), 1, dtype=norm_dtype)
-    # In pieces that stay in the cache: torch copies all of its input to the wider type.
-    for part in _tiles(len(v), 2 * v.shape[1], _FORWARD_TILE, v.device):
-        wide = v[part].to(norm_dtype, copy=True)
-        torch.sum(wide.square_(), dim=1, keepdim=True, out=norm[part])
-    return norm.sqrt_()
-
-
-def _tiles(rows, width, entries, device):
-    """Slices of the rows of a (rows, width) matrix, of ``entries`` entries each on the CPU.
-
-    A compiler gets one slice of all rows, and chooses its own tiles.
-    """
-    if torch.compiler.is_compiling():
-        return [slice(0, rows)]
-    step = max(1, (entries if device.type == "cpu" else _TILE_ON_ACCELERATORS) // max(1, width))
-    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _check_rows(name, what, x, y):

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
-from .validation import check_broadcast, check_clip_radius, check_curvature
+from .validation import check_broadcast, check_clip, check_clip_radius, check_curvature
 
 # How far below the boundary to_poincare_ball stops, in units of the dtype's epsilon. Wide enough
 # that the squared norm of the rounded coordinates stays below 1/c for thousands of dimensions.
 _BOUNDARY_ULPS = 32
+# The share of the clip radius at which a smoothly clipped norm counts as being there.
+_SATURATED = 0.99
 # Since torch 2.9 each of these has a precision of its own, which the older setting sets as well.
 _MATMUL_BACKENDS: list[Any] = [
     backend
@@ -29,48 +31,104 @@ def to_poincare_ball(
     *,
     c: float,
     clip_radius: float | None = None,
+    clip: str = "hard",
     riemannian_gradient: bool = False,
 ) -> torch.Tensor:
     """Map tangent vectors at the origin onto the Poincare ball, clipping their norms first.
 
+    With the clipped norm rho of a vector v, ``x = tanh(sqrt(c) rho) / sqrt(c) v / |v|``: the hard
+    clip is ``rho = min(|v|, r)``, the smooth one ``rho = r tanh(|v| / r)``.
+
     Args:
         x: (..., D) tangent vectors. Half precision is computed and returned in float32.
         c: curvature magnitude, > 0.
-        clip_radius: norms above this are scaled down to it (> 0), or None for no clipping.
+        clip_radius: r > 0, which bounds the clipped norms, or None for no clipping.
+        clip: "hard" (default, papers), beyond whose radius a vector has no gradient along its own
+            direction, or "smooth" (ours), which has one everywhere.
         riemannian_gradient: multiply the gradient that reaches ``x`` by ``((1 - c|p|^2)^2) / 4``
-            for the ball point ``p``, as the HIER authors' code does. Default False (our choice:
-            Adam largely undoes it).
+            for the ball point ``p``, as the HIER authors' code does: see
+            :func:`with_riemannian_gradient`. Default False (our choice).
 
     Returns:
         (..., D) points with ``c|p|^2 < 1``. Without a clip radius, points further out than the
         dtype resolves (sqrt(c)|x| above 6.6 in float32, 16.6 in float64) are held just inside.
 
     Raises:
-        ValueError: ``c`` or ``clip_radius`` is not a positive finite number.
+        ValueError: ``c`` or ``clip_radius`` is not a positive finite number, or ``clip`` is
+            unknown, or smooth without a clip radius.
 
-    Source: Ganea et al. 2018 (exponential map), Guo et al. 2022, arXiv 2107.11472 (clipping).
+    Source: Ganea et al. 2018 (exponential map), Guo et al. 2022, arXiv 2107.11472 (hard clip); the
+    smooth clip is this project's.
     """
     check_curvature(c)
     check_clip_radius(clip_radius)
+    check_clip(clip, clip_radius)
     x = x.to(at_least_float32(x.dtype))
-    # float64 norms, because squares of large float32 elements overflow.
-    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
+    if riemannian_gradient:
+        x = with_riemannian_gradient(x, c=c, clip_radius=clip_radius, clip=clip)
     # tanh(z)/z is 1 below this, and its gradient 0.
-    norm = norm.clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
-    reach = torch.tanh(math.sqrt(c) * norm.clamp(max=_largest_norm(c, clip_radius, x.dtype)))
-    points = (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
-    return _RiemannianGradient.apply(points, c) if riemannian_gradient else points
+    norm = _wide_norm(x).clamp(min=math.sqrt(torch.finfo(x.dtype).tiny))
+    length = clipped_norm(norm, clip_radius=clip_radius, clip=clip) if clip == "smooth" else norm
+    reach = torch.tanh(math.sqrt(c) * length.clamp(max=_largest_norm(c, clip_radius, x.dtype)))
+    return (x / norm.to(x.dtype)) * (reach / math.sqrt(c)).to(x.dtype)
+
+
+def with_riemannian_gradient(
+    v: torch.Tensor, *, c: float, clip_radius: float | None, clip: str = "hard"
+) -> torch.Tensor:
+    """Tangent vectors whose gradient is rescaled by the metric of the ball at their points.
+
+    At a point p the metric is ``4 / (1 - c|p|^2)^2`` times the Euclidean one, so a Riemannian
+    gradient is ``(1 - c|p|^2)^2 / 4`` times the Euclidean gradient. As that is one number for each
+    vector, it may scale the gradient to p, where HIER's code applies it, or that to v.
+
+    Args:
+        v: (..., D) tangent vectors, float32 at least.
+        c, clip_radius, clip: as :func:`to_poincare_ball`.
+
+    Returns:
+        (..., D) the same values.
+
+    Source: the code of Kim, Jeong, Kwak, CVPR 2023 (HIER).
+    """
+    return _RiemannianGradient.apply(v, float(c), clip_radius, clip)
+
+
+def clipped_norm(norm: torch.Tensor, *, clip_radius: float | None, clip: str) -> torch.Tensor:
+    """Norms of tangent vectors after the clip: ``min(|v|, r)``, or ``r tanh(|v| / r)`` if smooth.
+
+    Args:
+        norm: (...) norms >= 0.
+        clip_radius, clip: as :func:`to_poincare_ball`.
+    """
+    if clip_radius is None:
+        return norm
+    if clip == "smooth":
+        return clip_radius * torch.tanh(norm / clip_radius)
+    return norm.clamp(max=clip_radius)
+
+
+def saturation_norm(clip_radius: float, clip: str) -> float:
+    """The tangent norm from which a vector counts as saturated: r, or r artanh(0.99) if smooth.
+
+    From there on the smooth clip's norm is within 1 % of r.
+    """
+    return clip_radius * math.atanh(_SATURATED) if clip == "smooth" else clip_radius
 
 
 def ball_scale(
-    norm: torch.Tensor, *, c: float, clip_radius: float | None, dtype: torch.dtype
+    norm: torch.Tensor,
+    *,
+    c: float,
+    clip_radius: float | None,
+    dtype: torch.dtype,
+    clip: str = "hard",
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the factor by which :func:`to_poincare_ball` scales a vector, its slope, and sinh^2.
 
     Args:
         norm: (...) norms of tangent vectors, >= 0, in float64 on devices that have it.
-        c, clip_radius: as to_poincare_ball; an infinite radius clips nothing either.
+        c, clip_radius, clip: as to_poincare_ball; an infinite radius clips nothing either.
         dtype: the dtype of the vectors, which decides how near to the boundary points may come.
 
     Returns:
@@ -79,15 +137,28 @@ def ball_scale(
         the gradient g to x.
     """
     edge = _largest_norm(c, clip_radius, dtype)
-    z = math.sqrt(c) * norm.clamp(max=edge)
+    is_smooth = clip == "smooth"
+    length = clipped_norm(norm, clip_radius=clip_radius, clip=clip) if is_smooth else norm
+    z = math.sqrt(c) * length.clamp(max=edge)
     sinh_square = torch.sinh(z).square()
     tiny = math.sqrt(torch.finfo(dtype).tiny)
     norm, z = norm.clamp(min=tiny), z.clamp(min=math.sqrt(c) * tiny)
     tanh = torch.tanh(z)
     s = tanh / (math.sqrt(c) * norm)
     # Beyond the edge only the direction counts, and s = const / |v|.
-    slope = torch.where(norm > edge, -s, 1 - tanh.square() - tanh / z)
+    if is_smooth and clip_radius is not None:
+        # d rho / d|v| = 1 / cosh(|v| / r)^2, in which, unlike in 1 - tanh^2, nothing cancels.
+        growth = torch.cosh(norm / clip_radius).square().reciprocal()
+        slope = torch.where(length > edge, -s, (1 - tanh.square()) * growth - s)
+    else:
+        slope = torch.where(norm > edge, -s, 1 - tanh.square() - tanh / z)
     return s, slope, sinh_square
+
+
+def _wide_norm(x):
+    """Norms in float64 if possible, because squares of large float32 elements overflow."""
+    norm_dtype = torch.float64 if has_float64(x.device) else x.dtype
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=norm_dtype)
 
 
 def _largest_norm(c, clip_radius, dtype):
@@ -247,21 +318,24 @@ def _lift_matmul_precision():
 
 
 class _RiemannianGradient(torch.autograd.Function):
-    """Identity whose gradient is scaled by the inverse metric of the ball."""
+    """Identity whose gradient is divided by the metric at the ball points of tangent vectors."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(points, c):
-        return points.clone()
+    def forward(v, c, clip_radius, clip):
+        return v.clone()
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        points, ctx.c = inputs
-        ctx.save_for_backward(points)
+        v, ctx.c, ctx.clip_radius, ctx.clip = inputs
+        ctx.save_for_backward(v)
 
     @staticmethod
     def backward(ctx, grad):
-        (points,) = ctx.saved_tensors
-        conformal = 1 - ctx.c * points.square().sum(-1, keepdim=True)
-        return grad * conformal.square() / 4, None
+        (v,) = ctx.saved_tensors
+        ball = {"c": ctx.c, "clip_radius": ctx.clip_radius, "clip": ctx.clip}
+        *_, sinh_square = ball_scale(_wide_norm(v), dtype=v.dtype, **ball)
+        # 1 - c|p|^2 = 1 / (1 + sinh^2).
+        metric = (2 * (1 + sinh_square)).square()
+        return grad * metric.reciprocal().to(grad.dtype), None, None, None

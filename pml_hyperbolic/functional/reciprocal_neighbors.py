@@ -22,6 +22,7 @@ def reciprocal_neighbor_triplets(
     *,
     k: int,
     triplets_per_anchor: int,
+    anchor_as_negative: bool = False,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Draw HIER's triplets: two reciprocal nearest neighbours and a point that is no neighbour.
@@ -35,6 +36,8 @@ def reciprocal_neighbor_triplets(
         k: neighbours per point, itself included, >= 1; capped at N. The paper uses 20.
         triplets_per_anchor: draws for each anchor, uniform with replacement, >= 1. The paper
             uses 50.
+        anchor_as_negative: count every anchor among its own negatives, as the authors' code does
+            by accident (which also leaves no anchor without a negative). Default False (paper).
         generator: source of the draws. Default: torch's global one.
 
     Returns:
@@ -45,7 +48,9 @@ def reciprocal_neighbor_triplets(
     Raises:
         ValueError: ``similarity`` is not square, or a count is not an integer >= 1.
     """
-    neighbors, others, usable = _neighbors_and_others(similarity, k, triplets_per_anchor)
+    neighbors, others, usable = _neighbors_and_others(
+        similarity, k, triplets_per_anchor, anchor_as_negative
+    )
     anchors = usable.nonzero().squeeze(1)
     return _draw_triplets(
         anchors, neighbors[anchors], others[anchors], triplets_per_anchor, generator
@@ -57,6 +62,7 @@ def padded_neighbor_triplets(
     *,
     k: int,
     triplets_per_anchor: int,
+    anchor_as_negative: bool = False,
     generator: torch.Generator | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`reciprocal_neighbor_triplets` in shapes that do not depend on the data.
@@ -67,13 +73,15 @@ def padded_neighbor_triplets(
         (3, N * triplets_per_anchor) long, and (N * triplets_per_anchor,) bool: which of them
         exist. The others belong to unusable anchors and hold arbitrary points.
     """
-    neighbors, others, usable = _neighbors_and_others(similarity, k, triplets_per_anchor)
+    neighbors, others, usable = _neighbors_and_others(
+        similarity, k, triplets_per_anchor, anchor_as_negative
+    )
     anchors = torch.arange(len(similarity), device=similarity.device)
     triplets = _draw_triplets(anchors, neighbors, others, triplets_per_anchor, generator)
     return triplets, usable.repeat_interleave(triplets_per_anchor)
 
 
-def _neighbors_and_others(similarity, k, triplets_per_anchor):
+def _neighbors_and_others(similarity, k, triplets_per_anchor, anchor_as_negative):
     """(N, N) reciprocal neighbours and admissible negatives, and (N,) which anchors are usable."""
     check_count("reciprocal_neighbor_triplets", "k", k)
     check_count("reciprocal_neighbor_triplets", "triplets_per_anchor", triplets_per_anchor)
@@ -88,8 +96,10 @@ def _neighbors_and_others(similarity, k, triplets_per_anchor):
     nearest = ranked.topk(min(k, n), dim=1).indices
     is_near = torch.zeros_like(ranked, dtype=torch.bool).scatter_(1, nearest, True)
     reciprocal = is_near & is_near.T
-    # The diagonal is reciprocal to itself: it is neither a neighbour nor a negative.
+    # The diagonal is reciprocal to itself: it is no neighbour, and a negative only if asked for.
     others = ~reciprocal
+    if anchor_as_negative:
+        others.diagonal().fill_(True)
     neighbors = reciprocal
     neighbors.diagonal().fill_(False)
     return neighbors, others, (neighbors.sum(1) >= 2) & others.any(1)

@@ -23,6 +23,17 @@ def check_clip_radius(clip_radius: float | None) -> None:
         raise ValueError(f"clip_radius must be a finite number > 0 or None, got {clip_radius!r}")
 
 
+def check_clip(clip: str, clip_radius: float | None) -> None:
+    """Raise ValueError unless ``clip`` is "hard", or "smooth" with a clip radius."""
+    if clip not in ("hard", "smooth"):
+        raise ValueError(f'clip must be "hard" or "smooth", got {clip!r}')
+    if clip == "smooth" and clip_radius is None:
+        raise ValueError(
+            'clip="smooth" needs a clip_radius, which tangent norms approach: give one, or use '
+            'clip="hard", which clips nothing without one'
+        )
+
+
 def check_broadcast(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
     """Raise ValueError, on behalf of ``name``, unless x (..., D) and y (..., D) broadcast."""
     try:
@@ -106,6 +117,13 @@ def check_choice(name: str, argument: str, value: str, choices: tuple[str, ...])
     if value not in choices:
         expected = " or ".join(f'"{choice}"' for choice in choices)
         raise ValueError(f"{name} needs {argument} {expected}, got {value!r}")
+
+
+def check_flag(name: str, argument: str, value: bool) -> bool:
+    """The value; raises ValueError, on behalf of ``name``, unless it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} needs {argument} True or False, got {value!r}")
+    return value
 
 
 def check_instance(name: str, argument: str, value: object, kind: type) -> None:

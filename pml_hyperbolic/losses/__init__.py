@@ -2,5 +2,6 @@
 
 from .chest_loss import CHESTLoss
 from .hier_loss import HIERLoss
+from .hyp_loss import HypLoss
 
-__all__ = ["CHESTLoss", "HIERLoss"]
+__all__ = ["CHESTLoss", "HIERLoss", "HypLoss"]

@@ -292,11 +292,11 @@ def _check_hierarchy(weight, similarity, regularizer, distance):
                 "CHESTLoss takes hierarchy_similarity or hierarchy_regularizer, which has a "
                 "similarity of its own: leave one out"
             )
-        own, other = ((d.c, d.clip_radius) for d in (distance, regularizer.distance))
+        own, other = ((d.c, d.clip_radius, d.clip) for d in (distance, regularizer.distance))
         if own != other:
             raise ValueError(
-                f"hierarchy_regularizer must share the loss's geometry, (c, clip_radius) = {own}, "
-                f"got {other}: give both one distance object"
+                f"hierarchy_regularizer must share the loss's geometry, (c, clip_radius, clip) = "
+                f"{own}, got {other}: give both one distance object"
             )
     if weight == 0 and not (similarity is None and regularizer is None):
         raise ValueError(

@@ -34,6 +34,8 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
         num_neighbors: k of the reciprocal neighbours, the point itself included, >= 1. Default 20
             (authors' scripts).
         triplets_per_anchor: draws for each anchor, >= 1. Default 50 (paper).
+        anchor_as_negative: draw an anchor also as its own negative, as the authors' code does by
+            accident. Default False (paper).
         distance: any PML distance that is not inverted. Default ``PoincareDistance()``;
             ``LpDistance(power=2)`` gives the paper's spherical HIER.
         kwargs: PML's ``reducer``, ``embedding_regularizer``, ``collect_stats``.

@@ -14,7 +14,7 @@ class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
 
     Args:
         embedding_size, num_proxies, margin, temperature, num_neighbors, triplets_per_anchor,
-        distance, kwargs: as HIERLoss.
+        anchor_as_negative, distance, kwargs: as HIERLoss.
 
     Shapes: embeddings (N, embedding_size). Sub-losses: "data_loss", "proxy_loss".
 

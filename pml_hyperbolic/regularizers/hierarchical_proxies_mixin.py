@@ -1,6 +1,7 @@
 """HierarchicalProxiesMixin: HIER's learnable proxies and settings, with or without labels."""
 
 import math
+from typing import Any
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance
@@ -14,6 +15,7 @@ from ..functional.reciprocal_neighbors import reciprocal_neighbor_triplets
 from ..functional.validation import (
     check_counts,
     check_embeddings,
+    check_flag,
     check_maps_tangents,
     check_not_negative,
     check_positive,
@@ -38,6 +40,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         temperature: float = 0.1,
         num_neighbors: int = 20,
         triplets_per_anchor: int = 50,
+        anchor_as_negative: bool = False,
         distance: BaseDistance | None = None,
         **kwargs,
     ):
@@ -65,6 +68,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         self.temperature = temperature
         self.num_neighbors = num_neighbors
         self.triplets_per_anchor = triplets_per_anchor
+        self.anchor_as_negative = check_flag(name, "anchor_as_negative", anchor_as_negative)
         radius = getattr(self.distance, "initial_radius", 1.0)
         self.proxies = torch.nn.Parameter(
             torch.randn(num_proxies, embedding_size) * (radius / math.sqrt(embedding_size))
@@ -94,9 +98,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         """
         if reading_waits(relevance.device) and self._data_loss_is_averaged():
             return self._reduced(self._loss(relevance, to_proxies))
-        triplets = reciprocal_neighbor_triplets(
-            relevance, k=self.num_neighbors, triplets_per_anchor=self.triplets_per_anchor
-        )
+        triplets = reciprocal_neighbor_triplets(relevance, **self._draws())
         if triplets.shape[1] == 0:
             return self._reduced(to_proxies.sum() * 0)
         losses = hierarchical_triplet_losses(
@@ -121,11 +123,17 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         return hier_loss(
             relevance,
             distances,
-            k=self.num_neighbors,
-            triplets_per_anchor=self.triplets_per_anchor,
             margin=self.hier_margin,
             temperature=self.temperature,
+            **self._draws(),
         )
+
+    def _draws(self) -> dict[str, Any]:
+        return {
+            "k": self.num_neighbors,
+            "triplets_per_anchor": self.triplets_per_anchor,
+            "anchor_as_negative": self.anchor_as_negative,
+        }
 
     def _reduced(self, loss):
         return {"losses": loss, "indices": None, "reduction_type": "already_reduced"}

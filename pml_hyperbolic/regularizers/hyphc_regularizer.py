@@ -7,7 +7,7 @@ from pytorch_metric_learning.regularizers import BaseRegularizer
 
 from ..distances import PoincareDistance
 from ..functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of_tangents
-from ..functional.poincare import full_precision
+from ..functional.poincare import at_least_float32, full_precision, with_riemannian_gradient
 from ..functional.validation import (
     check_counts,
     check_finite,
@@ -83,17 +83,21 @@ class HypHCRegularizer(BaseRegularizer):
             if self.similarity is not None:
                 pairs = (i, j), (i, k), (j, k)
                 weights = torch.stack([self.similarity(*pair) for pair in pairs])
+            ball = self.distance.mapping()
+            if ball.pop("riemannian_gradient"):
+                x = with_riemannian_gradient(x.to(at_least_float32(x.dtype)), **ball)
             corners = _rows(x, triplets.T.flatten())
-            settings = {"c": self.distance.c, "temperature": self.temperature}
             if self.distance.inputs == "ball":
                 corners = self.distance.to_ball(corners).unflatten(0, (-1, 3))
+                settings = {"c": self.distance.c, "temperature": self.temperature}
                 loss = hyphc_loss_of_corners(corners, weights, **settings)
             else:
                 if is_readable(x) and not torch.isfinite(corners.detach().sum()):
                     check_finite(type(self).__name__, x)
-                settings["clip_radius"] = self.distance.clip_radius
                 corners = corners.unflatten(0, (-1, 3))
-                loss = hyphc_loss_of_tangents(corners, weights, **settings)
+                loss = hyphc_loss_of_tangents(
+                    corners, weights, temperature=self.temperature, **ball
+                )
         return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
 
     def get_default_distance(self) -> PoincareDistance:

@@ -137,7 +137,8 @@ class PoincareKNN:
         """Write the stored references and their geometry to a file, with torch.save.
 
         The file holds plain tensors and numbers (``torch.load(..., weights_only=True)`` reads it):
-        the raw embeddings, c, clip_radius and inputs. Loading rebuilds the lifted vectors.
+        the raw embeddings, c, clip_radius, inputs and, if it is smooth, clip. Loading rebuilds
+        the lifted vectors.
 
         Raises:
             ValueError: there are no stored references.
@@ -173,6 +174,8 @@ class PoincareKNN:
             "c": distance.c,
             "clip_radius": distance.clip_radius if clips else None,
             "inputs": distance.inputs,
+            # Files of hard clips are those from before there was a choice.
+            **({"clip": distance.clip} if distance.clip != "hard" else {}),
         }
 
     def _check_sizes(self, query, k, stored, added, ref_includes_query):

@@ -95,13 +95,19 @@ def radii(
 
 
 def radius_histograms(
-    snapshots: Sequence[np.ndarray], *, limit: float | None, bins: int = 60
+    snapshots: Sequence[np.ndarray],
+    *,
+    limit: float | None,
+    near: Sequence[float] | None = None,
+    bins: int = 60,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Histograms of radii on common bins, for :func:`radii`.
 
     Args:
         snapshots: one (N,) an epoch.
         limit: the radius of a clipped point, or None.
+        near: share of the limit from which a radius counts as being at it, one an epoch. Default
+            0.999 for all.
         bins: number of bins from 0 to the largest radius or the limit, >= 1.
 
     Returns:
@@ -116,5 +122,9 @@ def radius_histograms(
     end = max([*(array.max() for array in arrays), limit or 0.0]) * 1.02 or 1.0
     edges = np.linspace(0, end, bins + 1)
     counts = np.stack([np.histogram(array, edges)[0] for array in arrays])
-    saturated = [0.0 if limit is None else float((a > 0.999 * limit).mean()) for a in arrays]
+    near = [0.999] * len(arrays) if near is None else near
+    saturated = [
+        0.0 if limit is None else float((array > share * limit).mean())
+        for array, share in zip(arrays, near, strict=True)
+    ]
     return counts, edges, np.array(saturated)

@@ -38,6 +38,50 @@ def test_tangent_inputs_are_clipped_mapped_and_measured_on_the_ball(c, clip_radi
     torch.testing.assert_close(distances, exact, rtol=1e-9, atol=1e-7 / math.sqrt(c))
 
 
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize("c", [1e-4, 0.1, 1.0])
+def test_a_smooth_clip_is_applied_by_every_way_to_a_value(distance_class, c):
+    x, y = tangents(5), tangents(5, seed=1)
+    distance = distance_class(c=c, clip_radius=1.5, clip="smooth")
+    mapped = [[reference.expmap0(v, c, 1.5, "smooth") for v in points] for points in (x, y)]
+    exact = distance.from_geodesic(reference.distance_matrix(*mapped, c))
+    tolerance = {"rtol": 1e-9, "atol": 1e-9 / math.sqrt(c)}
+    torch.testing.assert_close(distance(x, y), exact, **tolerance)
+    by_hooks = distance.compute_mat(distance.maybe_normalize(x), distance.maybe_normalize(y))
+    torch.testing.assert_close(by_hooks, exact, **tolerance)
+    torch.testing.assert_close(distance.pairwise_distance(x, y), exact.diagonal(), **tolerance)
+    counting = distance_class(c=c, clip_radius=1.5, clip="smooth", collect_stats=True)
+    torch.testing.assert_close(counting(x, y), exact, **tolerance)
+    torch.testing.assert_close(copy.deepcopy(distance)(x, y), exact, **tolerance)
+
+
+def test_smooth_saturation_is_within_a_hundredth_of_the_radius():
+    distance = PoincareDistance(clip_radius=2.0, clip="smooth")
+    assert distance.saturation_norm == pytest.approx(2 * math.atanh(0.99))
+    v = torch.nn.functional.normalize(torch.randn(4, 8)) * torch.tensor([[1.0], [2], [5.2], [5.4]])
+    assert float(distance.clip_saturation(v)) == 0.25
+    assert float(PoincareDistance(clip_radius=2.0).clip_saturation(v * 1.001)) == 0.75
+    torch.testing.assert_close(
+        distance.clipped_norm(v.norm(dim=1)), 2 * torch.tanh(v.norm(dim=1) / 2)
+    )
+    assert PoincareDistance(clip_radius=None).saturation_norm is None
+    assert PoincareDistance(inputs="ball").saturation_norm is None
+    assert "clip='smooth'" in repr(distance)
+    assert "clip=" not in repr(PoincareDistance())
+    assert distance.initial_radius == 1.8
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+def test_a_smooth_clip_is_refused_where_nothing_is_clipped(distance_class):
+    options = {} if distance_class is PoincareDistance else {"bounded": False}
+    with pytest.raises(ValueError, match='clip="smooth" needs a clip_radius'):
+        distance_class(clip_radius=None, clip="smooth", **options)
+    with pytest.raises(ValueError, match='inputs="tangent" for clip="smooth"'):
+        distance_class(clip="smooth", inputs="ball")
+    with pytest.raises(ValueError, match=r"clip must be .*got 'soft'"):
+        distance_class(clip="soft")
+
+
 def test_defaults_are_those_of_hyp_and_hier():
     distance = PoincareDistance()
     assert (distance.c, distance.clip_radius, distance.inputs) == (0.1, 2.3, "tangent")
@@ -130,6 +174,84 @@ def test_autocast_changes_no_bit(distance_class, device):
         inside = distance(x, y), distance.pairwise_distance(x, y)
     assert torch.equal(outside[0], inside[0])
     assert torch.equal(outside[1], inside[1])
+
+
+@pytest.mark.parametrize("distance_class", CLASSES)
+@pytest.mark.parametrize(("clip_radius", "clip"), [(2.3, "hard"), (0.5, "hard"), (1.0, "smooth")])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("way", ["forward", "itself", "hooks", "rows", "statistics"])
+def test_the_riemannian_gradient_is_the_plain_one_in_the_inverse_metric(
+    distance_class, clip_radius, clip, dtype, tolerance, way
+):
+    x, y = tangents(9, dtype=dtype), tangents(9, seed=1, dtype=dtype)
+    weights = torch.randn(9, 9, generator=torch.Generator().manual_seed(2)).to(dtype)
+
+    def values_and_gradients(riemannian_gradient):
+        distance = distance_class(
+            c=0.5,
+            clip_radius=clip_radius,
+            clip=clip,
+            riemannian_gradient=riemannian_gradient,
+            collect_stats=way == "statistics",
+        )
+        leaves = [v.clone().requires_grad_() for v in (x, y)]
+        if way == "itself":
+            values = distance(leaves[0]) + distance(leaves[1])
+        elif way == "hooks":
+            values = distance.compute_mat(*(distance.maybe_normalize(v) for v in leaves))
+        elif way == "rows":
+            values = distance.pairwise_distance(*leaves)
+        else:
+            values = distance(*leaves)
+        (values * weights[: len(values)]).sum().backward()
+        return values.detach(), [leaf.grad for leaf in leaves]
+
+    plain_values, plain = values_and_gradients(False)
+    values, riemannian = values_and_gradients(True)
+    assert torch.equal(values, plain_values)
+    for v, ours, euclidean in zip((x, y), riemannian, plain, strict=True):
+        points = to_poincare_ball(v, c=0.5, clip_radius=clip_radius, clip=clip)
+        factor = (1 - 0.5 * points.square().sum(1, keepdim=True)) ** 2 / 4
+        torch.testing.assert_close(ours, factor * euclidean, rtol=tolerance, atol=tolerance)
+        assert float((factor * euclidean).norm()) > 0.01
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_both_ways_to_the_riemannian_gradient_have_one_derivative(create_graph):
+    x = tangents(6)[1:].requires_grad_()  # none of them exactly at the clip radius
+    y = tangents(4, seed=1)[1:].requires_grad_()
+    distance = PoincareDistance(riemannian_gradient=True)
+    results = []
+    for values in (distance(x, y), distance.compute_mat(distance.to_ball(x), distance.to_ball(y))):
+        gradients = torch.autograd.grad(values.square().sum(), (x, y), create_graph=create_graph)
+        if create_graph:
+            gradients = torch.autograd.grad(sum(g.square().sum() for g in gradients), (x, y))
+        results.append(gradients)
+    torch.testing.assert_close(*results)
+
+
+def test_the_riemannian_gradient_works_under_torch_func_and_compile():
+    x, distance = tangents(6)[1:], PoincareDistance(riemannian_gradient=True)
+
+    def total(x):
+        return distance(x).square().sum()
+
+    leaf = x.clone().requires_grad_()
+    total(leaf).backward()
+    torch.testing.assert_close(torch.func.grad(total)(x), leaf.grad)
+    each = torch.func.vmap(torch.func.grad(total))(torch.stack([x, x / 2]))
+    torch.testing.assert_close(each[0], leaf.grad)
+    leaf.grad, eager = None, leaf.grad
+    torch.compile(total, backend="aot_eager", fullgraph=True)(leaf).backward()
+    torch.testing.assert_close(leaf.grad, eager)
+
+
+def test_a_riemannian_gradient_needs_tangent_vectors():
+    with pytest.raises(ValueError, match='inputs="tangent" for riemannian_gradient=True'):
+        PoincareDistance(inputs="ball", riemannian_gradient=True)
+    with pytest.raises(ValueError, match="riemannian_gradient True or False, got 'yes'"):
+        PoincareSimilarity(riemannian_gradient="yes")
+    assert "riemannian_gradient=True" in repr(PoincareDistance(riemannian_gradient=True))
 
 
 def test_distance_object_has_no_parameters_nor_buffers():

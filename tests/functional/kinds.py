@@ -1,4 +1,4 @@
-"""All-pairs distances of both kinds of input: points of the ball, and tangent vectors."""
+"""All-pairs distances of all kinds of input: points of the ball, and tangent vectors, by clip."""
 
 import torch
 
@@ -18,18 +18,28 @@ def broadcast_distances(x, y, mapping):
     return poincare_distance(x.unsqueeze(1), y.unsqueeze(0), c=C)
 
 
-def to_ball(v):
-    return to_poincare_ball(v, c=C, clip_radius=CLIP_RADIUS)
+KINDS = ["ball", "tangent", "smooth"]
+
+
+def to_ball(v, clip="hard"):
+    return to_poincare_ball(v, c=C, clip_radius=CLIP_RADIUS, clip=clip)
+
+
+def mapping_options(kind):
+    """Arguments of tangent_cdist for tangent vectors of this kind."""
+    return {"clip_radius": CLIP_RADIUS, "clip": "smooth" if kind == "smooth" else "hard"}
 
 
 def fast(kind, x, y):
-    if kind == "tangent":
-        return tangent_cdist(x, y, c=C, clip_radius=CLIP_RADIUS)
-    return poincare_cdist(x, y, c=C)
+    if kind == "ball":
+        return poincare_cdist(x, y, c=C)
+    return tangent_cdist(x, y, c=C, **mapping_options(kind))
 
 
 def mapping_of(kind):
-    return to_ball if kind == "tangent" else lambda v: v
+    if kind == "ball":
+        return lambda v: v
+    return lambda v: to_ball(v, mapping_options(kind)["clip"])
 
 
 def vectors(n, d, kind, generator, columns):
@@ -39,5 +49,5 @@ def vectors(n, d, kind, generator, columns):
     v = v * (0.05 + 2 * torch.rand(n, 1, generator=generator, dtype=torch.float64))
     if n > 2:
         v[1] = v[0] + 1e-3 * v[1]
-    v = v if kind == "tangent" else to_poincare_ball(v, c=C)
+    v = to_poincare_ball(v, c=C) if kind == "ball" else v
     return v.T.contiguous().T if columns else v

@@ -18,10 +18,12 @@ from tests.devices import DEVICES
 from tests.dispatch import READS, Dispatched
 from tests.functional.kinds import (
     CLIP_RADIUS,
+    KINDS,
     C,
     broadcast_distances,
     fast,
     mapping_of,
+    mapping_options,
     to_ball,
     vectors,
 )
@@ -42,7 +44,7 @@ TOLERANCES = [(torch.float64, 1e-9), (torch.float32, 1e-5)]
 SIDES = [(True, False), (False, True), (True, True)]
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES, ids=str)
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(2, 30)),
@@ -72,7 +74,7 @@ def test_agrees_with_broadcast(kind, dtype, tolerance, shape, wants, columns, se
             assert leaf.grad is None
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (1, 1)])
 def test_few_rows(kind, shape):
     x, y = (torch.full((n, 4), 0.1, requires_grad=True) for n in shape)
@@ -83,21 +85,25 @@ def test_few_rows(kind, shape):
     assert (y.grad == 0).all()
 
 
+SCALES = (1e-30, 1e-8, 1e-4, 1.0, 10.0, 1e4)
+
+
 @pytest.mark.parametrize(
-    ("scale", "clip_radius"),
+    ("scale", "clip_radius", "clip"),
     # Without a clip radius, points far out differ by how their coordinates are rounded.
-    [(s, r) for r in (None, 1.0) for s in (1e-30, 1e-8, 1e-4, 1.0, 10.0, 1e4) if r or s <= 1],
+    [(s, r, "hard") for r in (None, 1.0) for s in SCALES if r or s <= 1]
+    + [(s, 1.0, "smooth") for s in SCALES],
 )
-def test_one_step_equals_two_at_any_norm(scale, clip_radius):
+def test_one_step_equals_two_at_any_norm(scale, clip_radius, clip):
     x = (scale * torch.randn(7, 3, dtype=torch.float64)).requires_grad_()
     y = (0.5 * torch.randn(5, 3, dtype=torch.float64)).requires_grad_()
     upstream = torch.randn(7, 5, dtype=torch.float64)
 
     def two_steps(x, y):
-        mapped = [to_poincare_ball(v, c=C, clip_radius=clip_radius) for v in (x, y)]
-        return poincare_cdist(*mapped, c=C)
+        options = {"c": C, "clip_radius": clip_radius, "clip": clip}
+        return poincare_cdist(*(to_poincare_ball(v, **options) for v in (x, y)), c=C)
 
-    one = tangent_cdist(x, y, c=C, clip_radius=clip_radius)
+    one = tangent_cdist(x, y, c=C, clip_radius=clip_radius, clip=clip)
     two = two_steps(x, y)
     torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
     for ours, theirs in zip(
@@ -117,10 +123,12 @@ def test_beyond_the_boundary_everything_is_finite():
     assert torch.isfinite(x.grad).all()
 
 
-def test_vectors_whose_squares_overflow_are_clipped():
+@pytest.mark.parametrize("clip", ["hard", "smooth"])
+def test_vectors_whose_squares_overflow_are_clipped(clip):
     far = torch.tensor([[3e30, 4e30], [0.6, 0.8]])
     near = torch.tensor([[0.3, -0.2]])
-    overflowing, plain = tangent_cdist(far, near, c=C, clip_radius=1.0)
+    far[1] *= 1 if clip == "hard" else 30
+    overflowing, plain = tangent_cdist(far, near, c=C, clip_radius=1.0, clip=clip)
     torch.testing.assert_close(overflowing, plain)
 
 
@@ -135,7 +143,7 @@ def test_one_tensor_has_a_zero_diagonal_and_both_gradients():
     torch.testing.assert_close(x.grad, two.grad)
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("close", [False, True])
 def test_no_tensor_of_pairs_times_dimensions(kind, close):
     n, m, d = 300, 200, 150
@@ -158,6 +166,8 @@ def test_no_tensor_of_pairs_times_dimensions(kind, close):
         ((4,), (3, 4), {}, "(4,)"),
         ((3, 4), (3, 4), {"c": 0}, "c must be"),
         ((3, 4), (3, 4), {"clip_radius": -1}, "clip_radius"),
+        ((3, 4), (3, 4), {"clip": "smooth"}, 'clip="smooth" needs a clip_radius'),
+        ((3, 4), (3, 4), {"clip": "soft"}, 'clip must be "hard" or "smooth", got \'soft\''),
     ],
 )
 def test_bad_input(x, y, arguments, word):
@@ -166,7 +176,7 @@ def test_bad_input(x, y, arguments, word):
     assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_compiles_to_one_graph_without_changing_values(kind):
     def traced(graph, inputs):
         graphs.append(graph)
@@ -177,10 +187,8 @@ def test_compiles_to_one_graph_without_changing_values(kind):
     x, y = (vectors(n, 6, kind, generator, False).float().requires_grad_() for n in (9, 7))
     weights = torch.randn(9, 7, generator=generator)
     # Without refinement: a compiler cannot look at the distances to choose pairs.
-    plain = tangent_cdist if kind == "tangent" else poincare_cdist
-    options = {"c": C, "refine": False} | (
-        {"clip_radius": CLIP_RADIUS} if kind == "tangent" else {}
-    )
+    plain = poincare_cdist if kind == "ball" else tangent_cdist
+    options = {"c": C, "refine": False} | ({} if kind == "ball" else mapping_options(kind))
     eager = plain(x, y, **options)
     expected = torch.autograd.grad(eager, (x, y), weights)
     compiled = torch.compile(fast, backend=traced, fullgraph=True)(kind, x, y)
@@ -191,13 +199,15 @@ def test_compiles_to_one_graph_without_changing_values(kind):
     assert len(graphs) == 1
 
 
+@pytest.mark.parametrize("clip", ["hard", "smooth"])
 @pytest.mark.parametrize("norm", [1e8, 1e14, 1e18, 1e20, 1e30])
-def test_gradients_of_clipped_vectors_of_any_norm(norm):
+def test_gradients_of_clipped_vectors_of_any_norm(norm, clip):
     x = torch.tensor([[0.6 * norm, 0.8 * norm]], requires_grad=True)
     y = torch.tensor([[1.0, 0.0]])
-    tangent_cdist(x, y, c=0.1, clip_radius=2.3).sum().backward()
+    options = {"c": 0.1, "clip_radius": 2.3, "clip": clip}
+    tangent_cdist(x, y, **options).sum().backward()
     exact = x.detach().double().requires_grad_()
-    mapped = [to_poincare_ball(v, c=0.1, clip_radius=2.3) for v in (exact, y.double())]
+    mapped = [to_poincare_ball(v, **options) for v in (exact, y.double())]
     poincare_distance(*mapped, c=0.1).sum().backward()
     # Beyond 1e19 the gradient itself, below 1e-19, may vanish.
     allowed = 1e-6 if norm <= 1e18 else 2
@@ -329,14 +339,14 @@ def test_plain_formula_matches_the_reference(c, gap):
     assert (plain_poincare_cdist(x, x, c=c).diagonal() == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(5, 7), (7, 5)])
 def test_distances_lie_in_memory_row_by_row(kind, shape):
     x, y = (torch.full((n, 3), 0.1) for n in shape)
     assert fast(kind, x, y).is_contiguous()
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(5, 7), (7, 5), (0, 4), (5, None)])
 def test_a_forward_pass_on_an_accelerator_waits_for_nothing(kind, shape):
     n, m = shape
@@ -348,7 +358,7 @@ def test_a_forward_pass_on_an_accelerator_waits_for_nothing(kind, shape):
     assert distances.shape == (n, n if m is None else m)
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.usefixtures("as_on_accelerators")
 def test_a_backward_pass_on_an_accelerator_waits_for_nothing(kind, create_graph):
@@ -364,7 +374,7 @@ def test_a_backward_pass_on_an_accelerator_waits_for_nothing(kind, create_graph)
     assert done.names & {"aten::mm", "aten::addmm_"}
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.usefixtures("as_on_accelerators")
 def test_the_computation_of_accelerators_agrees_with_broadcast(kind):
     generator = torch.Generator().manual_seed(0)
@@ -381,7 +391,7 @@ def test_the_computation_of_accelerators_agrees_with_broadcast(kind):
         assert norm_error(ours, theirs) <= 1e-5
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("columns", [False, True])
 @pytest.mark.usefixtures("reduced_precision")
 def test_products_are_in_full_float32_whatever_is_set(kind, columns):
@@ -397,7 +407,7 @@ def test_products_are_in_full_float32_whatever_is_set(kind, columns):
     assert matmul_precisions() == set_before
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_distances_of_a_tensor_to_itself_compile_to_one_graph(kind):
     x = vectors(9, 6, kind, torch.Generator().manual_seed(0), False).requires_grad_()
 

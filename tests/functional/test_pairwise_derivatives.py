@@ -12,6 +12,7 @@ from pml_hyperbolic.functional import (
 from pml_hyperbolic.functional.pairwise import plain_poincare_cdist
 from tests.functional.kinds import (
     CLIP_RADIUS,
+    KINDS,
     C,
     fast,
     mapping_of,
@@ -23,32 +24,36 @@ from tests.functional.points import (
 )
 
 
-@pytest.mark.parametrize("clip_radius", [None, 0.7])
+@pytest.mark.parametrize(
+    ("clip_radius", "clip"), [(None, "hard"), (0.7, "hard"), (0.7, "smooth")], ids=str
+)
 @pytest.mark.parametrize("with_itself", [False, True])
-def test_gradcheck_twice(clip_radius, with_itself):
+def test_gradcheck_twice(clip_radius, clip, with_itself):
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     y = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
 
     def distances(x, y=None):
-        return tangent_cdist(x, x if y is None else y, c=0.5, clip_radius=clip_radius)
+        y = x if y is None else y
+        return tangent_cdist(x, y, c=0.5, clip_radius=clip_radius, clip=clip)
 
     inputs = (x,) if with_itself else (x, y)
     assert torch.autograd.gradcheck(distances, inputs)
     assert torch.autograd.gradgradcheck(distances, inputs)
 
 
-def test_torch_func():
+@pytest.mark.parametrize("clip", ["hard", "smooth"])
+def test_torch_func(clip):
     x = torch.randn(3, 5, 4, dtype=torch.float64)
     y = torch.randn(6, 4, dtype=torch.float64)
 
     def total(x):
-        return tangent_cdist(x, y, c=C, clip_radius=CLIP_RADIUS).square().sum()
+        return tangent_cdist(x, y, c=C, clip_radius=CLIP_RADIUS, clip=clip).square().sum()
 
     each = torch.stack([torch.func.grad(total)(batch) for batch in x])
     torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(x), each)
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "make_second", [lambda x: x, lambda x: x / 2, lambda x: x[:3]], ids=["x", "x/2", "x[:3]"]
 )
@@ -88,7 +93,7 @@ def test_all_pairs_distance_passes_gradcheck_twice(c, with_itself):
 
 
 @pytest.mark.parametrize("with_itself", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "ball", "tangent"])
+@pytest.mark.parametrize("kind", ["plain", *KINDS])
 def test_first_and_second_derivatives_at_coincident_points_are_zero(kind, with_itself):
     x = torch.tensor([[0.5, -0.25], [0.0, 0.0], [1.5, 0.0]], dtype=torch.float64)
 
@@ -101,7 +106,7 @@ def test_first_and_second_derivatives_at_coincident_points_are_zero(kind, with_i
     assert (torch.func.jacrev(torch.func.jacrev(total))(x) == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["ball", "tangent"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_second_derivatives_are_those_of_the_plain_formula(kind):
     x = vectors(4, 3, kind, torch.Generator().manual_seed(0), False)
     y = vectors(2, 3, kind, torch.Generator().manual_seed(1), False)

@@ -57,12 +57,19 @@ def existing_padded_triplets(similarity, **settings):
 
 
 @pytest.mark.parametrize("draw", [reciprocal_neighbor_triplets, existing_padded_triplets])
-def test_draws_are_uniform_over_the_allowed_points(draw):
+@pytest.mark.parametrize("anchor_as_negative", [False, True])
+def test_draws_are_uniform_over_the_allowed_points(draw, anchor_as_negative):
     similarity = random_similarity(14, 2)
     allowed = hier.allowed_triplets(similarity, 7)
+    if anchor_as_negative:
+        allowed = {anchor: (p, negatives | {anchor}) for anchor, (p, negatives) in allowed.items()}
     draws = 5000
     triplets = draw(
-        similarity, k=7, triplets_per_anchor=draws, generator=torch.Generator().manual_seed(1)
+        similarity,
+        k=7,
+        triplets_per_anchor=draws,
+        anchor_as_negative=anchor_as_negative,
+        generator=torch.Generator().manual_seed(1),
     )
     chi_square, freedom = 0.0, 0
     for anchor, sets in allowed.items():
@@ -79,6 +86,16 @@ def test_draws_are_uniform_over_the_allowed_points(draw):
         assert abs(float(both) - share) < 5 * math.sqrt(share / draws)
     assert freedom > 50
     assert abs(chi_square - freedom) < 4 * math.sqrt(2 * freedom)
+
+
+def test_an_anchor_among_its_negatives_is_never_without_one():
+    similarity = random_similarity(10, 0)
+    options = {"k": 10, "triplets_per_anchor": 5}
+    assert reciprocal_neighbor_triplets(similarity, **options).shape == (3, 0)
+    triplets = reciprocal_neighbor_triplets(similarity, anchor_as_negative=True, **options)
+    assert triplets.shape == (3, 50)
+    assert torch.equal(triplets[0], triplets[2])
+    assert (triplets[0] != triplets[1]).all()
 
 
 def test_triplets_are_deterministic_for_a_generator_seed():

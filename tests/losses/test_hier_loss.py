@@ -436,6 +436,26 @@ def test_bad_arguments_are_refused_with_name_and_value(arguments):
         HIERLoss(**{"embedding_size": SIZE, **arguments})
 
 
+@pytest.mark.usefixtures("algorithm")
+@pytest.mark.parametrize("kind", [HIERLoss, HIERRegularizer])
+def test_anchors_are_their_own_negatives_if_asked_for(kind):
+    # Everything is a neighbour of everything: only the anchors are left.
+    x, labels = batch(6, 6)
+    arguments = (x, labels) if kind is HIERLoss else (x,)
+    for anchor_as_negative in (False, True):
+        loss_fn = kind(SIZE, 6, num_neighbors=6, anchor_as_negative=anchor_as_negative, margin=9)
+        loss = loss_fn(*arguments)
+        loss.backward()
+        assert (loss.item() > 0) == anchor_as_negative
+        for part in loss_fn.sub_losses.values():
+            assert (float(part) > 0) == anchor_as_negative
+
+
+def test_anchor_as_negative_is_true_or_false():
+    with pytest.raises(ValueError, match="HIERLoss needs anchor_as_negative True or False, got 1"):
+        HIERLoss(SIZE, anchor_as_negative=1)
+
+
 def test_ties_from_duplicate_samples_still_give_legal_triplets():
     # Two copies of each image tie exactly. topk may pick either, and the result must stay legal.
     x, labels = batch(6, 6)

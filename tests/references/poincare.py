@@ -67,11 +67,13 @@ def distances(x, y, c):
     )
 
 
-def expmap0(v, c, clip_radius=None):
+def expmap0(v, c, clip_radius=None, clip="hard"):
     """Clip to ``clip_radius``, then the exponential map at the origin. A list of mpf."""
     v, root = to_mp(v), mpmath.sqrt(mpmath.mpf(c))
     length = norm(v)
     if length == 0:
         return v
     radius = length if clip_radius is None else min(length, mpmath.mpf(clip_radius))
+    if clip == "smooth":
+        radius = mpmath.mpf(clip_radius) * mpmath.tanh(length / mpmath.mpf(clip_radius))
     return scale(mpmath.tanh(root * radius) / (root * length), v)

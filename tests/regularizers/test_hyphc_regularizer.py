@@ -42,6 +42,31 @@ def test_three_points_give_the_reference_loss_and_gradient(c, temperature):
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
 
 
+def test_a_smooth_clip_is_that_of_the_distance():
+    x = vectors(3)
+    distance = PoincareDistance(c=0.5, clip="smooth")
+    loss = HypHCRegularizer(temperature=0.5, distance=distance)(x)
+    similarity = tangent_similarity(x)
+    expected = hyphc.hyphc_loss(distance.to_ball(x), similarity, THREE, 0.5, 0.5)
+    torch.testing.assert_close(loss, expected)
+    gradients = [torch.autograd.grad(value, x)[0] for value in (loss, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_the_riemannian_gradient_of_the_distance_is_applied(dtype):
+    x = vectors(3, dtype=dtype).detach()
+    gradients = []
+    for riemannian_gradient in (False, True):
+        leaf = x.clone().requires_grad_()
+        distance = PoincareDistance(c=0.5, riemannian_gradient=riemannian_gradient)
+        HypHCRegularizer(temperature=0.5, distance=distance)(leaf).backward()
+        gradients.append(leaf.grad)
+    factor = (1 - 0.5 * hier.to_ball(x.double(), 0.5, 2.3).square().sum(1, keepdim=True)) ** 2 / 4
+    torch.testing.assert_close(gradients[1], (factor * gradients[0]).to(dtype))
+    assert float(gradients[1].norm()) > 0
+
+
 def test_loss_is_the_mean_over_uniform_triplets_of_distinct_points():
     x = vectors(7)
     every = torch.combinations(torch.arange(7), 3).T

@@ -43,6 +43,11 @@ def clipped():
     return 10 * directions(400, 32).float(), PoincareDistance()
 
 
+def smoothly_clipped():
+    lengths = 10 * torch.rand(400, 1, dtype=torch.float64)
+    return directions(400, 32) * lengths, PoincareDistance(clip="smooth")
+
+
 def near_boundary():
     return 0.9999 * directions(400, 32), BALL
 
@@ -71,6 +76,7 @@ def tiny_norms():
 
 CASES = [
     clipped,
+    smoothly_clipped,
     near_boundary,
     near_duplicates,
     near_duplicates_at_the_boundary,

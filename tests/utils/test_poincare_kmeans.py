@@ -6,7 +6,12 @@ import torch
 from pml_hyperbolic.distances import PoincareDistance
 from pml_hyperbolic.utils.lifted_points import LiftedPoints
 from pml_hyperbolic.utils.poincare_kmeans import PoincareKMeans, lorentz_centroids
-from tests.utils.search_cases import brute_force, directions, mixed_radii
+from tests.utils.search_cases import (
+    brute_force,
+    directions,
+    mixed_radii,
+    smoothly_clipped,
+)
 
 
 def blobs():
@@ -25,14 +30,20 @@ def test_kmeans_finds_clouds(dtype, backend):
     assert len(labels.unique()) == 3
 
 
-def test_kmeans_is_a_fixed_point_and_deterministic():
-    x, distance = mixed_radii()
+def ball_of(distance):
+    return PoincareDistance(c=distance.c, clip_radius=None, inputs="ball")
+
+
+@pytest.mark.parametrize("case", [mixed_radii, smoothly_clipped])
+def test_kmeans_is_a_fixed_point_and_deterministic(case):
+    x, distance = case()
     kmeans = PoincareKMeans(distance, niter=100)
     labels = kmeans(x, 7)
     assert torch.equal(labels, kmeans(x, 7))
     points = LiftedPoints(x, distance)
     centroids = lorentz_centroids(points, labels, torch.zeros(400), 7)
-    assert torch.equal(brute_force(x, centroids, distance).argmin(1), labels)
+    points = distance.to_ball(x)
+    assert torch.equal(brute_force(points, centroids, ball_of(distance)).argmin(1), labels)
 
 
 def test_centroid_minimises_squared_lorentzian_distance():

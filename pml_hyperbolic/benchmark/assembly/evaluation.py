@@ -95,7 +95,7 @@ def radius_histogram(tester: EmbeddingSpacesTester, split: str) -> RadiusHistogr
         # The tangent norm of a point x on the ball is artanh(sqrt(c) |x|) / sqrt(c).
         radii = torch.atanh(distance.c**0.5 * radii) / distance.c**0.5
         return RadiusHistogram.of(radii.cpu().numpy(), None)
-    return RadiusHistogram.of(radii.cpu().numpy(), distance.clip_radius)
+    return RadiusHistogram.of(distance.clipped_norm(radii).cpu().numpy(), distance.clip_radius)
 
 
 def space_metrics(tester: EmbeddingSpacesTester, split: str) -> dict[str, dict[str, float]]:

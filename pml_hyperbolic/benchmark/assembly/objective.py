@@ -182,7 +182,7 @@ def _parameter_groups(method, where, loss, regularizer):
 def _curvature_owner(where, loss, miner, sizes):
     found = _poincare_distances(loss)
     everywhere = found + ([] if miner is None else _poincare_distances(miner))
-    kinds = {(m.c, m.clip_radius, m.inputs) for m in everywhere}
+    kinds = {(m.c, m.clip_radius, m.clip, m.inputs) for m in everywhere}
     if "hyperbolic" not in sizes:
         if everywhere:
             raise InputError(
@@ -198,7 +198,7 @@ def _curvature_owner(where, loss, miner, sizes):
         )
     if len(kinds) > 1:
         raise InputError(
-            f"{where}: its hyperbolic distances disagree, (c, clip_radius, inputs) = "
+            f"{where}: its hyperbolic distances disagree, (c, clip_radius, clip, inputs) = "
             f"{' and '.join(str(kind) for kind in sorted(kinds, key=str))}: a method has one "
             f"curvature"
         )

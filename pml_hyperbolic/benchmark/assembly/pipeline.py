@@ -104,7 +104,10 @@ class Pipeline:
         """Arguments of the PoincareDistance used for ranking, None without a hyperbolic space."""
         if self.distance is None:
             return None
-        return {name: getattr(self.distance, name) for name in ("c", "clip_radius", "inputs")}
+        names = ["c", "clip_radius", "inputs"]
+        # A run says only what is not the default, which all runs had when there was no choice.
+        names += ["clip"] if self.distance.clip != "hard" else []
+        return {name: getattr(self.distance, name) for name in names}
 
     def trainer(self, **hooks) -> MetricLossOnly:
         """Make a trainer that is ready to start; ``hooks`` are arguments of PML's trainers."""

@@ -184,11 +184,14 @@ def _build(candidate: MethodConfig, where, pipeline):
 
 def _doubts(pipeline):
     radius, distance = pipeline.method.head.initial_radius, pipeline.distance
-    clip = None if distance is None else distance.clip_radius
-    if radius is not None and clip is not None and radius >= clip:
+    limit = None if distance is None else distance.saturation_norm
+    if distance is not None and radius is not None and limit is not None and radius >= limit:
+        clip = f"clip_radius {distance.clip_radius:g}"
+        if distance.clip == "smooth":
+            clip = f"{limit:.3g}, from where a smooth clip is within 1 % of its {clip}"
         yield (
-            f"head.initial_radius {radius:g} is not below clip_radius {clip:g}: all embeddings "
-            f"are clipped at the start, so that hyperbolic ranking equals cosine ranking"
+            f"head.initial_radius {radius:g} is not below {clip}: all embeddings are clipped at "
+            f"the start, so that hyperbolic ranking equals cosine ranking"
         )
     if distance is None:
         raw = [d for d in _distances(pipeline.loss) if _keeps_norms(d)]

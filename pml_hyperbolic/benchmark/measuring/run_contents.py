@@ -55,7 +55,7 @@ def distance_of(row: Row) -> PoincareDistance | None:
     if row.geometry is None:
         return None
     geometry = row.geometry
-    return PoincareDistance(geometry.c, geometry.clip_radius, geometry.inputs)
+    return PoincareDistance(geometry.c, geometry.clip_radius, geometry.inputs, geometry.clip)
 
 
 def learning_curve(run: FinishedRun, space: str) -> dict[int, float]:

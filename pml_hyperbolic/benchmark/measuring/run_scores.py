@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ...distances import PoincareDistance
 from ...files import write_atomically
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .final_scores import Retrieval, finest_scores, level_scores
+
+_SMALLEST_NORM = 1e-30  # a zero vector stays one
 
 
 class EmbeddedTestSet(NamedTuple):
@@ -124,7 +127,7 @@ def load_test(folder: Path) -> EmbeddedTestSet:
 
 def concatenate(
     folds: list[EmbeddedTestSet],
-    spaces: dict[str, tuple[slice, float | None]],
+    spaces: dict[str, tuple[slice, PoincareDistance | None]],
     flat: str = "euclidean",
 ) -> EmbeddedTestSet:
     """Concatenate the embeddings that the models of several folds gave the same images.
@@ -132,11 +135,11 @@ def concatenate(
     Euclidean embeddings are L2-normalised first, so that every fold has the same weight in the
     cosine similarity. In the hyperbolic space, the tangent vectors of each fold are clipped and
     divided by the square root of the number of folds, so that the concatenation is a tangent
-    vector within the same clip radius.
+    vector within the same clip radius (which a smooth clip would shorten once more).
 
     Args:
         folds: test sets of the same images.
-        spaces: name -> (columns in each fold, clip radius or None).
+        spaces: name -> (columns in each fold, the distance of the hyperbolic space or None).
         flat: name of the Euclidean space. Default "euclidean".
 
     Raises:
@@ -145,14 +148,14 @@ def concatenate(
     if any(not np.array_equal(fold.indices, folds[0].indices) for fold in folds):
         raise ValueError("cannot concatenate the folds: they have embedded different images")
     parts = []
-    for name, (columns, radius) in spaces.items():
+    for name, (columns, distance) in spaces.items():
         for fold in folds:
             part = fold.embeddings[:, columns]
             if name == flat:
                 part = torch.nn.functional.normalize(part)
-            elif radius is not None:
+            elif distance is not None:
                 norm = part.norm(dim=1, keepdim=True)
-                part = part * (radius / norm.clamp(min=radius))
+                part = part * (distance.clipped_norm(norm) / norm.clamp(min=_SMALLEST_NORM))
             parts.append(part if name == flat else part / math.sqrt(len(folds)))
     return folds[0]._replace(embeddings=torch.cat(parts, dim=1))
 

@@ -9,7 +9,7 @@ from ..config import MethodConfig, ProtocolConfig
 def starts_inside(
     initial_radius: float | None, size: int, distance: PoincareDistance | None
 ) -> bool | None:
-    """Return whether a head starts with tangent norms below the clip radius.
+    """Return whether a head starts with tangent norms that the clip does not saturate.
 
     Args:
         initial_radius: of the head; None for the published initialisation, whose tangent norms
@@ -20,9 +20,8 @@ def starts_inside(
     Returns:
         None where nothing is clipped.
     """
-    if distance is None or distance.clip_radius is None:
-        return None
-    return (initial_radius or math.sqrt(size)) < distance.clip_radius
+    limit = None if distance is None else distance.saturation_norm
+    return None if limit is None else (initial_radius or math.sqrt(size)) < limit
 
 
 def saturation_advice(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ...analysis import class_similarities
+from ...analysis.geometry import share_of_limit
 from ...errors import InputError
 from ..measuring.run_contents import distance_of, test_set
 from ..plotting.data_images import DataImages
@@ -117,7 +118,7 @@ def _names(images, tests, level, present):
 def _radii(groups):
     from ...visualize.radii import radii, radius_histograms
 
-    norms, names, limit = [], [], None
+    norms, names, near, limit = [], [], [], None
     for group in groups:
         key = min(group.runs)
         distance = distance_of(group.rows[key])
@@ -126,12 +127,13 @@ def _radii(groups):
         lengths = test_set(group.runs[key], group.space).embeddings.norm(dim=1)
         if distance.clip_radius is not None:
             limit = distance.clip_radius if limit is None else max(limit, distance.clip_radius)
-            lengths = lengths.clamp(max=distance.clip_radius)
+            lengths = distance.clipped_norm(lengths)
         norms.append(lengths.numpy())
+        near.append(share_of_limit(distance))
         names.append(group.method)
     if not norms:
         return None
-    counts, edges, saturated = radius_histograms(norms, limit=limit)
+    counts, edges, saturated = radius_histograms(norms, limit=limit, near=near)
     figure = radii(
         counts,
         edges,

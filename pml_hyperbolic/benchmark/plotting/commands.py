@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _TITLE_SIZE = 10.5  # points, as in figures that draw their title themselves
-_FILE_OPTIONS = ("proxies", "c", "clip_radius", "inputs")
+_FILE_OPTIONS = ("proxies", "c", "clip_radius", "clip", "inputs")
 
 
 def add_plot_command(add: Callable[..., argparse.ArgumentParser]) -> None:

@@ -70,6 +70,9 @@ def geometry_options(kind: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--clip-radius", type=_radius, metavar="R", help="clip radius, or none (default: 2.3)"
     )
+    group.add_argument(
+        "--clip", choices=("hard", "smooth"), help="how norms are clipped (default: hard)"
+    )
     group.add_argument("--inputs", choices=("tangent", "ball"), help="what the vectors are")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...analysis.geometry import origin_distances
+from ...analysis.geometry import origin_distances, share_of_limit
 from ...errors import InputError
 from ...visualize.radii import radii, radius_histograms
 from ..measuring.run_contents import distance_of
@@ -63,12 +63,13 @@ def draw_radii(sets: Sequence[EmbeddingSet], *, title: str | None = None) -> "Fi
         InputError: none of the sets is hyperbolic.
     """
     # A tangent norm is half the geodesic distance to the origin.
-    norms, names, limits = [], [], []
+    norms, names, limits, near = [], [], [], []
     for one in sets:
         if one.distance is not None:
             norms.append(origin_distances(one.embeddings, one.distance) / 2)
             names.append(one.title)
             limits.append(one.distance.clip_radius)
+            near.append(share_of_limit(one.distance))
     if not norms:
         raise InputError(
             "radii shows hyperbolic embeddings, and none of these is: give a hyperbolic method, or "
@@ -76,7 +77,7 @@ def draw_radii(sets: Sequence[EmbeddingSet], *, title: str | None = None) -> "Fi
         )
     known = {limit for limit in limits if limit is not None}
     limit = known.pop() if len(known) == 1 else None
-    counts, edges, saturated = radius_histograms(norms, limit=limit)
+    counts, edges, saturated = radius_histograms(norms, limit=limit, near=near)
     return radii(
         counts,
         edges,

@@ -151,7 +151,7 @@ def geometry_passage(lines: Sequence[MeasuredLine], twins: Collection[str]) -> P
                 line.group.method,
                 line.group.space,
                 _number(None if geometry is None else geometry.c, "g"),
-                _number(clip, "g"),
+                _number(clip, "g") + (" (smooth)" if _is_smooth(geometry) else ""),
                 f"{measures.saturation:.0%}",
                 f"{measures.mean_radius:.2f}",
                 f"{measures.radius_spread:.1%}",
@@ -168,6 +168,11 @@ def geometry_passage(lines: Sequence[MeasuredLine], twins: Collection[str]) -> P
             "of the 10 nearest neighbors that cosine finds too; Gromov's delta relative to the "
             "diameter (0 for a tree), and the curvature that it suggests."
         )
+        if any(_is_smooth(line.group.first.geometry) for line in lines):
+            sentences.append(
+                "Where the clip is smooth, a point counts as being at the clip radius if its "
+                "tangent norm after clipping is within 1 % of it."
+            )
         if not twins:
             sentences.append(
                 "Whether a gain comes from the curvature is not known without flat twins "
@@ -292,6 +297,10 @@ def _measure_cell(measured):
     (mean, half_width, _), random = measured
     interval = "" if half_width != half_width else f" ± {half_width:.2f}"
     return f"{mean:.2f}{interval} ({random:.2f})"
+
+
+def _is_smooth(geometry):
+    return geometry is not None and geometry.clip == "smooth"
 
 
 def _number(value, form):

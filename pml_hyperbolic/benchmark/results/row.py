@@ -59,6 +59,7 @@ class Geometry(Record):
     c: Annotated[float, Field(gt=0)]
     clip_radius: Annotated[float, Field(gt=0)] | None = None
     inputs: Text
+    clip: Text = "hard"
 
 
 class Row(Record):

@@ -11,6 +11,7 @@ from .row import Count, Record, Share, Text
 
 # All radii within 1% of their mean: to the eye, and to a ranking, one sphere.
 _ONE_SPHERE = 0.01
+_EQUAL_RADII = 1e-4  # what rounding may leave
 _SAME_RANKING = 0.99
 
 # Why a hierarchy is not measured, where there is nothing to compare it with.
@@ -58,9 +59,12 @@ class GeometryMeasures(Record):
                 "lower head_lr if they still do",
                 None: "let head.initial_radius be below the clip radius, and lower head_lr",
             }[self.starts_inside]
+            # A smooth clip lets radii differ by up to 1 % where it counts as saturated.
+            one_sphere = self.radius_spread < _EQUAL_RADII
             return (
-                f"All points lie at the clip radius: this ranking is the cosine ranking. To let "
-                f"their radii differ, {advice}."
+                f"All points lie {'at' if one_sphere else 'within 1 % of'} the clip radius: this "
+                f"ranking is {'' if one_sphere else 'nearly '}the cosine ranking. To let their "
+                f"radii differ, {advice}."
             )
         if self.radius_spread < _ONE_SPHERE:
             return (

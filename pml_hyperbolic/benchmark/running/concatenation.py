@@ -43,11 +43,12 @@ def add_concatenated(
     rows = results[folders[0]]
     spaces, sizes, start, distance = {}, {}, 0, None
     for row in rows:
-        radius = None
+        own = None
         if row.space == "hyperbolic":
-            distance = _distance(row, folders[0])
-            radius = distance.clip_radius
-        spaces[row.space] = (slice(start, start + row.dimension), radius)
+            own = _distance(row, folders[0])
+            # What has been clipped lies within the radius, and is not to be squashed again.
+            distance = own if own.clip == "hard" else PoincareDistance(own.c, own.clip_radius)
+        spaces[row.space] = (slice(start, start + row.dimension), own)
         sizes[row.space] = row.dimension * len(folders)
         start += row.dimension
     together = concatenate([load_test(folder) for folder in folders], spaces)

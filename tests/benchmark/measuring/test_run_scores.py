@@ -19,7 +19,10 @@ from pml_hyperbolic.distances import PoincareDistance
 
 CPU = torch.device("cpu")
 SIZES = {"euclidean": 3, "hyperbolic": 2}
-SPACES = {"euclidean": (slice(0, 3), None), "hyperbolic": (slice(3, 5), 1.5)}
+SPACES = {
+    "euclidean": (slice(0, 3), None),
+    "hyperbolic": (slice(3, 5), PoincareDistance(clip_radius=1.5)),
+}
 
 
 def example(seed=0, gallery=False):
@@ -88,6 +91,14 @@ def test_copies_of_one_fold_are_ranked_like_that_fold():
     torch.testing.assert_close(
         PoincareDistance(clip_radius=1.5)(whole.embeddings[:, 9:]),
         PoincareDistance(clip_radius=1.5)(one.embeddings[:, 3:]),
+    )
+
+
+def test_smoothly_clipped_folds_are_concatenated_within_the_radius():
+    one, smooth = example(4), PoincareDistance(clip_radius=1.5, clip="smooth")
+    whole = concatenate([one, one], {"hyperbolic": (slice(3, 5), smooth)})
+    torch.testing.assert_close(
+        PoincareDistance(clip_radius=1.5)(whole.embeddings), smooth(one.embeddings[:, 3:])
     )
 
 
