@@ -23,9 +23,9 @@ gradient to x is
 with P = sum p b, Q = sum p b|y|^2 and R = sum p b y, which are one product of the weights with the
 scaled rows of the other side. (The second line uses w / 2 = c a b |x-y|^2 and 1 + c a |x|^2 = a; it
 adds a rounding error of c a |x|^2 times that of the other terms.) The gradient to v follows from
-``ball_scale``: s g + (|v| ds/d|v|) <g, u> u, u being the unit vector along v. For the backward pass
-only distances are kept: they give sinh without w. Forward and backward are thus three matrix
-products, worked on in tiles along the longer side.
+``ball_scale``: s times the part of g across v, and d|x|/d|v| times the part along v. For the
+backward pass only distances are kept: they give sinh without w. Forward and backward are thus three
+matrix products, worked on in tiles along the longer side.
 
 Refinement. The Gram form cancels for close pairs: its error in |x-y|^2 is about 1e-7 of
 |x|^2 + |y|^2 in float32. Where |x-y|^2 is below a tenth of that sum, w is computed again from the
@@ -90,6 +90,7 @@ def poincare_cdist(
         about 1e-6 of ``|x|^2 / d^2``, more in many dimensions: 1e-4 for points a tenth of their
         norm apart, and no digit is left below a thousandth, where coincident points of different
         tensors may be at distance 0 or up to about 1e-3 of their norm apart.
+        Squares underflow, and digits are lost, where sqrt(c) d is below 1e-18 (float64: 1e-153).
 
     Raises:
         ValueError: ``x`` and ``y`` are not 2-D with equal D, or ``c`` is not positive and finite.
@@ -122,9 +123,10 @@ def tangent_cdist(
         refine: as poincare_cdist.
 
     Returns:
-        (N, M) distances, as poincare_cdist. In float32 tangent vectors of a norm near or above
-        1/sqrt(c) are rounded when they are scaled: pairs closer than 1e-3 of their norm then lose
-        relative accuracy, 2e-5 at 1e-3 and in proportion below.
+        (N, M) distances, as poincare_cdist. Gradients of pairs that are not refined are within 2e-6
+        as far out as float32 reaches (sqrt(c)|v| = 6.6). Tangent vectors of a norm near or above
+        1/sqrt(c) are rounded when they are scaled: in float32, pairs closer than 1e-3 of their norm
+        then lose relative accuracy, 2e-5 at 1e-3 and in proportion below.
 
     Raises:
         ValueError: ``x`` and ``y`` are not 2-D with equal D, or as to_poincare_ball.
@@ -344,7 +346,8 @@ def _combine(sums, side, c, out):
     own = scaled_a * a * (total + c * (squares - 2 * s * inner))
     # Divided by the norm twice: its square overflows.
     along = 8 * math.sqrt(c) * a * (inner * side.inverse_norm) * side.inverse_norm
-    own = own * s + side.slope * (own - along)
+    # s (along v) + d|x|/d|v| (own - along): far out s - d|x|/d|v|, that is -slope, is s in float32.
+    own = side.radial_scale * own - side.slope * along
     return torch.mul(v, own, out=out).addcmul_(toward, scaled_a, value=-1)
 
 

@@ -25,6 +25,7 @@ class Side(NamedTuple):
     rank_two: torch.Tensor  # (N, 2): a|x|^2 and a, the factors of the product of rank two
     gram_scale: torch.Tensor  # (N, 1): a s, the scale of v in the Gram matrix
     scale: torch.Tensor | float = 1.0  # (N, 1): s
+    radial_scale: torch.Tensor | float = 1.0  # (N, 1): d|x|/d|v|
     slope: torch.Tensor | float = 0.0  # (N, 1): |v| ds/d|v|
     inverse_norm: torch.Tensor | float = 0.0  # (N, 1): 1 / |v|
 
@@ -57,7 +58,7 @@ def row_scalars(
     """Scalars of the rows of ``short``, then of ``long`` unless that is None.
 
     The columns are those of ``Side`` from ``rank_two`` on: for points only the first two, for
-    tangent vectors all six. They come from float64 norms on devices that have them.
+    tangent vectors all seven. They come from float64 norms on devices that have them.
     """
     norm = _norms(short) if long is None else torch.cat([_norms(short), _norms(long)])
     if clip_radius is None:
@@ -67,12 +68,12 @@ def row_scalars(
         a.masked_fill_(a <= 0, math.nan)
         columns = [square * a, a]
     else:
-        s, slope, sinh_square = ball_scale(
+        s, radial, slope, sinh_square = ball_scale(
             norm, c=c, clip_radius=clip_radius, clip=clip, dtype=short.dtype
         )
         a = 1 + sinh_square
         inverse_norm = 1 / norm.clamp(min=math.sqrt(torch.finfo(short.dtype).tiny))
-        columns = [sinh_square / c, a, a * s, s, slope, inverse_norm]
+        columns = [sinh_square / c, a, a * s, s, radial, slope, inverse_norm]
     return torch.cat(columns, dim=1).to(short.dtype)
 
 

@@ -123,8 +123,8 @@ def ball_scale(
     clip_radius: float | None,
     dtype: torch.dtype,
     clip: str = "hard",
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the factor by which :func:`to_poincare_ball` scales a vector, its slope, and sinh^2.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the factor by which :func:`to_poincare_ball` scales a vector, slopes, and sinh^2.
 
     Args:
         norm: (...) norms of tangent vectors, >= 0, in float64 on devices that have it.
@@ -132,9 +132,10 @@ def ball_scale(
         dtype: the dtype of the vectors, which decides how near to the boundary points may come.
 
     Returns:
-        s, |v| ds/d|v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The gradient to v
-        of a function of x is ``s g + (|v| ds/d|v|) <g, u> u`` with the unit vector u along v, for
-        the gradient g to x.
+        s, d|x|/d|v|, |v| ds/d|v| and c|x|^2 / (1 - c|x|^2) of x = s v, all like ``norm``. The
+        gradient to v of a function of x with the gradient g to x is ``s`` times the part of g
+        across v plus ``d|x|/d|v|`` times the part along v. The third is the difference of the
+        second and the first, which float32 could not give: far out the second vanishes beside s.
     """
     edge = _largest_norm(c, clip_radius, dtype)
     is_smooth = clip == "smooth"
@@ -146,13 +147,12 @@ def ball_scale(
     tanh = torch.tanh(z)
     s = tanh / (math.sqrt(c) * norm)
     # Beyond the edge only the direction counts, and s = const / |v|.
+    along = 1 / (1 + sinh_square)  # 1 - tanh^2, without its cancellation
     if is_smooth and clip_radius is not None:
-        # d rho / d|v| = 1 / cosh(|v| / r)^2, in which, unlike in 1 - tanh^2, nothing cancels.
-        growth = torch.cosh(norm / clip_radius).square().reciprocal()
-        slope = torch.where(length > edge, -s, (1 - tanh.square()) * growth - s)
-    else:
-        slope = torch.where(norm > edge, -s, 1 - tanh.square() - tanh / z)
-    return s, slope, sinh_square
+        # d rho / d|v| = 1 / cosh(|v| / r)^2, in which nothing cancels either.
+        along = along * torch.cosh(norm / clip_radius).square().reciprocal()
+    along = along.masked_fill(length > edge, 0)
+    return s, along, along - s, sinh_square
 
 
 def _wide_norm(x):

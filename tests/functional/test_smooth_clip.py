@@ -58,11 +58,15 @@ def test_scale_slope_and_sinh_match_the_reference(c, relative_norm):
     def scale(n):
         return mpmath.tanh(root * radius * mpmath.tanh(n / radius)) / (root * n)
 
-    s, slope, sinh_square = ball_scale(norm, c=c, clip_radius=r, clip="smooth", dtype=torch.float64)
+    s, radial, slope, sinh_square = ball_scale(
+        norm, c=c, clip_radius=r, clip="smooth", dtype=torch.float64
+    )
     assert float(s) == pytest.approx(float(scale(length)), rel=1e-14)
     # Where it all but cancels, only its size relative to s matters to a gradient.
     expected = float(length * mpmath.diff(scale, length, h=mpmath.mpf(10) ** -15 * length))
     assert float(slope) == pytest.approx(expected, rel=1e-12, abs=1e-14 * float(s))
+    growth = mpmath.diff(lambda n: scale(n) * n, length, h=mpmath.mpf(10) ** -15 * length)
+    assert float(radial) == pytest.approx(float(growth), rel=1e-12)
     point = scale(length) * length
     wanted = root**2 * point**2 / (1 - root**2 * point**2)
     assert float(sinh_square) == pytest.approx(float(wanted), rel=1e-12)
