@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ..reporting.cells import percent
 from ..reporting.score_group import ScoreGroup
 from ..reporting.tables import Table
 from ..reporting.untrained_lines import UntrainedLine, lines_above, untrained_notes
@@ -20,14 +21,14 @@ def untrained_section(
         missing: sentences on lines that were not stored. Default none.
     """
     rows = [
-        [line.name, str(line.dimension), *(f"{100 * line.test[metric]:.1f}" for metric in TITLES)]
+        [line.name, str(line.dimension), *(percent(line.test[metric]) for metric in TITLES)]
         for line in lines
     ]
     sentences = untrained_notes(groups, lines)
     if lines and not any(lines_above(group, lines) for group in groups):
-        highest = max(lines, key=lambda line: line.test[PRIMARY])
+        highest = max(lines, key=lambda line: line.mean(PRIMARY))
         sentences.append(
-            f"Every method exceeds the {highest.name} ({100 * highest.test[PRIMARY]:.1f}% MAP@R "
+            f"Every method exceeds the {highest.name} ({100 * highest.mean(PRIMARY):.1f}% MAP@R "
             f"at {highest.dimension} dimensions)."
         )
     return Section(

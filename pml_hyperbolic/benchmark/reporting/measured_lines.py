@@ -33,6 +33,10 @@ _GEOMETRY_HEADER = [
     "Gromov delta",
     "suggested c",
 ]
+_NO_NEIGHBORS = (
+    f"the nearest neighbors, which earlier versions left out where there is a gallery; remove the "
+    f"{MEASURES_FILE} of these runs to have them measured"
+)
 # Kind of a measure -> its title.
 _TITLES = {
     "dendrogram_purity": "purity",
@@ -121,6 +125,8 @@ def measured_lines(groups: Sequence[ScoreGroup]) -> list[MeasuredLine]:
             elif group.space in measures.spaces:
                 spaces[key] = measures.spaces[group.space]
                 problems += spaces[key].problems
+                if spaces[key].trees.get(CLASS_MEANS) and not spaces[key].neighbors:
+                    problems.append(_NO_NEIGHBORS)
         lines.append(MeasuredLine(group, spaces, problems))
     return lines
 

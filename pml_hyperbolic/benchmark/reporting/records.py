@@ -52,20 +52,21 @@ def records(
 
 
 def _untrained_record(line):
-    return {
+    record: dict[str, Any] = {
         "method": line.name,
         "space": "euclidean",
         "dimension": line.dimension,
         "total_dimension": line.dimension,
         "protocol_hash": line.protocol_hash,
-        **line.test,
-        **{
-            f"{level}_{metric}": scores[metric]
-            for level, scores in line.test_levels.items()
-            for metric in TITLES
-            if metric in scores
-        },
+        "repetitions": len(line.test[PRIMARY]),
     }
+    for metric, values in line.test.items():
+        record |= _numbers(metric, values)
+    for level, scores in line.test_levels.items():
+        for metric in TITLES:
+            if metric in scores:
+                record |= _numbers(f"{level}_{metric}", scores[metric])
+    return record
 
 
 def _record(group, baseline, comparisons, published):

@@ -97,7 +97,7 @@ def comparison_table(
             line.name,
             "euclidean",
             str(line.dimension),
-            *(percent([line.test[metric]]) for metric in TITLES),
+            *(percent(line.test[metric]) for metric in TITLES),
         ]
         rows.append([*cells, *[NOTHING] * (len(header) - len(cells))])
     return Table("Comparison", header, rows)
@@ -141,7 +141,7 @@ def levels_table(
             rows.append([level, group.method, group.space, *scores])
         for line in untrained:
             known = line.test_levels.get(level, {})
-            scores = [percent([known[m]] if m in known else []) for m in TITLES]
+            scores = [percent(known.get(m, [])) for m in TITLES]
             rows.append([level, line.name, "euclidean", *scores])
     header = ["level", "method", "space", *TITLES.values()]
     return Table(LEVELS_TITLE, header, rows) if rows else None

@@ -18,21 +18,28 @@ BELOW = "†"
 
 @dataclass(frozen=True)
 class UntrainedLine:
-    """Scores of an untrained embedding by cosine similarity, the mean over the folds.
+    """Scores of an untrained embedding by cosine similarity.
 
     Args:
         name: display name.
         protocol_hash: of the benchmark.
         dimension: of the embedding.
-        test: metric -> value on the test classes.
-        test_levels: name of a coarser level -> metric -> value.
+        test: metric -> value on the test classes for each seed, the mean over the folds. There is
+            one value where all seeds start from the same weights.
+        test_levels: name of a coarser level -> metric -> likewise.
+        seeds_known: whether the line was scored for every seed, and not for the first only.
     """
 
     name: str
     protocol_hash: str
     dimension: int
-    test: dict[str, float]
-    test_levels: dict[str, dict[str, float]]
+    test: dict[str, list[float]]
+    test_levels: dict[str, dict[str, list[float]]]
+    seeds_known: bool
+
+    def mean(self, metric: str) -> float:
+        """Return the mean of a metric over the seeds."""
+        return statistics.fmean(self.test[metric])
 
 
 def untrained_lines(results: BenchmarkResults) -> tuple[list[UntrainedLine], list[str]]:
@@ -77,7 +84,7 @@ def lines_above(group: ScoreGroup, lines: Sequence[UntrainedLine]) -> list[Untra
         for line in lines
         if values
         and line.protocol_hash == group.first.protocol_hash
-        and mean_interval(values).mean < line.test[PRIMARY]
+        and mean_interval(values).mean < line.mean(PRIMARY)
     ]
 
 
@@ -90,16 +97,17 @@ def untrained_notes(groups: Sequence[ScoreGroup], lines: Sequence[UntrainedLine]
     """
     if not lines:
         return []
+    start = "of each seed" if all(line.seeds_known for line in lines) else "of the first seed"
     notes = [
-        "Untrained trunk and head: the networks as the runs of the first seed start, ranked by "
-        "cosine similarity; the trunk's features at their full dimension."
+        f"Untrained trunk and head: the networks as the runs {start} start, ranked by cosine "
+        f"similarity; the trunk's features at their full dimension."
     ]
     below = []
     for line in lines:
         titles = [group.title for group in groups if line in lines_above(group, lines)]
         if titles:
             below.append(
-                f"below the {line.name} ({100 * line.test[PRIMARY]:.1f}% MAP@R at "
+                f"below the {line.name} ({100 * line.mean(PRIMARY):.1f}% MAP@R at "
                 f"{line.dimension} dimensions) stay {', '.join(titles)}"
             )
     if below:
@@ -110,28 +118,39 @@ def untrained_notes(groups: Sequence[ScoreGroup], lines: Sequence[UntrainedLine]
 
 
 def _lines(folder, protocol):
-    """Read the lines of one benchmark: the mean over its folds."""
+    """Read the lines of one benchmark: for each seed the mean over its folds."""
     scores = read_untrained(folder / UNTRAINED_FILE)
     lines = []
     for name in dict.fromkeys(one.name for one in scores):
-        folds = [one for one in scores if one.name == name]
-        levels = dict.fromkeys(level for one in folds for level in one.test_levels)
+        own = [one for one in scores if one.name == name]
+        seeds = dict.fromkeys(one.seed for one in own)
+        levels = dict.fromkeys(level for one in own for level in one.test_levels)
         lines.append(
             UntrainedLine(
                 name,
                 protocol,
-                folds[0].dimension,
-                _mean([one.test for one in folds]),
+                own[0].dimension,
+                _means([[one.test for one in own if one.seed == seed] for seed in seeds]),
                 {
-                    level: _mean([one.test_levels.get(level, {}) for one in folds])
+                    level: _means(
+                        [
+                            [one.test_levels.get(level, {}) for one in own if one.seed == seed]
+                            for seed in seeds
+                        ]
+                    )
                     for level in levels
                 },
+                None not in seeds,
             )
         )
     return lines
 
 
-def _mean(scores):
-    """The mean of each metric that all of these have."""
-    shared = [metric for metric in scores[0] if all(metric in one for one in scores)]
-    return {metric: statistics.fmean(one[metric] for one in scores) for metric in shared}
+def _means(of_seeds):
+    """For each seed the mean over the folds, of each metric that all of these have."""
+    every = [one for folds in of_seeds for one in folds]
+    shared = [metric for metric in every[0] if all(metric in one for one in every)]
+    return {
+        metric: [statistics.fmean(one[metric] for one in folds) for folds in of_seeds]
+        for metric in shared
+    }

@@ -8,13 +8,18 @@ from ...files import write_json
 from .record_file import read_record
 from .row import Count, Index, Record, Scores, TestScores, Text
 
+UNTRAINED_TRUNK = "untrained trunk"
+UNTRAINED_HEAD = "untrained head"
+
 
 class UntrainedScores(Record):
-    """The scores of one untrained embedding on the test classes of one fold.
+    """The scores of one untrained embedding on the test classes of one fold, under one seed.
 
     Attributes:
-        name: "untrained trunk" or "untrained head".
+        name: ``UNTRAINED_TRUNK`` or ``UNTRAINED_HEAD``.
         fold: of the protocol's splits, from 0.
+        seed: that the embedding starts from; None in files of earlier versions, which have the
+            first seed of the protocol only.
         dimension: of the embedding.
         test: metric -> value on the test classes; it has all of ``METRICS``.
         test_levels: name of a coarser level -> metric -> value.
@@ -22,13 +27,14 @@ class UntrainedScores(Record):
 
     name: Text
     fold: Index
+    seed: Index | None = None
     dimension: Count
     test: TestScores
     test_levels: dict[Text, Scores] = Field(default_factory=dict)
 
 
 def write_untrained(file: Path, lines: list[UntrainedScores]) -> None:
-    """Write the lines of all folds as JSON, atomically."""
+    """Write the lines of all folds and seeds as JSON, atomically."""
     write_json(file, [line.model_dump() for line in lines])
 
 

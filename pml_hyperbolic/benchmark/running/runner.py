@@ -28,7 +28,7 @@ from ..results.run_files import (
     run_folder,
 )
 from ..results.tidy_results import write_tidy
-from ..results.untrained_scores import read_untrained, write_untrained
+from ..results.untrained_scores import UNTRAINED_HEAD, read_untrained, write_untrained
 from .concatenation import add_concatenated
 from .folder_lock import FolderLock
 from .parallel import Outcome, default_jobs, do_runs
@@ -152,10 +152,11 @@ def _score_untrained(config, data, folder, say):
     """Score the untrained networks once a benchmark; a failure leaves the runs as they are."""
     file = folder / UNTRAINED_FILE
     try:
-        known = {line.fold for line in read_untrained(file)}
+        stored = read_untrained(file)
     except (FileNotFoundError, InputError):
-        known = set()
-    if known >= set(config.protocol.folds):
+        stored = []
+    known = {(line.fold, line.seed) for line in stored if line.name == UNTRAINED_HEAD}
+    if known >= set(itertools.product(config.protocol.folds, config.protocol.seeds)):
         return
     with _threads(config.protocol.threads):
         try:

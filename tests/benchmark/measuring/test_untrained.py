@@ -11,8 +11,12 @@ from pml_hyperbolic.benchmark.measuring.untrained import untrained_scores
 
 def test_scores_against_sorting(load):
     data = ProtocolData(load().protocol)
-    trunk_line, head_line = untrained_scores(data)
+    lines = untrained_scores(data)
+    trunk_line, head_line, *others = lines
     assert (trunk_line.name, head_line.name) == ("untrained trunk", "untrained head")
+    # The small network starts at random: both seeds have a trunk of their own.
+    assert [line.seed for line in lines] == [0, 0, 1, 1]
+    assert all(line.test != first.test for line, first in zip(others, lines, strict=False))
     assert head_line.dimension == 8
     device = torch.device("cpu")
     seed_everything(0)
@@ -40,6 +44,23 @@ def test_folds_with_the_same_test_classes_are_scored_once(load, monkeypatch):
         ).protocol
     )
     lines = untrained_scores(data)
-    assert [line.fold for line in lines] == [0, 0, 1, 1]
-    assert lines[0].test == lines[2].test
+    assert [line.fold for line in lines] == [0] * 4 + [1] * 4
+    assert lines[0].test == lines[4].test
     assert len(calls) == 1
+
+
+def test_trunks_with_the_same_weights_are_scored_once(load, monkeypatch):
+    from pml_hyperbolic.benchmark.measuring import untrained
+
+    # Fewer dimensions than features: a head of more keeps all angles, whatever its seed is.
+    data = ProtocolData(load("protocol.embedding_size=2").protocol)
+    seed_everything(5)
+    trunk = build_trunk(data.protocol.backbone, data.channels, torch.device("cpu"))
+    monkeypatch.setattr(untrained, "build_trunk", lambda *arguments: trunk)
+    lines = untrained_scores(data)
+    assert [(line.name.split()[1], line.seed) for line in lines] == [
+        ("trunk", 0),
+        ("head", 0),
+        ("head", 1),
+    ]
+    assert lines[1].test != lines[2].test

@@ -81,6 +81,14 @@ def test_damaged_measures_stop_no_report(measured):
     assert "damaged" in " ".join(report.hierarchy.problems)
 
 
+def test_neighbors_that_earlier_versions_left_out_are_said(measured):
+    (problem,) = make_report([measured]).hierarchy.problems
+    assert problem.startswith(
+        "Not measured: the nearest neighbors, which earlier versions left out"
+    )
+    assert "remove the measures.json" in problem
+
+
 def test_labels_of_one_level(tmp_path, write_run):
     write_run("a", levels=["digit"])
     report = make_report([tmp_path / "bench"])

@@ -40,6 +40,26 @@ def test_lines_stand_in_the_main_table(bench_with_untrained, table_of):
     assert not any("are missing" in note for note in report.notes)
 
 
+def test_lines_of_every_seed_have_intervals(bench_with_untrained, table_of):
+    lines = [
+        UntrainedScores(
+            name="untrained head", fold=fold, seed=seed, dimension=4, test=dict.fromkeys(METRICS, s)
+        )
+        for seed, scores in enumerate(((0.2, 0.4), (0.4, 0.6)))
+        for fold, s in enumerate(scores)
+    ]
+    assert "runs of the first seed start" in " ".join(make_report([bench_with_untrained]).notes)
+    write_untrained(bench_with_untrained / "untrained.json", lines)
+    report = make_report([bench_with_untrained])
+    (row,) = [row for row in table_of(report, "Comparison") if row["method"] == "untrained head"]
+    # Means of 0.3 and 0.5: Student's t of one degree of freedom times 0.1.
+    assert row["MAP@R"] == "40.0 ± 127.1"
+    assert "runs of each seed start" in " ".join(report.notes)
+    record = list(csv.DictReader(to_csv(report).splitlines()))[-1]
+    assert float(record["mean_average_precision_at_r"]) == pytest.approx(0.4)
+    assert record["repetitions"] == "2"
+
+
 def test_csv_and_latex(bench_with_untrained):
     report = make_report([bench_with_untrained])
     rows = {row["method"]: row for row in csv.DictReader(to_csv(report).splitlines())}

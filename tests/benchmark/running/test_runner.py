@@ -1,5 +1,6 @@
 """A benchmark is repeatable, its folder is complete, and its runs are independent."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -211,8 +212,15 @@ def test_untrained_networks_are_scored_once(go, tmp_path, monkeypatch):
         "untrained trunk",
         "untrained head",
     ]
+    score = runner.untrained_scores
     monkeypatch.setattr(runner, "untrained_scores", lambda data: pytest.fail("scored again"))
     go("methods=[proxy_anchor]", "protocol.seeds=[0]")
+    # A file of an earlier version has the first seed only, which it does not name.
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps([{k: v for k, v in one.items() if k != "seed"} for one in content]))
+    monkeypatch.setattr(runner, "untrained_scores", score)
+    go("methods=[proxy_anchor]", "protocol.seeds=[0]")
+    assert [line.seed for line in runner.read_untrained(file)] == [0, 0]
 
 
 def test_runs_do_not_fail_with_the_untrained_networks(go, monkeypatch):
