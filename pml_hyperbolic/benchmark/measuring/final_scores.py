@@ -8,8 +8,10 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from ..results.metric_names import MAP_AT_R, PRECISION_AT_1, QUERY_KEYS, R_PRECISION, recall_k
 
-# Ranking whole classes of more images than this takes too much memory and is hardly informative.
+# Number of neighbours, of all queries together, beyond which ranking whole classes of more than a
+# thousand images takes too much memory.
 _LARGEST_RANKED = 1000
+_MOST_NEIGHBOURS = 10_000_000
 
 
 class Retrieval(NamedTuple):
@@ -96,15 +98,16 @@ def level_scores(
 ) -> dict[str, float]:
     """Score embeddings on coarser labels.
 
-    If a class of this level has more than 1,000 images, only precision at 1 and recall are
-    computed.
+    Only precision at 1 and recall are computed where a class of this level has more than 1,000
+    images and all queries together would need more than ten million neighbours.
 
     Args:
         calculator: ranks the space in its own geometry.
         retrieval: embeddings in the columns of this space.
         level: column of the labels, at least 1.
     """
-    if int(_relevant(retrieval, level).max()) <= _LARGEST_RANKED:
+    largest = int(_relevant(retrieval, level).max())
+    if largest <= _LARGEST_RANKED or largest * len(retrieval.query) <= _MOST_NEIGHBOURS:
         return _scores(calculator, retrieval, level)
     cheap = [
         name

@@ -4,10 +4,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from ..config import value_at
+from ..results.metric_names import MAP_AT_R, PRECISION_AT_1
 from .benchmark_results import BenchmarkResults
 from .comparison import Comparison
 from .paired_bootstrap import REPLICATES
-from .score_group import ScoreGroup, repetitions
+from .score_group import ScoreGroup, level_names, repetitions
 from .statistics import SIGNIFICANCE
 
 
@@ -42,6 +43,19 @@ def reading_notes(
         "Train - test: MAP@R on the training classes minus that on the test classes; spread: "
         "standard deviation of MAP@R over the repetitions."
     )
+    unranked = [
+        level
+        for level in level_names(groups)
+        if any(
+            group.level_values(level, PRECISION_AT_1) and not group.level_values(level, MAP_AT_R)
+            for group in groups
+        )
+    ]
+    if unranked:
+        notes.append(
+            f"R-Precision and MAP@R are not given on the level {' and '.join(unranked)}: for every "
+            f"query they rank as many images as its class has, which are too many there."
+        )
     return notes
 
 

@@ -102,6 +102,11 @@ def test_large_classes_are_scored_by_their_first_neighbours(monkeypatch):
     calculator = CALCULATORS["cosine"]()
     whole = level_scores(calculator, Retrieval(x, labels), 1)
     monkeypatch.setattr(final_scores, "_LARGEST_RANKED", 10)
+    assert level_scores(calculator, Retrieval(x, labels), 1) == whole
+    largest = int(torch.bincount(labels[:, 1]).max()) - 1
+    monkeypatch.setattr(final_scores, "_MOST_NEIGHBOURS", 60 * largest)
+    assert level_scores(calculator, Retrieval(x, labels), 1) == whole
+    monkeypatch.setattr(final_scores, "_MOST_NEIGHBOURS", 60 * largest - 1)
     cheap = level_scores(calculator, Retrieval(x, labels), 1)
     assert cheap == {name: whole[name] for name in ("precision_at_1", "recall_at_3")}
     assert calculator.k == "max_bin_count"

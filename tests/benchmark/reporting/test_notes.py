@@ -143,3 +143,14 @@ def test_rates_that_were_not_searched_are_not_called_tuned(bench, table_of):
         "Learning rates (head_lr): each method's own, but stated without a search for hyp, "
         "hyp_flat." in report.notes
     )
+
+
+def test_levels_that_are_not_ranked_in_whole_are_noted(tmp_path, write_run):
+    levels = {
+        "family": {"precision_at_1": 0.9, "r_precision": 0.6, "mean_average_precision_at_r": 0.5},
+        "order": {"precision_at_1": 0.95},
+    }
+    for method in "ab":
+        write_run(method, [0.5], levels=["class", *levels], test_levels=levels)
+    (note,) = [n for n in make_report([tmp_path / "bench"]).notes if "R-Precision and MAP@R" in n]
+    assert note.startswith("R-Precision and MAP@R are not given on the level order: ")
