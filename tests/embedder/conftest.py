@@ -22,7 +22,11 @@ METHODS = {
         "loss": {"NTXentLoss": {"distance": {"PoincareDistance": HYPERBOLIC}}},
         "head": {"spaces": ["hyperbolic"], "initial_radius": 1.0},
     },
-    "proxy_anchor": {"loss": "ProxyAnchorLoss", "loss_lr": 0.01},
+    "proxy_anchor": {
+        "loss": "ProxyAnchorLoss",
+        "loss_lr": 0.01,
+        "head": {"layer_norm": False},
+    },
 }
 PROTOCOL = {
     "splits": {"train": [0, 1, 2], "validation": [3, 4], "test": [5, 6, 7]},
@@ -103,6 +107,12 @@ def digits_run(digits_benchmark, digit_images):
 def hyp_run(digits_benchmark, digit_images):
     """Hyp on digits: one hyperbolic space."""
     return finished(digits_benchmark / "hyp" / "fold0_seed1", digit_images)
+
+
+@pytest.fixture(scope="session")
+def plain_run(digits_benchmark, digit_images):
+    """ProxyAnchor on digits: one Euclidean space, from a head without LayerNorm."""
+    return finished(digits_benchmark / "proxy_anchor" / "fold0_seed0", digit_images)
 
 
 @pytest.fixture(scope="session")

@@ -123,3 +123,11 @@ def test_what_is_known_of_the_model(timm_run):
     # Where the data lay is no business of whoever gets the model.
     assert description.run["protocol"]["data"] == {"image_folder": {}}
     assert str(timm_run.folder) not in json.dumps(description.to_json())
+
+
+def test_a_head_without_layer_norm_gives_the_runs_embeddings(plain_run, tmp_path):
+    embedder = Embedder.load(plain_run.folder)
+    embedder.save_pretrained(tmp_path / "model")
+    for model in (embedder, Embedder.from_pretrained(tmp_path / "model")):
+        found = torch.as_tensor(model.embed(plain_run.images))
+        torch.testing.assert_close(found, plain_run.embeddings.float(), rtol=0, atol=1e-6)
