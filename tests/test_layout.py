@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pml_hyperbolic"
 # images, for example, use nothing of losses.
 LAYERS = (
     ("pml_hyperbolic", "errors"),
-    ("files", "file_kinds", "argument_types"),
+    ("files", "file_kinds", "argument_types", "escaping"),
     ("checked_files",),
     ("functional",),
     ("distances",),

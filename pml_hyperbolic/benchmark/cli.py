@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
+from ..escaping import show, show_line
 from ..files import write_text
 from .packages import package_of_module
 from .plotting.commands import add_plot_command
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exc()
+            show(traceback.format_exc(), sys.stderr)
         message, status = _explain(error)
-        print(f"pml-hyperbolic: {' '.join(message.split())}", file=sys.stderr)
+        show_line(f"pml-hyperbolic: {' '.join(message.split())}", sys.stderr)
         return status
 
 
@@ -218,7 +219,7 @@ def _announced(configs: "Sequence[BenchmarkConfig]") -> "Iterator[BenchmarkConfi
     """The benchmarks of a config one by one, each announced by its name within a sweep."""
     for config in configs:
         if len(configs) > 1:
-            print(f"== {config.name}")
+            show_line(f"== {config.name}")
         yield config
 
 
@@ -234,27 +235,27 @@ def _lead(config, options):
     folder = options.output / config.name
 
     rows, failures = run_benchmark(
-        config, options.output, jobs=options.jobs, tensorboard=options.tensorboard
+        config, options.output, jobs=options.jobs, tensorboard=options.tensorboard, say=show_line
     )
     if rows:
         # What was run is always shown; the notes say what a report would refuse.
         compared = compare_runs([folder], allowed=CHECKS)
         report = report_of(compared)
-        print(to_text(report))
-    print(f"results: {folder / 'results.json'}")
+        show(to_text(report))
+    show_line(f"results: {folder / 'results.json'}")
     if rows and not options.no_page:
         page = _page(compared, report, options)
         if page is not None:
             write_text(folder / PAGE_FILE, page)
             _name_page(folder / PAGE_FILE, options)
     for outcome in failures:
-        print(
+        show_line(
             f"pml-hyperbolic: failed: {outcome.task.title}: {outcome.error} "
             f"(log: {outcome.task.folder / 'run.log'})",
-            file=sys.stderr,
+            sys.stderr,
         )
         if options.debug and outcome.details:
-            print(outcome.details, file=sys.stderr)
+            show(outcome.details, sys.stderr)
     return 1 if failures else 0
 
 
@@ -265,12 +266,12 @@ def _page(compared, report, options):
 
         return make_page(compared, report, command=options.words)
     except ModuleNotFoundError as error:
-        print(f"no page: {_explain(error)[0]}", file=sys.stderr)
+        show_line(f"no page: {_explain(error)[0]}", sys.stderr)
         return None
 
 
 def _name_page(file, options):
-    print(f"page: {file}")
+    show_line(f"page: {file}")
     if options.open:
         import webbrowser
 
@@ -295,19 +296,20 @@ def _search_one(config, options):
         seeds=options.seeds,
         storage=options.storage,
         jobs=options.jobs,
+        say=show_line,
     )
     if found:
-        print(found_table(found))
+        show(found_table(found))
     for one in found:
         if one.advice is not None:
-            print(f"warning: {one.advice}")
+            show_line(f"warning: {one.advice}")
     folder = options.output / f"{config.name}-search"
     if not errors:
-        print(f"tuned config: {folder / config.name}.yaml")
+        show_line(f"tuned config: {folder / config.name}.yaml")
     for name, error in errors.items():
-        print(
+        show_line(
             f"pml-hyperbolic: failed: {name}: {error} (logs: {folder / 'trials' / name})",
-            file=sys.stderr,
+            sys.stderr,
         )
     return 1 if errors else 0
 
@@ -320,14 +322,14 @@ def _validate(options):
     for loaded in _announced(load_benchmarks(options.config, options.overrides)):
         config = with_flat_twins(loaded)
         for note in check_benchmark(config).notes:
-            print(f"note: {note}")
+            show_line(f"note: {note}")
         counts = {
             "method": len(config.methods),
             "fold": len(config.protocol.folds),
             "seed": len(config.protocol.seeds),
         }
         runs = " x ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items())
-        print(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
+        show_line(f"{options.config} is valid: protocol {config.protocol.hash}, {runs}")
     return 0
 
 
@@ -361,10 +363,10 @@ def _report(options):
         raise InputError("--open shows the page that --write DIR writes: give both")
     compared = compare_runs(options.runs, baseline=options.baseline, allowed=options.allow)
     report = report_of(compared)
-    print(to_markdown(report) if options.markdown else to_text(report))
+    show(to_markdown(report) if options.markdown else to_text(report))
     if options.write is not None:
         page = _page(compared, report, options)
-        print(f"written: {', '.join(map(str, write_report(report, options.write, page)))}")
+        show_line(f"written: {', '.join(map(str, write_report(report, options.write, page)))}")
         if page is not None:
             _name_page(options.write / PAGE_FILE, options)
     return 0
@@ -373,7 +375,7 @@ def _report(options):
 def _list(options):
     from .listing import list_everything
 
-    print(list_everything(options.folder))
+    show(list_everything(options.folder))
     return 0
 
 
@@ -381,5 +383,5 @@ def _doctor(options):
     from .doctor import diagnose
 
     lines, healthy = diagnose()
-    print("\n".join(lines))
+    show("\n".join(lines))
     return 0 if healthy else 1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..backbones import BACKBONES
 from ..errors import InputError
+from ..escaping import printable
 from .assembly.registry import REGISTRY
 from .config import METHOD_FOLDER, TUNED_FOLDER, read_benchmark, read_method
 from .config.sweep import SWEEP, variants
@@ -33,10 +34,10 @@ def list_everything(folder: Path) -> str:
         "miners": sorted(REGISTRY["miner"]),
         "reducers": sorted(REGISTRY["reducer"]),
     }
-    return "\n".join(
-        "\n".join([f"{title}:", *(f"  {name}" for name in names or ["(none)"])])
-        for title, names in sections.items()
-    )
+    lines = []
+    for title, names in sections.items():
+        lines += [f"{title}:", *(f"  {name}" for name in names or ["(none)"])]
+    return "\n".join(map(printable, lines))
 
 
 def _methods(folder):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..argument_types import count
 from ..errors import InputError
+from ..escaping import show, show_line
 from ..files import write_atomically
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _embed(options):
         raise InputError(
             f"{options.output} cannot be written: {error.strerror or error}"
         ) from error
-    print(f"{len(paths)} embeddings of {embeddings.shape[1]} dimensions: {options.output}")
+    show_line(f"{len(paths)} embeddings of {embeddings.shape[1]} dimensions: {options.output}")
     return 0
 
 
@@ -126,7 +127,7 @@ def _index(options):
     model = str(folder.absolute()) if folder.is_dir() else options.model
     index = ImageIndex.build(embedder, options.images, model=model, **_how(options))
     index.save(options.output)
-    print(f"{len(index)} images: {options.output}")
+    show_line(f"{len(index)} images: {options.output}")
     return 0
 
 
@@ -142,10 +143,10 @@ def _find(options):
     found = FoundImages.find(
         index, embedder, options.images, options.k, space=options.space, **_how(options)
     )
-    print(found.table())
+    show(found.table())
     if options.html is not None:
         found.write_page(options.html)
-        print(f"page: {options.html}")
+        show_line(f"page: {options.html}")
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..escaping import printable
 from ..files import write_text
 from ..images.image_archive import ImageArchive
 from ..images.image_decoding import decode_image
@@ -131,10 +132,12 @@ class FoundImages:
         lines = []
         labelled = any(label is not None for label in self.index.labels)
         for name, distances, indices in zip(self.names, self.distances, self.indices, strict=True):
-            lines.append(name)
+            lines.append(printable(name))
             for rank, (distance, i) in enumerate(zip(distances, indices, strict=True), start=1):
                 label = f"  {self.index.labels[i] or '-'}" if labelled else ""
-                lines.append(f"  {rank:>3}  {distance:.4f}{label}  {self.index.names[i]}")
+                lines.append(
+                    printable(f"  {rank:>3}  {distance:.4f}{label}  {self.index.names[i]}")
+                )
         return "\n".join(lines)
 
     def write_page(self, path: str | Path) -> None:
@@ -145,7 +148,9 @@ class FoundImages:
         """
         import jinja2
 
-        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        environment = jinja2.Environment(
+            autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown
+        )
         pictures = _Pictures()
         results = [
             (
@@ -208,6 +213,11 @@ class _Pictures:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
         return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _shown(value):
+    """Write control characters as escapes; what is markup already is our own."""
+    return printable(value) if type(value) is str else value
 
 
 def _markup(text):

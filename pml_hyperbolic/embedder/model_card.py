@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from ..escaping import markdown, markdown_code, markdown_paragraph
 from .benchmark_scores import PRIMARY
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def model_card(description: "ModelDescription") -> str:
     """Write the card in Markdown, with the front matter that the Hugging Face hub reads."""
     run = description.run
     sections = [
-        f"# {run['method']['name']} on {run['benchmark']}\n",
+        f"# {markdown(str(run['method']['name']))} on {markdown(str(run['benchmark']))}\n",
         _summary(description),
         "## Use\n",
         _USE.format(
@@ -48,7 +49,7 @@ def model_card(description: "ModelDescription") -> str:
         "## Scores\n",
         _table(description),
         "## Verdict\n",
-        f"{description.scores.get('verdict', 'Nothing has been compared.')}\n{_saturation(run)}",
+        f"{_verdict(description)}\n{_saturation(run)}",
         "## Limits\n",
         _limits(description),
     ]
@@ -59,19 +60,18 @@ def _summary(description):
     spaces = " and ".join(f"{size} {name}" for name, size in description.layout.sizes.items())
     geometry = ""
     if description.layout.geometry is not None:
-        geometry = f"\nHyperbolic columns are measured by `{_spec(description.layout.geometry)}`.\n"
-    return (
-        f"{description.origin[0].upper()}{description.origin[1:]}; {spaces} dimensions.\n{geometry}"
-    )
+        geometry = f"\nHyperbolic columns are measured by {_spec(description.layout.geometry)}.\n"
+    origin = markdown_paragraph(f"{description.origin[0].upper()}{description.origin[1:]}")
+    return f"{origin}; {spaces} dimensions.\n{geometry}"
 
 
 def _data(run):
-    levels = ", ".join(run.get("label_levels") or []) or "not recorded"
+    levels = ", ".join(map(markdown, run.get("label_levels") or [])) or "not recorded"
     return (
-        f"- data set: `{_spec(run['protocol']['data'])}` (fingerprint "
-        f"`{run.get('data_fingerprint')}`)\n"
+        f"- data set: {_spec(run['protocol']['data'])} (fingerprint "
+        f"{markdown_code(str(run.get('data_fingerprint')))})\n"
         f"- levels of its labels: {levels}\n"
-        f"- split of the classes: `{_spec(run['protocol'].get('splits'))}`, fold {run['fold']}\n"
+        f"- split of the classes: {_spec(run['protocol'].get('splits'))}, fold {run['fold']}\n"
     )
 
 
@@ -79,15 +79,15 @@ def _protocol(description):
     run = description.run
     protocol = run["protocol"]
     lines = [
-        f"- protocol `{run['protocol_hash']}`, seed {run['seed']}, epoch {run['epoch']} of "
-        f"{protocol.get('epochs')} selected on the validation classes",
-        f"- backbone: `{_spec(description.backbone)}`",
+        f"- protocol {markdown_code(str(run['protocol_hash']))}, seed {run['seed']}, epoch "
+        f"{run['epoch']} of {protocol.get('epochs')} selected on the validation classes",
+        f"- backbone: {_spec(description.backbone)}",
         f"- images: {_images(description)}",
     ]
     for name in ("sampler", "augmentation", "optimizer", "schedule", "precision"):
-        lines.append(f"- {name}: `{_spec(protocol.get(name))}`")
+        lines.append(f"- {name}: {_spec(protocol.get(name))}")
     shown = ("loss", "regularizer", "miner", "loss_lr")
-    lines += [f"- {name}: `{_spec(run['method'].get(name))}`" for name in shown]
+    lines += [f"- {name}: {_spec(run['method'].get(name))}" for name in shown]
     return "\n".join(lines) + "\n\nAll of it, with versions, is in `config.json`.\n"
 
 
@@ -117,8 +117,9 @@ def _table(description):
         "|---|---|--:|--:|" + "--:|" * len(metrics),
     ]
     for line in lines:
-        name = f"**{line['method']}**" if line["method"] == own else line["method"]
-        cells = [name, line["space"], line["dimension"], line["seeds"]]
+        name = markdown(str(line["method"]))
+        name = f"**{name}**" if line["method"] == own else name
+        cells = [name, markdown(str(line["space"])), line["dimension"], line["seeds"]]
         cells += [_cell(line["test"][metric]) for metric in metrics]
         table.append("| " + " | ".join(map(str, cells)) + " |")
     run = {
@@ -141,6 +142,10 @@ def _cell(score):
         return f"{100 * score['mean']:.1f}"
     low, high = score["interval_95"]
     return f"{100 * score['mean']:.1f} ± {50 * (high - low):.1f}"
+
+
+def _verdict(description):
+    return markdown_paragraph(description.scores.get("verdict", "Nothing has been compared."))
 
 
 def _saturation(run):
@@ -172,5 +177,5 @@ def _limits(description):
 
 
 def _spec(content):
-    """Plain data in one line."""
-    return json.dumps(content)
+    """Plain data in one line of code."""
+    return markdown_code(json.dumps(content))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
+from ...escaping import show_line
 from ..results.metric_names import metric_key
 from .options import (
     baseline_option,
@@ -88,7 +89,7 @@ def _plot(options):
             _save(figure, output, getattr(options, "title", None))
     except OSError as error:
         raise InputError(f"{output} cannot be written: {error.strerror or error}") from error
-    print(f"figure: {output}")
+    show_line(f"figure: {output}")
     return 0
 
 

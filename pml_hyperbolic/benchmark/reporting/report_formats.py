@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
+from ...escaping import csv_cell, markdown, markdown_paragraph, printable
 from ...files import write_text
 from .report import Report
 from .tables import Passage, Table
@@ -30,7 +31,6 @@ _LATEX = {
     "†": r"$\dagger$",
 }
 _ESCAPE_LATEX = str.maketrans(_LATEX)
-_ESCAPE_MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
 
 
 def to_text(report: Report) -> str:
@@ -39,7 +39,7 @@ def to_text(report: Report) -> str:
     blocks = [] if first else _text_of(report.geometry, report.findings)
     blocks += [_aligned(table, title=i > 0 or not first) for i, table in enumerate(report.tables)]
     blocks += _text_of(report.hierarchy)
-    blocks += ["\n".join(lines) for lines in _closing(report) if lines]
+    blocks += ["\n".join(map(printable, lines)) for lines in _closing(report) if lines]
     return "\n\n".join(blocks)
 
 
@@ -48,20 +48,21 @@ def to_markdown(report: Report) -> str:
     blocks = _markdown_of(report.geometry, report.findings)
     for i, table in enumerate(report.tables):
         if i or blocks:
-            blocks.append(f"**{table.title}**")
+            blocks.append(f"**{markdown(table.title)}**")
         blocks.append(_markdown_table(table))
     blocks += _markdown_of(report.hierarchy)
-    return "\n\n".join([*blocks, *(line for lines in _closing(report) for line in lines)])
+    closing = [markdown_paragraph(line) for lines in _closing(report) for line in lines]
+    return "\n\n".join([*blocks, *closing])
 
 
 def to_csv(report: Report) -> str:
     """Return a line for each method and space, numbers unrounded and unknown ones empty."""
     columns = list(dict.fromkeys(name for record in report.records for name in record))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
     for record in report.records:
-        writer.writerow({name: _csv_cell(value) for name, value in record.items()})
+        writer.writerow(_csv_cell(record.get(name, "")) for name in columns)
     return stream.getvalue()
 
 
@@ -142,44 +143,43 @@ def _text_of(passage: Passage | None, more: Sequence[str] = ()):
         return []
     tables = [_aligned(table, title=False) for table in passage.tables]
     lines = [*passage.sentences, *more, *passage.problems]
-    blocks = [*tables, *(["\n".join(lines)] if lines else [])]
-    return [f"{passage.title}\n{blocks[0]}", *blocks[1:]] if blocks else []
+    blocks = [*tables, *(["\n".join(map(printable, lines))] if lines else [])]
+    return [f"{printable(passage.title)}\n{blocks[0]}", *blocks[1:]] if blocks else []
 
 
 def _markdown_of(passage: Passage | None, more: Sequence[str] = ()):
     if passage is None:
         return []
     lines = [*passage.sentences, *more, *passage.problems]
-    blocks = [*map(_markdown_table, passage.tables), *lines]
-    return [f"**{passage.title}**", *blocks] if blocks else []
+    blocks = [*map(_markdown_table, passage.tables), *map(markdown_paragraph, lines)]
+    return [f"**{markdown(passage.title)}**", *blocks] if blocks else []
 
 
 def _markdown_table(table):
     lines = [
-        "| " + " | ".join(cell.translate(_ESCAPE_MARKDOWN) for cell in cells) + " |"
-        for cells in (table.header, *table.rows)
+        "| " + " | ".join(map(markdown, cells)) + " |" for cells in (table.header, *table.rows)
     ]
     lines.insert(1, "|" + " --- |" * len(table.header))
     return "\n".join(lines)
 
 
 def _aligned(table: Table, *, title):
-    lines = [table.header, *table.rows]
+    lines = [list(map(printable, cells)) for cells in (table.header, *table.rows)]
     widths = [max(len(cells[i]) for cells in lines) for i in range(len(table.header))]
     texts = [
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         for cells in lines
     ]
     texts.insert(1, "-" * len(texts[0]))
-    return "\n".join([table.title, *texts] if title else texts)
+    return "\n".join([printable(table.title), *texts] if title else texts)
 
 
 def _csv_cell(value):
-    return "" if isinstance(value, float) and math.isnan(value) else value
+    return "" if isinstance(value, float) and math.isnan(value) else csv_cell(value)
 
 
 def _latex(text):
-    return " ".join(text.split()).translate(_ESCAPE_LATEX)
+    return printable(" ".join(text.split())).translate(_ESCAPE_LATEX)
 
 
 def _latex_row(cells):

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...escaping import csv_cell
 from ...files import write_text
 from .row import Row
 
@@ -41,5 +42,5 @@ def write_tidy(path: Path, benchmark: str, rows: Iterable[Row]) -> None:
         for split, levels in row.scores.items():
             for level, scores in levels.items():
                 for metric, value in scores.items():
-                    writer.writerow((*run, split, level, metric, value))
+                    writer.writerow(map(csv_cell, (*run, split, level, metric, value)))
     write_text(path, text.getvalue())

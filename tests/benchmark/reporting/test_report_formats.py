@@ -4,6 +4,7 @@ import csv
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from pml_hyperbolic.benchmark.reporting.report_formats import (
     to_text,
     write_report,
 )
-from pml_hyperbolic.benchmark.reporting.tables import Table
+from pml_hyperbolic.benchmark.reporting.tables import Passage, Table
 from pml_hyperbolic.errors import InputError
 
 AWKWARD = r"a_b & 50% of $x^2 ~ {#1} \n | <0.001"
@@ -67,6 +68,53 @@ def test_csv_reads_back(report):
     assert [float(row["score"]) for row in rows] == [0.1 + 0.2, 1e-17]
     assert [row["p"] for row in rows] == ["", ""]
     assert [row["more"] for row in rows] == ["", "3"]
+
+
+HOSTILE = "\x1b]0;x\x07<img src=x>[a](javascript:b)\u202e`*"
+SHOWN = r"\x1b]0;x\x07<img src=x>[a](javascript:b)\u202e`*"
+IN_MARKDOWN = r"\\x1b\]0;x\\x07\<img src=x>\[a\](javascript:b)\\u202e\`\*"
+
+
+@pytest.fixture
+def hostile(report):
+    """A report in which a stranger chose every text."""
+    passage = Passage(HOSTILE, [HOSTILE], [Table(HOSTILE, [HOSTILE], [[HOSTILE]])], [HOSTILE])
+    return replace(
+        report,
+        geometry=passage,
+        hierarchy=passage,
+        tables=[Table(HOSTILE, ["method", HOSTILE], [[HOSTILE, "\n"]])],
+        findings=[HOSTILE],
+        notes=[HOSTILE, "# one\n# two"],
+        records=[{"method": "=1+1", "space": "@x", "-level": -0.5, "+n": 3, "\tt": "\tx"}],
+    )
+
+
+def test_terminals_are_shown_controls_and_obey_none(hostile):
+    text = to_text(hostile)
+    assert text.count(SHOWN) == 15
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert text.splitlines()[-1] == r"# one\n# two"
+
+
+def test_markdown_renders_text_as_text(hostile):
+    text = to_markdown(hostile)
+    assert text.count(IN_MARKDOWN) == 15
+    assert "<img" not in text.replace(r"\<img", "")
+    assert text.splitlines()[-1] == r"\# one\\n# two"
+
+
+def test_latex_has_no_controls(hostile):
+    text = to_latex(hostile)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert SHOWN in plain(text)
+
+
+def test_spreadsheets_compute_nothing(hostile):
+    header, row = csv.reader(to_csv(hostile).splitlines())
+    assert header == ["method", "space", "'-level", "'+n", "'\tt"]
+    # Numbers are numbers.
+    assert row == ["'=1+1", "'@x", "-0.5", "3", "'\tx"]
 
 
 def plain(latex):

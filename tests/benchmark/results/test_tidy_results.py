@@ -63,6 +63,13 @@ def test_a_long_table(tmp_path):
     }
 
 
+def test_levels_are_no_formulas(tmp_path):
+    file = tmp_path / "results.csv"
+    levels = {"levels": ["leaf", "=1+1"], "test_levels": {"=1+1": {"precision_at_1": 0.875}}}
+    write_tidy(file, "x", [row(**levels)])
+    assert ("'=1+1", "0.875") in [(line["level"], line["value"]) for line in read(file)]
+
+
 def test_concatenated_results_are_included(tmp_path):
     file = tmp_path / "results.csv"
     together = {"precision_at_1": 0.25}
