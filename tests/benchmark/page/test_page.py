@@ -208,7 +208,8 @@ def test_benchmarks_with_names_stand_in_one_page(tiny, page_of, sections_of):
     page = page_of(("first", tiny.folder), ("second", tiny.folder))
     verdict = sections_of(page)["verdict"]
     for name in ("first:chest", "second:chest", "second:hier"):
-        assert f"<td>{name}</td>" in verdict
+        # Methods below the untrained networks have a mark.
+        assert re.search(rf"<td>{name}( †)?</td>", verdict)
 
 
 def test_a_page_of_one_method(tiny, page_of, sections_of):
