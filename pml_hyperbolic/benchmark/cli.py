@@ -286,16 +286,23 @@ def _search(options):
 
 def _search_one(config, options):
     from .tuning.search import search_benchmark
+    from .tuning.storage import StorageLostError
     from .tuning.tuned_config import found_table
 
-    found, errors = search_benchmark(
-        config,
-        options.output,
-        trials=options.trials,
-        seeds=options.seeds,
-        storage=options.storage,
-        jobs=options.jobs,
-    )
+    try:
+        found, errors = search_benchmark(
+            config,
+            options.output,
+            trials=options.trials,
+            seeds=options.seeds,
+            storage=options.storage,
+            jobs=options.jobs,
+        )
+    except StorageLostError as lost:
+        if options.debug:
+            raise
+        print(f"pml-hyperbolic: failed: {lost}", file=sys.stderr)
+        return 1
     if found:
         print(found_table(found))
     for one in found:
