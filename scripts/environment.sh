@@ -34,3 +34,14 @@ set_up_browser() {
     fi
     echo "there is no Chromium and it cannot be installed: its test will be skipped" >&2
 }
+
+# Installs PostgreSQL, of which a test of the search starts a server of its own; likewise.
+set_up_postgresql() {
+    compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null && return 0
+    command -v initdb >/dev/null 2>&1 && return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        apt-get update -qq >/dev/null 2>&1 || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1 && return 0
+    fi
+    echo "there is no PostgreSQL and it cannot be installed: its tests will be skipped" >&2
+}

@@ -287,17 +287,24 @@ def _search(options):
 
 def _search_one(config, options):
     from .tuning.search import search_benchmark
+    from .tuning.storage import StorageLostError
     from .tuning.tuned_config import found_table
 
-    found, errors = search_benchmark(
-        config,
-        options.output,
-        trials=options.trials,
-        seeds=options.seeds,
-        storage=options.storage,
-        jobs=options.jobs,
-        say=show_line,
-    )
+    try:
+        found, errors = search_benchmark(
+            config,
+            options.output,
+            trials=options.trials,
+            seeds=options.seeds,
+            storage=options.storage,
+            jobs=options.jobs,
+            say=show_line,
+        )
+    except StorageLostError as lost:
+        if options.debug:
+            raise
+        show_line(f"pml-hyperbolic: failed: {lost}", sys.stderr)
+        return 1
     if found:
         show(found_table(found))
     for one in found:

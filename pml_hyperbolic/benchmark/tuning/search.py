@@ -4,16 +4,15 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
-import re
 import time
-import warnings
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import torch
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from ...distributed.worker_process import become_worker
 from ...errors import InputError
@@ -22,17 +21,16 @@ from ...trainers import NonFiniteError
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
 from ..config import BenchmarkConfig, SearchRange, value_at
+from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
-from .repeatable_sampler import RepeatableSampler, trials_before
+from .heartbeat import GRACE_SECONDS
+from .proposals import FINISHED, Proposals
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
+from .storage import STORAGE_ERRORS, StorageLostError, opened_storage
 from .tuned_config import Found, tuned_files
 
-# The trial of a worker that has sent no heartbeat for this long is given to another worker.
-HEARTBEAT_SECONDS = 10
-GRACE_SECONDS = 30
 POLL_SECONDS = 1.0
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-Studies = dict[str, optuna.Study]
+LOCK_SECONDS = 60.0
 # Every metric that can select a checkpoint is a share, so 0 is the worst value.
 _WORST = 0.0
 
@@ -49,6 +47,7 @@ class Search:
         seeds: the seeds that each trial trains with; its score is the mean over them.
         storage: the URL of the database that all workers share.
         folder: the folder for logs and results.
+        identity: of this call, which tells its workers' trials from those of others.
     """
 
     config: BenchmarkConfig
@@ -58,6 +57,7 @@ class Search:
     seeds: tuple[int, ...]
     storage: str
     folder: Path
+    identity: str
 
     def study_name(self, method: str) -> str:
         """A method's study, which is another one for other settings, runs, spaces or protocols."""
@@ -93,7 +93,8 @@ def search_benchmark(
     that diverges counts with the worst score, and settings that were tried before are not trained
     again. Finished trials are kept: the same call resumes the search, and any number of processes
     and machines may share a storage. Trials train on the first of the folds to run. With one
-    worker all proposals are repeatable.
+    worker the trials are the same however often it is killed and started again; with several they
+    depend on the order in which trials finish, but each is done once.
 
     Args:
         config: the benchmark.
@@ -112,6 +113,7 @@ def search_benchmark(
     Raises:
         InputError: a method declares no space or cannot be built, the protocol has fewer seeds, or
             the storage cannot be opened.
+        StorageLostError: the storage failed during the search.
     """
     _check(config, seeds)
     data = ProtocolData(config.protocol)
@@ -122,35 +124,43 @@ def search_benchmark(
     make_output_folder(folder)
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
-    search = Search(config, checked.data, trials, config.protocol.folds[0], chosen, url, folder)
-    with _opened(search) as (opened, studies):
-        for name, study in studies.items():
-            _enqueue(search, name, study)
-        done = _done(search, studies)
+    fold, identity = config.protocol.folds[0], uuid.uuid4().hex
+    search = Search(config, checked.data, trials, fold, chosen, url, folder, identity)
+    with opened_storage(url) as opened:
+        proposals = _proposals(search, opened)
+        done = _done(proposals)
         if done:
-            say(f"{done} of {trials * len(studies)} trials are finished already")
+            say(f"{done} of {trials * len(proposals)} trials are finished already")
         if data.frozen_trunk is not None:
             # Once, before worker processes would wait for each other.
             data.frozen_trunk.features  # noqa: B018
-        with _progress(search, studies, show_progress) as show:
+        unsure = sum(mine.reclaim() for mine in proposals.values())
+        if unsure:
+            say(
+                f"trials that another process began: {unsure}; they are begun again if it shows no "
+                f"sign of life for {GRACE_SECONDS:g} seconds"
+            )
+        with _progress(search, proposals, show_progress) as show:
             if jobs == 1:
-                errors = _work_here(search, opened, studies, show, data)
+                errors = _work_here(search, opened, proposals, show, data)
             else:
-                errors = _work_in_processes(search, studies, jobs, show)
+                errors = _work_in_processes(search, proposals, jobs, show)
         found = []
-        for name, study in studies.items():
+        for name, mine in proposals.items():
             if name in errors:
                 continue
-            if any(t.state == TrialState.COMPLETE for t in _counted(study, trials)):
-                found.append(_found(search, name, study))
+            if any(trial.state == TrialState.COMPLETE for trial in mine.finished()):
+                found.append(_found(search, name, mine))
             else:
                 errors[name] = (
                     f"all {trials} trials diverged: lower the learning rates of its space"
                 )
     if not errors:
-        for path, text in tuned_files(config, chosen, found, folder).items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, text)
+        # Other searches with the same storage end at the same time, perhaps in the same folder.
+        with FolderLock(folder, wait=LOCK_SECONDS):
+            for path, text in tuned_files(config, chosen, found, folder).items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, text)
     return found, errors
 
 
@@ -172,50 +182,19 @@ def _check(config, seeds):
         )
 
 
-@contextlib.contextmanager
-def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studies]]:
-    """The storage and the studies of all methods, with Optuna's messages silenced."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    options = {"connect_args": {"timeout": 60}} if search.storage.startswith("sqlite") else {}
-    with warnings.catch_warnings():
-        # Heartbeats and their callback are marked experimental.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            storage = optuna.storages.RDBStorage(
-                search.storage,
-                engine_kwargs=options,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-            )
-        # SQLAlchemy and the database drivers raise exceptions of many types.
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                _without_password(f"cannot open the storage {search.storage}: {reason}")
-                + " (expected a URL such as sqlite:///search.db or postgresql://host/database)"
-            ) from error
-    try:
-        studies = {
-            name: optuna.create_study(
-                study_name=search.study_name(name),
-                storage=storage,
-                sampler=RepeatableSampler(),
-                direction="maximize",
-                load_if_exists=True,
-            )
-            for name in search.config.methods
-        }
-        yield storage, studies
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _without_password(text):
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+def _proposals(search, storage) -> dict[str, Proposals]:
+    """The proposals of all methods."""
+    return {
+        name: Proposals(
+            search.study_name(name),
+            storage,
+            trials=search.trials,
+            plan=_plan(search, name),
+            distributions={path: distribution(allowed) for path, allowed in method.search.items()},
+            search=search.identity,
+        )
+        for name, method in search.config.methods.items()
+    }
 
 
 def _plan(search, name):
@@ -234,62 +213,37 @@ def _own_parameters(search, name):
     }
 
 
-def _enqueue(search, name, study):
-    """Enqueue the planned points that no trial has yet; failed trials are not counted."""
-    taken = [
-        trial.system_attrs.get("fixed_params", trial.params)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.FAIL
-    ]
-    for point in _plan(search, name):
-        if point not in taken:
-            study.enqueue_trial(point)
-
-
-def _counted(study, trials) -> list[FrozenTrial]:
-    """The finished trials that count: the first ones, if two workers began one too many."""
-    return study.get_trials(deepcopy=False, states=_FINISHED)[:trials]
-
-
-def _done(search, studies):
-    return sum(len(_counted(study, search.trials)) for study in studies.values())
-
-
-def _running(study):
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-
-
-class _Surplus(Exception):
-    """Another worker began the last trial at the same time."""
+def _done(proposals):
+    return sum(len(mine.finished()) for mine in proposals.values())
 
 
 @contextlib.contextmanager
-def _progress(search, studies, show):
+def _progress(search, proposals, show):
     """A function that updates a progress bar of finished trials, to be called now and then."""
     from tqdm import tqdm
 
-    total = search.trials * len(studies)
+    total = search.trials * len(proposals)
     with tqdm(
         total=total,
-        initial=_done(search, studies),
+        initial=_done(proposals),
         desc=f"{search.config.name}-search",
         unit="trial",
         disable=not show,
         mininterval=0.1 if os.isatty(2) else 10,
         dynamic_ncols=True,
     ) as bar:
-        yield lambda: bar.update(_done(search, studies) - bar.n)
+        yield lambda: bar.update(_done(proposals) - bar.n)
 
 
-def _work_here(search, storage, studies, show, data):
+def _work_here(search, storage, proposals, show, data):
     threads = torch.get_num_threads()
     try:
-        return _work(search, storage, studies, 0, show, data)
+        return _work(search, storage, proposals, 0, show, data)
     finally:
         torch.set_num_threads(threads)
 
 
-def _work_in_processes(search, studies, jobs, show):
+def _work_in_processes(search, proposals, jobs, show):
     # A forked child would inherit locked thread pools of torch.
     context = multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
@@ -297,6 +251,14 @@ def _work_in_processes(search, studies, jobs, show):
         context.Process(target=_worker, args=(search, first, answers)) for first in range(jobs)
     ]
     errors: dict[str, str] = {}
+
+    def take_answers():
+        while not answers.empty():
+            answer = answers.get()
+            if isinstance(answer, StorageLostError):
+                raise answer
+            errors.update(answer)
+
     try:
         for worker in workers:
             worker.start()
@@ -304,16 +266,19 @@ def _work_in_processes(search, studies, jobs, show):
             multiprocessing.connection.wait(
                 [worker.sentinel for worker in workers if worker.is_alive()], timeout=POLL_SECONDS
             )
-            while not answers.empty():
-                errors.update(answers.get())
+            take_answers()
             show()
+        take_answers()
     finally:
         # After an interruption the unfinished trials will be redone, so nobody waits for them.
         for worker in workers:
             worker.terminate()
             worker.join()
-    for name, study in studies.items():
-        if name not in errors and len(_counted(study, search.trials)) < search.trials:
+        with contextlib.suppress(*STORAGE_ERRORS):
+            for mine in proposals.values():
+                mine.abandon_own()
+    for name, mine in proposals.items():
+        if name not in errors and not mine.done:
             errors[name] = (
                 "the worker processes were killed or ran out of memory: search again with fewer "
                 "--jobs"
@@ -323,53 +288,69 @@ def _work_in_processes(search, studies, jobs, show):
 
 def _worker(search, first, answers):
     become_worker()
-    with _opened(search) as (storage, studies):
-        data = ProtocolData(search.config.protocol)
-        answers.put(_work(search, storage, studies, first, lambda: None, data))
+    try:
+        with opened_storage(search.storage) as storage:
+            data = ProtocolData(search.config.protocol)
+            proposals = _proposals(search, storage)
+            answers.put(_work(search, storage, proposals, first, lambda: None, data))
+    # The process that started this one reports it.
+    except StorageLostError as error:
+        answers.put(error)
+    except InputError as error:
+        answers.put(StorageLostError(str(error)))
 
 
-def _work(search, storage, studies, first, show, data) -> dict[str, str]:
+def _work(search, storage, proposals, first, show, data) -> dict[str, str]:
     """Do trials until every method has enough; the errors of methods that fail."""
-    names = list(studies)
+    names = list(proposals)
     # Workers begin with different methods, so that most studies have one worker.
     names = names[first % len(names) :] + names[: first % len(names)]
     errors: dict[str, str] = {}
     while True:
-        open_names = [
-            name
-            for name in names
-            if name not in errors and len(_counted(studies[name], search.trials)) < search.trials
-        ]
+        open_names = [name for name in names if name not in errors and not proposals[name].done]
         if not open_names:
             return errors
         for name in open_names:
-            study = studies[name]
-            claimed = len(_counted(study, search.trials)) + len(_running(study))
-            if claimed < search.trials:
-                try:
-                    study.optimize(
-                        lambda trial, name=name: _objective(search, storage, name, trial, data),
-                        n_trials=1,
-                        catch=(_Surplus,),
-                    )
-                # Whatever goes wrong with one method, the others go on.
-                except Exception as error:
-                    reason = " ".join(str(error).split()) or "no message"
-                    errors[name] = f"{type(error).__name__}: {reason}"
-                show()
-                break
+            # What is proposed depends on the trials before it, so their fate is learnt first.
+            if proposals[name].reclaim():
+                continue
+            trial = proposals[name].claim()
+            if trial is None:
+                continue
+            error = _try(search, storage, proposals[name], name, trial, data)
+            if error is not None:
+                errors[name] = error
+            show()
+            break
         else:
             # Other workers do the last trials. If one of them dies, its trial comes back.
             time.sleep(POLL_SECONDS)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                for name in open_names:
-                    optuna.storages.fail_stale_trials(studies[name])
+
+
+def _try(search, storage, proposals, name, trial, data) -> str | None:
+    """Carry out a trial; the error of the method if it fails."""
+    try:
+        with proposals.heartbeat(trial):
+            value = _objective(search, storage, name, trial, data)
+    except optuna.TrialPruned:
+        proposals.finish(trial, TrialState.PRUNED, _WORST)
+    except STORAGE_ERRORS:
+        raise
+    # Whatever goes wrong with one method, the others go on.
+    except Exception as error:
+        # A trial that another worker took over may have lost its folder.
+        if proposals.finish(trial, TrialState.FAIL):
+            reason = " ".join(str(error).split()) or "no message"
+            return f"{type(error).__name__}: {reason}"
+    except BaseException:
+        proposals.finish(trial, TrialState.FAIL)
+        raise
+    else:
+        proposals.finish(trial, TrialState.COMPLETE, value)
+    return None
 
 
 def _objective(search, storage, name, trial, data) -> float:
-    if trials_before(trial.study, trial.number) >= search.trials:
-        raise _Surplus
     method = search.config.methods[name]
     values = {
         path: to_value(allowed, _suggest(trial, path, distribution(allowed)))
@@ -409,7 +390,7 @@ def _suggest(trial, path, kind):
 
 def _diverged(trial, reason):
     trial.set_user_attr("diverged", reason)
-    # The value of a pruned trial is the last one that it reported to Optuna.
+    # TPE ranks pruned trials by what they reported.
     trial.report(_WORST, step=0)
     raise optuna.TrialPruned(reason)
 
@@ -419,16 +400,17 @@ def _known(search, storage, name, key):
     for study_name in optuna.get_all_study_names(storage):
         if study_name.startswith(search.study_prefix(name)):
             study = optuna.load_study(study_name=study_name, storage=storage)
-            for other in study.get_trials(deepcopy=False, states=_FINISHED):
+            for other in study.get_trials(deepcopy=False, states=FINISHED):
                 if other.user_attrs.get("key") == key:
                     return other
     return None
 
 
-def _found(search, name, study) -> Found:
-    trials = _counted(study, search.trials)
+def _found(search, name, proposals) -> Found:
+    trials = proposals.finished()
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    # Of equal trials the one that was proposed first.
+    best = max(complete, key=lambda trial: trial.value)
     assert best.value is not None, "a complete trial has a value"
     space = search.space(name)
     values = best.user_attrs["values"]

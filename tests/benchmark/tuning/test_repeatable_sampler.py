@@ -1,10 +1,10 @@
-"""Proposals depend on the trial, not on the process that asks."""
+"""Proposals depend on their numbers, not on the process that asks."""
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pml_hyperbolic.benchmark.tuning.repeatable_sampler import RepeatableSampler, trials_before
+from pml_hyperbolic.benchmark.tuning.repeatable_sampler import repeatable_sampler
 
 
 @pytest.fixture(autouse=True)
@@ -15,36 +15,30 @@ def quiet():
     optuna.logging.set_verbosity(before)
 
 
-def propose(study, count, seed=0, fail_at=None):
-    """Values proposed by a new sampler for each trial."""
+def propose(numbers, seed=0, fail=()):
+    """Values of the proposals with these numbers, in a new study; some trials fail."""
+    study = optuna.create_study(direction="maximize")
     values = []
-    for i in range(count):
-        study.sampler = RepeatableSampler(seed)
+    for i, number in enumerate(numbers):
+        study.sampler = repeatable_sampler(number, seed)
         trial = study.ask()
         values.append(trial.suggest_float("x", 0, 1))
-        if i == fail_at:
+        if i in fail:
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, 1 - (values[-1] - 0.3) ** 2)
     return values
 
 
-def test_new_samplers_go_on_where_the_last_one_was():
-    one = optuna.create_study(direction="maximize", sampler=RepeatableSampler())
-    one.optimize(lambda trial: 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2, n_trials=15)
-    whole = [trial.params["x"] for trial in one.trials]
-    assert propose(optuna.create_study(direction="maximize"), 15) == whole
+def test_values_depend_on_the_number_and_the_seed():
+    whole = propose(range(15))
+    assert propose(range(15)) == whole
     assert len(set(whole)) == 15
-    assert propose(optuna.create_study(direction="maximize"), 15, seed=1) != whole
+    assert set(propose(range(15), seed=1)).isdisjoint(whole)
 
 
 def test_a_failed_trial_is_proposed_again():
-    values = propose(optuna.create_study(direction="maximize"), 5, fail_at=2)
-    assert values[2] == values[3]
-    assert len(set(values)) == 4
-
-
-def test_failed_trials_do_not_count():
-    study = optuna.create_study(direction="maximize")
-    propose(study, 5, fail_at=2)
-    assert [trials_before(study, number) for number in range(6)] == [0, 1, 2, 2, 3, 4]
+    whole = propose(range(15))
+    # TPE has learnt from the trials before number 12.
+    again = propose([*range(3), 2, *range(3, 13), 12, 13, 14], fail=(2, 13))
+    assert again == [*whole[:3], whole[2], *whole[3:13], whole[12], *whole[13:]]

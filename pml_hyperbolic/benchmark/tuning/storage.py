@@ -1,0 +1,119 @@
+"""The database of a search: opened by its URL, with the errors of its driver in plain words."""
+
+import contextlib
+import importlib.util
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from ...errors import InputError
+
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
+# Seconds until a database that another worker has locked, or a server, must have answered.
+_SQLITE_TIMEOUT = 60
+_SERVER_TIMEOUT = 10
+# Seconds in which another process makes some more tables.
+_PAUSE = 0.2
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
+
+
+class StorageLostError(RuntimeError):
+    """The database failed during a search: what it said, and how to go on."""
+
+
+@contextlib.contextmanager
+def opened_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
+    """Open a database for Optuna, whose messages are silenced while it is open.
+
+    ``postgresql://`` stands for the driver psycopg (3), which the extra ``postgresql`` installs;
+    SQLAlchemy by itself would look for psycopg2.
+
+    Args:
+        url: as SQLAlchemy takes it.
+
+    Raises:
+        InputError: the database cannot be opened.
+        StorageLostError: it failed while it was open.
+    """
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        storage = _open(url)
+        try:
+            yield storage
+        except STORAGE_ERRORS as error:
+            raise StorageLostError(
+                _without_password(f"the storage {url} failed: {_reason(error)}")
+                + ": finished trials are kept; see that it can be reached and written to, and "
+                "search again"
+            ) from error
+        finally:
+            # A lost server cannot be told goodbye.
+            with contextlib.suppress(*STORAGE_ERRORS):
+                storage.remove_session()
+                storage.engine.dispose()
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _open(url):
+    target = url
+    options: dict[str, Any] = {}
+    if url.startswith("sqlite"):
+        options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
+    elif _POSTGRESQL.match(url):
+        if importlib.util.find_spec("psycopg") is None:
+            raise InputError(
+                _without_password(f"--storage {url}: psycopg is missing: install the extra ")
+                + "`postgresql` with pip install 'pml_hyperbolic[postgresql]'"
+            )
+        target = _POSTGRESQL.sub("postgresql+psycopg://", url, count=1)
+        # The server may have closed a connection during a trial, which may take hours.
+        options = {"connect_args": {"connect_timeout": _SERVER_TIMEOUT}, "pool_pre_ping": True}
+    try:
+        return _with_tables(target, options)
+    # SQLAlchemy and the database drivers raise exceptions of many types.
+    except Exception as error:
+        advice = (
+            "see that its server runs, the database exists and the password is right"
+            if _POSTGRESQL.match(url) and _is_operational(error)
+            else "expected a URL such as sqlite:///search.db or postgresql://host/database"
+        )
+        raise InputError(
+            _without_password(f"cannot open the storage {url}: {_reason(error)}") + f" ({advice})"
+        ) from error
+
+
+def _with_tables(url, options, attempts=5):
+    """The storage, whose tables another process may be making at the same time."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    except SQLAlchemyError as error:
+        if attempts == 1 or "already exists" not in str(error):
+            raise
+    time.sleep(_PAUSE)
+    return _with_tables(url, options, attempts - 1)
+
+
+def _is_operational(error):
+    return isinstance(error, OperationalError) or isinstance(error.__cause__, OperationalError)
+
+
+def _reason(error):
+    """What the driver says, which Optuna and SQLAlchemy wrap in text about commits and links."""
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    return text[:200] or type(error).__name__
+
+
+def _without_password(text):
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
