@@ -1,10 +1,18 @@
 """How a worker process behaves towards the process that started it."""
 
+import contextlib
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
+import time
+
+# Option of Linux's prctl: the signal that a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 1.0
 
 
 def become_worker() -> None:
@@ -22,3 +30,30 @@ def _exit_with_parent():
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def end_with_launcher() -> None:
+    """End this process as soon as the process that started it is gone, whatever it is doing.
+
+    torchrun ends its ranks when one of them fails, but not if it is killed itself: they would go on
+    with their run while another one begins, or wait for each other for ever. Linux sends the signal
+    even to a process that holds Python's interpreter lock; elsewhere a thread looks every second.
+    What is on the disk is what a killed run leaves, and is resumed like it.
+    """
+    launcher = os.getppid()
+    _ask_for_signal()
+    threading.Thread(target=_end_after, args=(launcher,), daemon=True).start()
+
+
+def _ask_for_signal():
+    if sys.platform == "linux":
+        # A system without this function has the thread.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_after(launcher):
+    # An orphan is given to another parent.
+    while os.getppid() == launcher:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)

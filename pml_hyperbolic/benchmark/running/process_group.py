@@ -6,6 +6,7 @@ follow: they know nothing of folders, and train whenever rank 0 trains.
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from ...distributed.collectives import from_rank_zero, rank, world_size
+from ...distributed.worker_process import end_with_launcher
 from ...errors import InputError
 from ...trainers import MetricLossOnly, NonFiniteError
 from ..assembly.models import choose_device
@@ -23,6 +25,8 @@ from ..assembly.protocol_data import ProtocolData
 from ..assembly.seeding import seed_everything
 from ..config import MethodConfig, ProtocolConfig
 from .training_state import restore_training
+
+_CONNECT_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Training:
 def over_processes(device: str, lead: Callable[[], int]) -> int:
     """Call ``lead`` on rank 0 while the other ranks follow; without torchrun, just call it.
 
+    If torchrun is killed, all ranks end.
+
     Args:
         device: the protocol's "auto", "cpu" or "cuda"; each process takes the CUDA device of its
             local rank.
@@ -66,6 +72,8 @@ def over_processes(device: str, lead: Callable[[], int]) -> int:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return lead()
+    end_with_launcher()
+    _check_launcher()
     _join(device)
     if rank() > 0:
         status = _follow()
@@ -115,6 +123,25 @@ def train_together(
         message = f"{trainer.name}: {type(error).__name__}: {' '.join(str(error).split())}"
         logging.getLogger("pml_hyperbolic.run").exception(message)
         raise SystemExit(f"pml-hyperbolic: failed: {message}") from error
+
+
+def _check_launcher():
+    """End if torchrun was killed before this process could watch it.
+
+    The processes meet at a server within torchrun, for which they would wait for half an hour.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.create_connection(place, timeout=_CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        raise SystemExit(
+            f"pml-hyperbolic: failed: torchrun is gone, as nothing answers at {place[0]}:{place[1]}"
+        ) from None
+    # Whatever else is wrong with the network, torch waits for it to get better.
+    except OSError:
+        return
 
 
 def _join(device):

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import time
 import warnings
+from pathlib import Path
 
 import torch
 
@@ -25,10 +27,18 @@ class NormFree(torch.nn.Sequential):
         self.step = 0
 
     def forward(self, images):
-        # FAIL holds the rank and the step, from 1, at which a test wants an error.
+        # FAIL holds the rank and the step, from 1, at which a test wants an error; at that of
+        # SLEEP a rank stops, and both ranks tell the number of their process.
         self.step += self.training
-        if os.environ.get("FAIL") == f"{os.environ.get('RANK')} {self.step}":
+        rank, now = os.environ.get("RANK"), f"{os.environ.get('RANK')} {self.step}"
+        if os.environ.get("FAIL") == now:
             raise OSError("no such luck")
+        if os.environ.get("SLEEP", "").endswith(f" {self.step}"):
+            part = Path(os.environ["PROCESSES"], f"part{rank}")
+            part.write_text(str(os.getpid()))
+            part.rename(part.with_name(f"rank{rank}"))
+            if os.environ["SLEEP"] == now:
+                time.sleep(1e6)
         return super().forward(images.double()).float()
 
 
