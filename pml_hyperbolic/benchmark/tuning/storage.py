@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from ...errors import InputError
 
@@ -97,7 +97,9 @@ def _with_tables(url, options, attempts=5):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except SQLAlchemyError as error:
-        if attempts == 1 or "already exists" not in str(error):
+        # Both make a table, or both write its version.
+        is_shared = isinstance(error, IntegrityError) or "already exists" in str(error)
+        if attempts == 1 or not is_shared:
             raise
     time.sleep(_PAUSE)
     return _with_tables(url, options, attempts - 1)
