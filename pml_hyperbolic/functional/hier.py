@@ -30,6 +30,10 @@ is first, its time is exponential with the summed rate, and as exponentials have
 other proxy arrives a fresh exponential time of its own later. Both together are distributed as
 Gumbel noise for everything, which tests/functional/test_hier.py verifies, and several times faster.
 
+**Pairs.** Triplets are worked on in the order of their pairs, of which each is drawn many times:
+what depends on a pair alone is computed once a chunk, and the gradient to the farther of i and j
+is summed over the triplets of a pair before it is passed on to one of them.
+
 **Accelerators.** Nothing waits for the device: shapes do not depend on the data. Every point draws
 triplets there, and those of unusable anchors are left out of the mean by a mask
 (``padded_neighbor_triplets``); inactive triplets go through the backward pass with a weight of
@@ -37,15 +41,16 @@ triplets there, and those of unusable anchors are left out of the mean by a mask
 graph draws it anew; on the CPU it would be the same again.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from .chunks import chunks
 from .poincare import at_least_float32, full_precision
 from .reading_waits import reading_waits
 from .reciprocal_neighbors import padded_neighbor_triplets, reciprocal_neighbor_triplets
+from .triplet_pairs import by_pair, chunks_by_pair
+from .uniform_numbers import Randomness
 from .validation import check_positive
 
 # exp of -60 to 60, and sums and ratios of thousands of these, are ordinary float32 numbers.
@@ -184,7 +189,7 @@ def hierarchical_triplet_losses(
     if t == 0:
         return distances[:0, 0]  # empty, and attached
     noises = (None, None) if gumbel_noise is None else gumbel_noise
-    randomness = _Randomness(distances.device, generator)
+    randomness = Randomness(distances.device, generator)
     with full_precision(distances):
         losses, _ = _TripletLosses.apply(
             distances, triplets, float(margin), float(temperature), *noises, randomness
@@ -197,14 +202,26 @@ class _TripletLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(distances, triplets, margin, temperature, noise_pair, noise_all, randomness):
-        uniform = randomness.stream(0)
         rates = _AncestorRates(distances, temperature)
+        shares = _uniform_shares(triplets, distances, randomness.stream(0))
+        noises = [noise_pair, noise_all]
+        key, order = by_pair(triplets, len(distances))
+        if order is not None:
+            shares = shares[:, order]
+            noises = [None if noise is None else noise[order] for noise in noises]
+        ordered = triplets if order is None else triplets[:, order]
         ancestors = torch.empty_like(triplets[:2])
-        for part in chunks(triplets.shape[1], distances.shape[1], distances.device):
-            both_rates = rates.of(triplets[:, part])
-            for which, noise in enumerate((noise_pair, noise_all)):
+        for part, pairs in chunks_by_pair(key, ordered, distances):
+            chunk = rates.of(pairs, ordered[2, part])
+            farthest = torch.minimum(chunk.pair_rows, chunk.third, out=chunk.third)
+            pair, everything = rates.normal(chunk.pair), rates.normal(farthest)
+            for rate, noise, share, spread, found in zip(
+                (pair, everything), noises, shares, (pairs.spread, None), ancestors, strict=True
+            ):
                 noise = None if noise is None else noise[part]
-                ancestors[which, part] = _sample_ancestor(both_rates[which], noise, uniform)
+                found[part] = _sample_ancestor(rate, noise, share[part], spread)
+        if order is not None:
+            ancestors = torch.empty_like(ancestors).index_copy_(1, order, ancestors)
         hinges, _ = _hinges(distances, triplets, ancestors, margin)
         return hinges.sum(0), ancestors
 
@@ -235,8 +252,8 @@ class _TripletLosses(torch.autograd.Function):
             out = torch.zeros_like(distances)
             _add_hard_gradient(out, weights, triplets, ancestors)
             _add_soft_gradient(
-                out, weights, triplets, ancestors, distances, noises, ctx.temperature,
-                ctx.randomness.stream(1),
+                out, active, grad / ctx.temperature, triplets, ancestors, distances, noises,
+                ctx.temperature, ctx.randomness.stream(1),
             )  # fmt: skip
         return out, None, None, None, None, None, None
 
@@ -258,32 +275,66 @@ def _add_hard_gradient(out, weights, triplets, ancestors):
 
 
 def _add_soft_gradient(
-    out, weights, triplets, ancestors, distances, noises, temperature, uniform
+    out, active, scale, triplets, ancestors, distances, noises, temperature, uniform
 ):  # fmt: skip
-    """Add the gradient that the soft probabilities A and B carry to the logits."""
+    """Add the gradient that the soft probabilities A and B carry to the logits.
+
+    With the gradient g = ``scale`` times the temperature and h = 1 for active hinges, v is
+    ``g (h_i D_i + h_j D_j - h_k D_k)``. Its first two terms belong to the pair and its hinges,
+    which are therefore part of what makes pairs equal here; g is one factor of a triplet.
+    """
     rates = _AncestorRates(distances, temperature)
-    for part in chunks(triplets.shape[1], distances.shape[1], distances.device):
-        soft_pair, soft_all = (
-            _soft_ancestor(rate, ancestor[part], noise if noise is None else noise[part], uniform)
-            for rate, ancestor, noise in zip(
-                rates.of(triplets[:, part]), ancestors, noises, strict=True
+    key, order = by_pair(triplets, len(distances), active)
+    if order is not None:
+        triplets, ancestors, active = (rows[:, order] for rows in (triplets, ancestors, active))
+        scale = scale[order]
+        noises = [None if noise is None else noise[order] for noise in noises]
+    active, scale = active.to(distances.dtype), scale.unsqueeze(1)
+    h_k = active[2].unsqueeze(1)
+    for part, pairs in chunks_by_pair(key, triplets, distances, active):
+        k = triplets[2, part]
+        chunk = rates.of(pairs, k)
+        everything = torch.minimum(chunk.pair_rows, chunk.third)
+        # 1 where the distance of k is the largest, else 0: selecting by booleans takes more passes.
+        k_is_farthest = torch.lt(chunk.third, chunk.pair_rows, out=chunk.third)
+        d_i, d_j = (distances.index_select(0, index) for index in (pairs.i, pairs.j))
+        v = pairs.spread((d_i * pairs.h_i).addcmul_(d_j, pairs.h_j))
+        v.addcmul_(distances.index_select(0, k), h_k[part], value=-1)
+        # The gradients to the largest distances, of two and of three.
+        to_pair, to_all = (
+            _soft_gradient(
+                rate, ancestor[part], noise if noise is None else noise[part], uniform, v, factor
+            )
+            for rate, ancestor, noise, factor in (
+                (rates.rows(chunk, pairs), ancestors[0], noises[0], -scale[part]),
+                (rates.normal(everything), ancestors[1], noises[1], scale[part]),
             )
         )
-        i, j, k = triplets[:, part]
-        d_i, d_j, d_k = (distances.index_select(0, index) for index in (i, j, k))
-        w_i, w_j, w_k = weights[:, part].unsqueeze(2)
-        v = (d_i * w_i).addcmul_(d_j, w_j).addcmul_(d_k, w_k)
-        # The gradients to the largest distances, of two and of three.
-        to_pair = _softmax_gradient(soft_pair, v, -1 / temperature)
-        to_all = _softmax_gradient(soft_all, v, 1 / temperature)
-        del v, soft_pair, soft_all  # their memory serves the next lines
-        to_k = _is_greater(d_k, torch.maximum(d_i, d_j)).mul_(to_all)
-        to_i_or_j = to_pair.add_(to_all).sub_(to_k)
-        del to_pair, to_all
-        to_j = _is_greater(d_j, d_i).mul_(to_i_or_j)
-        to_i = to_i_or_j.sub_(to_j)
-        for index, gradient in ((i, to_i), (j, to_j), (k, to_k)):
-            out.index_add_(0, index, gradient)
+        del v
+        to_pair.add_(to_all)
+        to_k = k_is_farthest.mul_(to_all)
+        out.index_add_(0, k, to_k)
+        to_i_or_j = pairs.summed(to_pair.sub_(to_k))
+        to_j = torch.gt(d_j, d_i, out=torch.empty_like(d_j)).mul_(to_i_or_j)
+        out.index_add_(0, pairs.i, to_i_or_j.sub_(to_j)).index_add_(0, pairs.j, to_j)
+
+
+def _uniform_shares(triplets, distances, uniform):
+    """(2, T) numbers in [0, 1), for the ancestors of pairs and of triplets."""
+    count, dtype = triplets.shape[1], distances.dtype
+    shares = torch.empty(2, count, dtype=dtype, device=distances.device)
+    for part in chunks(count, distances.shape[1], distances.device):
+        for which in range(2):
+            shares[which, part] = uniform.fill(shares.new_empty(len(shares[which, part])))
+    return shares
+
+
+class _ChunkRates(NamedTuple):
+    """Table entries, which grow as distances shrink, of the triplets of a chunk."""
+
+    pair: torch.Tensor  # (U, P): of the farther of i and j
+    pair_rows: torch.Tensor  # (rows, P): the same for each triplet
+    third: torch.Tensor  # (rows, P): of k
 
 
 class _AncestorRates:
@@ -300,106 +351,61 @@ class _AncestorRates:
             if bool(high - low <= _WIDEST_LOGIT_RANGE):
                 self.table, self.exponentiated = (logits - (low + high) / 2).exp_(), True
 
-    def of(self, triplets):
-        """(rows, P) rates of the pairs' and of the triplets' ancestors, in new memory."""
-        i, j, k = (self.table.index_select(0, index) for index in triplets)
+    def of(self, pairs, k):
+        """The ``_ChunkRates`` of triplets with these pairs and third points."""
+        i, j, third = (self.table.index_select(0, index) for index in (pairs.i, pairs.j, k))
         pair = torch.minimum(i, j)
-        everything = torch.minimum(pair, k)
+        rows = pairs.spread(pair)
+        return _ChunkRates(pair, rows, third)
+
+    def normal(self, entries):
+        """(rows, P) rates from entries of the table, possibly the same tensor."""
         if self.exponentiated:
-            return pair, everything
-        return tuple(
-            (logits - logits.amax(1, keepdim=True)).clamp_(min=_LOWEST_LOGIT).exp_()
-            for logits in (pair, everything)
-        )
+            return entries
+        largest = entries.amax(1, keepdim=True)
+        return (entries - largest).clamp_(min=_LOWEST_LOGIT).exp_()
+
+    def rows(self, chunk, pairs):
+        """(rows, P) rates of the pairs of each triplet."""
+        return chunk.pair_rows if self.exponentiated else pairs.spread(self.normal(chunk.pair))
 
 
-def _sample_ancestor(rates, noise, uniform):
-    """One proxy a row with probability proportional to its rate, or the arg max with the noise."""
+def _sample_ancestor(rates, noise, share, spread):
+    """One proxy a row with probability proportional to its rate, or the arg max with the noise.
+
+    ``spread`` makes rows of triplets from those of ``rates``, if these are pairs. The rates are
+    consumed.
+    """
+    spread = spread or (lambda values: values)
     if noise is not None:
-        return (noise + rates.log()).argmax(1)
-    cumulative = rates.cumsum(1)
-    total = cumulative[:, -1:]
-    share = uniform.fill(torch.empty_like(total, memory_format=torch.contiguous_format))
-    index = torch.searchsorted(cumulative, share.mul_(total), right=True)
+        return (noise + spread(rates.log())).argmax(1)
+    cumulative = spread(rates.cumsum_(1))
+    index = torch.searchsorted(cumulative, share.unsqueeze(1) * cumulative[:, -1:], right=True)
     return index.squeeze(1).clamp_(max=rates.shape[1] - 1)
 
 
-def _soft_ancestor(rates, ancestor, noise, uniform):
-    """(rows, P) Gumbel-softmax probabilities whose arg max is the ancestor; consumes the rates."""
+def _soft_gradient(rates, ancestor, noise, uniform, v, scale):
+    """(rows, P) ``scale A (v - <A, v>)`` for the Gumbel-softmax probabilities A of an ancestor.
+
+    A is never normalised itself: that is one factor a row. The rates are consumed.
+    """
+    weights = _soft_weights(rates, ancestor, noise, uniform)
+    total = weights.sum(1, keepdim=True)
+    product = weights * v
+    mean = product.sum(1, keepdim=True).div_(total)
+    return product.addcmul_(weights, mean, value=-1).mul_(scale / total)
+
+
+def _soft_weights(rates, ancestor, noise, uniform):
+    """(rows, P) multiples of Gumbel-softmax probabilities whose arg max is the ancestor."""
     if noise is not None:
         return torch.softmax(noise + rates.log(), dim=1)
     # Minus the exponential waiting times at rate 1; all signs cancel in the end. log(0) is a wait
     # without end.
-    waits = uniform.fill(torch.empty_like(rates)).log_()
+    waits = uniform.fill_logs(torch.empty_like(rates))
     chosen = ancestor.unsqueeze(1)
     # The chosen proxy's own number serves as the first arrival.
-    first = waits.gather(1, chosen).clamp_(min=-100) / rates.sum(1, keepdim=True)
+    first = waits.gather(1, chosen).clamp_(-100, -(2.0**-25)) / rates.sum(1, keepdim=True)
     waits.scatter_(1, chosen, 0)
     # time = first + wait / rate, so that 1 / time = rate / (wait + rate * first).
-    inverse_times = rates.div_(waits.addcmul_(rates, first))
-    return inverse_times.div_(inverse_times.sum(1, keepdim=True))
-
-
-def _softmax_gradient(probability, value, scale):
-    """scale * probability * (value - <probability, value>); consumes the probabilities."""
-    mean = torch.linalg.vecdot(probability, value).unsqueeze(1)
-    return probability.mul_((value - mean).mul_(scale))
-
-
-def _is_greater(x, y):
-    """1 where x > y, else 0, in their dtype: on a CPU, selecting by booleans takes more passes."""
-    return torch.gt(x, y, out=torch.empty_like(x))
-
-
-class _Randomness:
-    """Where a loss takes its uniform numbers from, in its forward and in its backward pass.
-
-    On the CPU they are NumPy's, which come four times as fast as torch's (those take a third of a
-    HIER step), from a seed drawn once. On an accelerator they are the device's own: there a seed
-    would have to be read, and reading waits.
-    """
-
-    def __init__(self, device, generator):
-        self.seed = None
-        self.generator = generator
-        if not reading_waits(device):
-            self.seed = _draw_seed(generator)
-        elif generator is not None and generator.device.type != device.type:
-            self.generator = torch.Generator(device).manual_seed(_draw_seed(generator))
-
-    def stream(self, number):
-        """The stream of this number: on the CPU it starts anew, and is independent of others."""
-        if self.seed is None:
-            return _TorchUniform(self.generator)
-        return _NumpyUniform(np.random.Generator(np.random.SFC64(self.seed + number)))
-
-
-class _TorchUniform:
-    def __init__(self, generator):
-        self.generator = generator
-
-    def fill(self, out):
-        """Fill a tensor with numbers in [0, 1), and return it."""
-        return out.uniform_(generator=self.generator)
-
-
-class _NumpyUniform:
-    def __init__(self, generator):
-        self.generator = generator
-
-    def fill(self, out):
-        """Fill a contiguous tensor with numbers in [0, 1), and return it."""
-        try:
-            array = out.numpy()
-        except RuntimeError:  # under torch.func a tensor has no memory that NumPy could see
-            array = np.empty(out.shape, dtype=str(out.dtype).removeprefix("torch."))
-            self.generator.random(dtype=array.dtype, out=array)
-            return out.copy_(torch.from_numpy(array))
-        self.generator.random(dtype=array.dtype, out=array)
-        return out
-
-
-def _draw_seed(generator):
-    """A seed from a generator, or from torch's global one."""
-    device = torch.device("cpu") if generator is None else generator.device
-    return int(torch.randint(2**62, (), generator=generator, device=device))
+    return rates.div_(waits.addcmul_(rates, first))

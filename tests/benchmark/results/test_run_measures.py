@@ -69,8 +69,18 @@ def test_damaged_measures_are_refused(tmp_path, text, problem):
         ({"cosine_agreement": 0.995}, "the radius hardly matters"),
         ({"radius_spread": 0.001}, "nearly the cosine ranking"),
         ({"saturation": 1.0}, "differ, lower head_lr."),
-        ({"saturation": 1.0, "starts_inside": False}, "set the method's head.initial_radius"),
-        ({"saturation": 1.0, "starts_inside": None}, "this ranking is the cosine ranking"),
+        (
+            {"saturation": 1.0, "radius_spread": 0.0, "starts_inside": False},
+            "set the method's head.initial_radius",
+        ),
+        (
+            {"saturation": 1.0, "radius_spread": 0.0, "starts_inside": None},
+            "this ranking is the cosine ranking",
+        ),
+        (
+            {"saturation": 1.0, "radius_spread": 0.004, "starts_inside": None},
+            "within 1 % of the clip radius: this ranking is nearly the cosine ranking",
+        ),
     ],
 )
 def test_the_sentence_follows_the_measures(changes, words):
