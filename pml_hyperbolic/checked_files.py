@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import InputError
 from .files import atomic_file, read_json, write_json, write_text
 
 _MARK = b"# pml_hyperbolic sha256 "
@@ -30,19 +29,11 @@ _BLOCK = 2**20
 _SIMILAR = len(_MARK) // 2
 
 
-class DamagedFile(InputError):
-    """A file does not have the content that it was written with.
+class DamagedFile(ValueError):
+    """A file does not have the content that it was written with; callers name it and a remedy."""
 
-    Args:
-        path: of the file.
-        remedy: what to do about it, the end of the message. Default: nothing is said.
-    """
-
-    reason = "it does not have the checksum that was written into it"
-
-    def __init__(self, path: str | Path, remedy: str = ""):
-        self.path = path
-        super().__init__(f"{path} is damaged ({self.reason})" + (f": {remedy}" if remedy else ""))
+    def __init__(self) -> None:
+        super().__init__("its content is not the one that its checksum was made of")
 
 
 def write_checked(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -76,16 +67,15 @@ def open_checked(path: Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        checked_size(path, file)
+        checked_size(file)
         file.seek(0)
         yield file
 
 
-def checked_size(path: Path, file: BinaryIO) -> int:
+def checked_size(file: BinaryIO) -> int:
     """Return the size of the content of a file, without its checksum, which is verified.
 
     Args:
-        path: for the message.
         file: open for reading.
 
     Raises:
@@ -98,16 +88,18 @@ def checked_size(path: Path, file: BinaryIO) -> int:
     found = _LINE.fullmatch(tail[1:]) if tail[:1] == b"\n" else None
     if found is None:
         if _resembles(tail[1:]) or _cut(tail):
-            raise DamagedFile(path)
+            raise DamagedFile
         return total
     file.seek(0)
-    digest, left = hashlib.sha256(), start
-    while left and (block := file.read(min(_BLOCK, left))):
-        digest.update(block)
-        left -= len(block)
-    if digest.hexdigest().encode() != found.group(1):
-        raise DamagedFile(path)
+    if _checksum(file, start).encode() != found.group(1):
+        raise DamagedFile
     return start
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a whole file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return _checksum(file, path.stat().st_size)
 
 
 def write_checked_text(path: Path, text: str) -> None:
@@ -126,13 +118,12 @@ def read_checked_text(path: Path) -> str:
     content = path.read_bytes()
     found = _LINE.match(content)
     if found is None:
-        # An empty file is the beginning of a checksum, too.
-        if _resembles(content) or _MARK.startswith(content):
-            raise DamagedFile(path)
+        if _resembles(content) or (content and _MARK.startswith(content)):
+            raise DamagedFile
         return content.decode("utf-8")
     text = content[found.end() :]
     if hashlib.sha256(text).hexdigest().encode() != found.group(1):
-        raise DamagedFile(path)
+        raise DamagedFile
     return text.decode("utf-8")
 
 
@@ -165,10 +156,10 @@ def read_checked_json(path: Path) -> Any:
     if checksum is None:
         # The key may be what is damaged.
         if _KIND in json.dumps(content):
-            raise DamagedFile(path)
+            raise DamagedFile
         return content
     if checksum != _KIND + _json_hash(content):
-        raise DamagedFile(path)
+        raise DamagedFile
     return content
 
 
@@ -191,6 +182,15 @@ class _HashingStream(io.RawIOBase):
             raise
         self.digest.update(data)
         return memoryview(data).nbytes
+
+
+def _checksum(file: BinaryIO, size: int) -> str:
+    """Hash the next ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    while size and (block := file.read(min(_BLOCK, size))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest()
 
 
 def _line(digest) -> bytes:

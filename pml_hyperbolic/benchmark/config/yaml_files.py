@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from ...checked_files import DamagedFile, read_checked_text
 from ...errors import InputError
 
 
@@ -77,10 +78,15 @@ def read_mapping(path: Path) -> dict:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        InputError: there is no such file, it is not YAML, or it does not hold a mapping.
+        InputError: there is no such file, it is not the text that its checksum was made of, it is
+            not YAML, or it does not hold a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_checked_text(path)
+    except DamagedFile as error:
+        raise InputError(
+            f"{path} is damaged or was edited ({error}): remove its first line if that is meant"
+        ) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
