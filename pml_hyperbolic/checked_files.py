@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import InputError
 from .files import atomic_file, read_json, write_json, write_text
 
 _MARK = b"# pml_hyperbolic sha256 "
@@ -30,32 +29,27 @@ _BLOCK = 2**20
 _SIMILAR = len(_MARK) // 2
 
 
-class DamagedFile(InputError):
-    """A file does not have the content that it was written with.
+class DamagedFile(ValueError):
+    """A file does not have the content that it was written with; callers name it and a remedy."""
 
-    Args:
-        path: of the file.
-        remedy: what to do about it, the end of the message. Default: nothing is said.
-    """
-
-    reason = "it does not have the checksum that was written into it"
-
-    def __init__(self, path: str | Path, remedy: str = ""):
-        self.path = path
-        super().__init__(f"{path} is damaged ({self.reason})" + (f": {remedy}" if remedy else ""))
+    def __init__(self) -> None:
+        super().__init__("its content is not the one that its checksum was made of")
 
 
-def write_checked(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def write_checked(
+    path: Path, write: Callable[[BinaryIO], Any], *, survives_power_cut: bool = True
+) -> None:
     """Write a binary file atomically, with a checksum at its end.
 
     Args:
         path: of the file.
         write: receives a stream without a position, and writes the content to it.
+        survives_power_cut: as for :func:`~pml_hyperbolic.files.atomic_file`.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
     """
-    with atomic_file(path) as file:
+    with atomic_file(path, survives_power_cut=survives_power_cut) as file:
         stream = _HashingStream(file)
         try:
             write(stream)  # type: ignore[arg-type]  # a RawIOBase has all that is used of one
@@ -76,16 +70,15 @@ def open_checked(path: Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        checked_size(path, file)
+        checked_size(file)
         file.seek(0)
         yield file
 
 
-def checked_size(path: Path, file: BinaryIO) -> int:
+def checked_size(file: BinaryIO) -> int:
     """Return the size of the content of a file, without its checksum, which is verified.
 
     Args:
-        path: for the message.
         file: open for reading.
 
     Raises:
@@ -98,16 +91,18 @@ def checked_size(path: Path, file: BinaryIO) -> int:
     found = _LINE.fullmatch(tail[1:]) if tail[:1] == b"\n" else None
     if found is None:
         if _resembles(tail[1:]) or _cut(tail):
-            raise DamagedFile(path)
+            raise DamagedFile
         return total
     file.seek(0)
-    digest, left = hashlib.sha256(), start
-    while left and (block := file.read(min(_BLOCK, left))):
-        digest.update(block)
-        left -= len(block)
-    if digest.hexdigest().encode() != found.group(1):
-        raise DamagedFile(path)
+    if _checksum(file, start).encode() != found.group(1):
+        raise DamagedFile
     return start
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a whole file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return _checksum(file, path.stat().st_size)
 
 
 def write_checked_text(path: Path, text: str) -> None:
@@ -123,16 +118,24 @@ def read_checked_text(path: Path) -> str:
         OSError: the file cannot be read.
         UnicodeDecodeError: it has no checksum and is no text.
     """
-    content = path.read_bytes()
+    return checked_text(path.read_bytes())
+
+
+def checked_text(content: bytes) -> str:
+    """Return the text in the content of a file, as :func:`read_checked_text` does.
+
+    Raises:
+        DamagedFile: the checksum is not that of the text.
+        UnicodeDecodeError: it has no checksum and is no text.
+    """
     found = _LINE.match(content)
     if found is None:
-        # An empty file is the beginning of a checksum, too.
-        if _resembles(content) or _MARK.startswith(content):
-            raise DamagedFile(path)
+        if _resembles(content) or (content and _MARK.startswith(content)):
+            raise DamagedFile
         return content.decode("utf-8")
     text = content[found.end() :]
     if hashlib.sha256(text).hexdigest().encode() != found.group(1):
-        raise DamagedFile(path)
+        raise DamagedFile
     return text.decode("utf-8")
 
 
@@ -165,10 +168,10 @@ def read_checked_json(path: Path) -> Any:
     if checksum is None:
         # The key may be what is damaged.
         if _KIND in json.dumps(content):
-            raise DamagedFile(path)
+            raise DamagedFile
         return content
     if checksum != _KIND + _json_hash(content):
-        raise DamagedFile(path)
+        raise DamagedFile
     return content
 
 
@@ -191,6 +194,15 @@ class _HashingStream(io.RawIOBase):
             raise
         self.digest.update(data)
         return memoryview(data).nbytes
+
+
+def _checksum(file: BinaryIO, size: int) -> str:
+    """Hash the next ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    while size and (block := file.read(min(_BLOCK, size))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest()
 
 
 def _line(digest) -> bytes:

@@ -29,6 +29,7 @@ _REMEDIES = {
     errno.EROFS: _READ_ONLY,
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
+    errno.ELOOP: "it is a link, through which nothing is written: remove it, then run again",
     errno.ENOENT: _GONE,
     errno.ESTALE: _GONE,
 }
@@ -90,12 +91,6 @@ def write_atomically(
     """
     with atomic_file(path, survives_power_cut=survives_power_cut):
         write(part_of(path))
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for part in folder.glob(f".*{_PART}"):
-        part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

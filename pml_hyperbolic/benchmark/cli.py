@@ -13,7 +13,7 @@ from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
 from ..escaping import show, show_line
-from ..files import write_text
+from ..files import explain_os_error, write_text
 from .packages import package_of_module
 from .plotting.commands import add_plot_command
 
@@ -68,6 +68,8 @@ def _explain(error):
                 f"{package} is missing: install the extra `benchmark` with "
                 f"pip install 'pml_hyperbolic[benchmark]'"
             ), 2
+    if isinstance(error, OSError):
+        return explain_os_error(error), 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted: finished work is kept; run again to do the rest", 1
     return f"{type(error).__name__}: {error} (pass --debug for the traceback)", 1
@@ -242,12 +244,13 @@ def _lead(config, options):
         compared = compare_runs([folder], allowed=CHECKS)
         report = report_of(compared)
         show(to_text(report))
+    page = _page(compared, report, options) if rows and not options.no_page else None
+    if page is not None:
+        write_text(folder / PAGE_FILE, page)
+    # Nothing is called a result before all of it is written.
     show_line(f"results: {folder / 'results.json'}")
-    if rows and not options.no_page:
-        page = _page(compared, report, options)
-        if page is not None:
-            write_text(folder / PAGE_FILE, page)
-            _name_page(folder / PAGE_FILE, options)
+    if page is not None:
+        _name_page(folder / PAGE_FILE, options)
     for outcome in failures:
         show_line(
             f"pml-hyperbolic: failed: {outcome.task.title}: {outcome.error} "

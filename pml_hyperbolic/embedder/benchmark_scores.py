@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json
+from ..checked_files import DamagedFile, read_checked_json
+from ..errors import InputError
 
 PRIMARY = "mean_average_precision_at_r"
 
@@ -86,7 +87,12 @@ def _siblings(folder):
         if file.parent == folder:
             continue
         try:
-            found = read_json(file)
+            found = read_checked_json(file)
+        except DamagedFile as error:
+            # Without it, other runs would be the best.
+            raise InputError(
+                f"{file} is damaged ({error}): remove {file.parent} and run the benchmark again"
+            ) from error
         except (OSError, ValueError):
             continue
         needed = {"method", "space", "seed", "dimension", "test"}

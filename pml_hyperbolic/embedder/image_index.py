@@ -164,10 +164,17 @@ class ImageIndex:
                         f"{path} has version {header['version']}, this version of pml_hyperbolic "
                         f"reads {_VERSION}: make the index again"
                     )
+                checksum = header["sha256"]
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} is not an index of images or is damaged: {error}") from error
-        if _checksum(tensors) != header["sha256"]:
+        except InputError:
+            raise
+        # A damaged header may hold anything.
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(
+                f"{path} is not an index of images or is damaged ({reason}): make the index again"
+            ) from error
+        if _checksum(tensors) != checksum:
             raise InputError(f"{path} does not have the checksum it records: make the index again")
         content: Mapping[str, Any] = json.loads(tensors["content"].numpy().tobytes())
         return cls(

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ..backbones import weights_hash
+from ..checked_files import open_checked, read_checked_json, read_checked_text
 from ..errors import InputError
 from ..file_kinds import why_unreadable
-from ..files import read_json
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
 from .preprocessing import Preprocessing
@@ -80,8 +80,8 @@ def _read_config(file):
     import yaml
 
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        config = yaml.safe_load(read_checked_text(file))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict) or any(key not in config for key in ("protocol", "method")):
         raise InputError(f"{file} is not the config of a run: it lacks protocol or method")
@@ -90,7 +90,7 @@ def _read_config(file):
 
 def _read_rows(file):
     try:
-        rows = read_json(file)
+        rows = read_checked_json(file)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     needed = {"method", "space", "dimension", "epoch", "seed", "protocol_hash"}
@@ -137,7 +137,8 @@ def _read_frozen_trunk(file):
             f"two folders above the run"
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with open_checked(file) as stream:
+            content = torch.load(stream, map_location="cpu", weights_only=True)
         weights = content["weights"]
         if weights_hash(weights) != content["hash"]:
             raise ValueError("its checksum is wrong")
@@ -152,7 +153,8 @@ def _read_frozen_trunk(file):
 
 def _read_checkpoint(file, epoch):
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        with open_checked(file) as stream:
+            checkpoint = torch.load(stream, map_location="cpu", weights_only=True)
         parts = [checkpoint["models"][part] for part in ("trunk", "embedder")]
         if not all(torch.is_tensor(tensor) for part in parts for tensor in part.values()):
             raise ValueError("its models are not tensors")
@@ -276,7 +278,7 @@ def _without_places(content: Any) -> Any:
 
 def _packages(folder):
     try:
-        return read_json(folder / "environment.json")["packages"]
+        return read_checked_json(folder / "environment.json")["packages"]
     except (KeyError, OSError, TypeError, ValueError):
         return {}
 

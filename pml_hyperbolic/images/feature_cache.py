@@ -1,6 +1,5 @@
 """Features of all images of a data set, computed once and kept beside the decoded images."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from ..checked_files import open_checked, write_checked
 from ..errors import InputError
-from ..files import content_hash, write_atomically
+from ..files import content_hash
 from .image_cache import CACHE_VARIABLE, cache_folder
 
 # Raise this number whenever the files change.
@@ -57,7 +57,7 @@ def cached_features(
                         file=sys.stderr,
                     )
             features = np.ascontiguousarray(compute(), dtype=np.float32)
-            write_atomically(file, lambda part: _write(part, key, features))
+            _write(file, key, features)
             return features
     except OSError as error:
         raise InputError(
@@ -67,23 +67,15 @@ def cached_features(
         ) from error
 
 
-def _write(part: Path, key, features):
-    # Given a path, NumPy would append a suffix to it.
-    with part.open("wb") as stream:
-        np.savez(stream, features=features, checksum=np.array(_checksum(key, features)))
+def _write(file: Path, key, features):
+    write_checked(file, lambda stream: np.savez(stream, features=features, key=np.array(key)))
 
 
 def _read(file: Path, key, shape):
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-        features, checksum = content["features"], str(content["checksum"])
+    with open_checked(file) as stream, np.load(stream, allow_pickle=False) as content:
+        features, found = content["features"], str(content["key"])
     if features.shape != shape or features.dtype != np.float32:
         raise ValueError(f"expected {shape} float32, found {features.shape} {features.dtype}")
-    if checksum != _checksum(key, features):
-        raise ValueError("its checksum is wrong")
+    if found != key:
+        raise ValueError("they are those of other images or another trunk")
     return features
-
-
-def _checksum(key, features):
-    digest = hashlib.sha256(key.encode())
-    digest.update(features.data)
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import importlib.metadata
+import logging
 import os
 import shutil
 import tempfile
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from ..checked_files import DamagedFile, checked_size, open_checked, write_checked
 from ..errors import InputError
 from ..files import content_hash
 from .decoded_images import DecodedImages
 from .folder_listing import FolderListing
 from .resizing import Interpolation, reduce_short_side
 
+_LOG = logging.getLogger(__name__)
 CACHE_VARIABLE = "PML_HYPERBOLIC_CACHE"
 # Below this number of bytes, decoding again is as fast as looking for a file.
 IN_MEMORY = 2**24
@@ -32,6 +35,8 @@ _SIZES_FILE = "sizes.npy"
 _SURPRISE = 8
 # Number of images for each core that are decoded before they are written; each may be large.
 _AHEAD = 4
+# What reading a damaged entry raises; a damaged header of NumPy may raise the others.
+_DAMAGES = (DamagedFile, FileNotFoundError, ValueError, EOFError, SyntaxError)
 
 
 def decode_images(
@@ -103,6 +108,16 @@ def decode_images(
     try:
         if not target.is_dir():
             _build(target, lambda: decode(everything))
+        try:
+            return _open(target)
+        except _DAMAGES as error:
+            _LOG.warning(
+                "the decoded images of %s in %s are damaged (%s): decoding them again",
+                name,
+                target,
+                " ".join(str(error).split()),
+            )
+        _build(target, lambda: decode(everything), damaged=True)
         return _open(target)
     except OSError as error:
         raise InputError(
@@ -212,26 +227,33 @@ def _in_order(pool, function, items, ahead):
             future.cancel()
 
 
-def _build(target, decode):
-    """Decode into a folder of this process's own, then rename that folder in one step."""
+def _build(target, decode, damaged=False):
+    """Decode into a folder of this process's own, then rename that folder in one step.
+
+    A damaged entry is removed first, unless another process has replaced it meanwhile.
+    """
     import filelock
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(target.with_name(f"{target.name}.lock")):
         if target.is_dir():
-            return
+            if not (damaged and _is_damaged(target)):
+                return
+            shutil.rmtree(target)
         for abandoned in target.parent.glob(f"{target.name}.part-*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
         try:
             sizes = []
-            with open(part / _PIXELS_FILE, "wb") as file:
+
+            def write_pixels(file):
                 for image in decode():
                     file.write(np.ascontiguousarray(image).data)
                     sizes.append(image.shape)
-                file.flush()
-                os.fsync(file.fileno())
-            np.save(part / _SIZES_FILE, np.array(sizes, dtype=np.int64))
+
+            write_checked(part / _PIXELS_FILE, write_pixels)
+            shapes = np.array(sizes, dtype=np.int64)
+            write_checked(part / _SIZES_FILE, lambda file: np.save(file, shapes))
             try:
                 os.rename(part, target)
             except OSError:
@@ -243,9 +265,22 @@ def _build(target, decode):
 
 
 def _open(folder):
-    sizes = np.load(folder / _SIZES_FILE)
-    pixels = np.memmap(folder / _PIXELS_FILE, dtype=np.uint8, mode="r")
+    with open_checked(folder / _SIZES_FILE) as file:
+        sizes = np.load(file)
+    with open(folder / _PIXELS_FILE, "rb") as file:
+        length, expected = checked_size(file), int(sizes.prod(1).sum())
+    if length != expected:
+        raise ValueError(f"{_PIXELS_FILE} has {length} bytes instead of {expected}")
+    pixels = np.memmap(folder / _PIXELS_FILE, dtype=np.uint8, mode="r", shape=(length,))
     return DecodedImages(pixels, sizes, key=folder.name)
+
+
+def _is_damaged(folder):
+    try:
+        _open(folder)
+    except _DAMAGES:
+        return True
+    return False
 
 
 def _free_space(folder):

@@ -3,9 +3,12 @@
 ``certified_search`` derives why the search is exact, and how each answer is certified.
 """
 
+from pathlib import Path
+
 import torch
 from pytorch_metric_learning.utils import common_functions as c_f
 
+from ..checked_files import DamagedFile, open_checked, write_checked
 from ..distances import PoincareDistance
 from ..functional.validation import check_count
 from .certified_search import nearest
@@ -134,26 +137,34 @@ class PoincareKNN:
         self.index = self._joined(self.index, embeddings, keep=True)
 
     def save(self, filename: str) -> None:
-        """Write the stored references and their geometry to a file, with torch.save.
+        """Write the stored references and their geometry to a file, whole or not at all.
 
         The file holds plain tensors and numbers (``torch.load(..., weights_only=True)`` reads it):
-        the raw embeddings, c, clip_radius, inputs and, if it is smooth, clip. Loading rebuilds
-        the lifted vectors.
+        the raw embeddings, c, clip_radius, inputs and, if it is smooth, clip. It ends with a
+        checksum. Loading rebuilds the lifted vectors.
 
         Raises:
             ValueError: there are no stored references.
         """
         if self.index is None:
             raise ValueError("there are no references to save: train() or add() some first")
-        torch.save({"geometry": self._geometry(), "embeddings": self.index.raw}, filename)
+        content = {"geometry": self._geometry(), "embeddings": self.index.raw}
+        write_checked(Path(filename), lambda file: torch.save(content, file))
 
     def load(self, filename: str) -> None:
         """Replace the stored references by those of a file that :meth:`save` wrote.
 
         Raises:
-            ValueError: the file was not written by :meth:`save`, or under another geometry.
+            ValueError: the file is damaged, was not written by :meth:`save`, or under another
+                geometry.
         """
-        content = torch.load(filename, weights_only=True)
+        try:
+            with open_checked(Path(filename)) as file:
+                content = torch.load(file, weights_only=True)
+        except DamagedFile as error:
+            raise ValueError(
+                f"{filename} is damaged ({error}): save the references again"
+            ) from error
         if not isinstance(content, dict) or set(content) != {"geometry", "embeddings"}:
             raise ValueError(f"{filename} was not written by {type(self).__name__}.save()")
         if content["geometry"] != self._geometry():
@@ -161,7 +172,7 @@ class PoincareKNN:
                 f"{filename} was saved under {content['geometry']}, but this "
                 f"{type(self).__name__} has {self._geometry()}: build it with the file's geometry"
             )
-        self.index = self._points(content["embeddings"])
+        self.index = self._points(_stored_rows(filename, content["embeddings"]))
 
     def reset(self) -> None:
         """Forget the stored references."""
@@ -235,3 +246,18 @@ class PoincareKNN:
         elif keep:
             added = added.clone()
         return self._points(added)
+
+
+def _stored_rows(filename, rows):
+    """The embeddings of a file, if they can be references; the first bad row is named."""
+    try:
+        rows = as_rows("embeddings", rows)
+    except ValueError as error:
+        raise ValueError(f"{filename}: {error}: save real embeddings again") from None
+    bad = (~torch.isfinite(rows).all(dim=1)).nonzero()
+    if len(bad):
+        raise ValueError(
+            f"{filename}: row {int(bad[0])} of {len(rows)} embeddings holds NaN or infinite "
+            f"values, expected finite ones: save the references again"
+        )
+    return rows

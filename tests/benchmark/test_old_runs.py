@@ -11,6 +11,7 @@ from pml_hyperbolic.benchmark.reporting.report import make_report
 from pml_hyperbolic.benchmark.results.finished_run import FinishedRun
 from pml_hyperbolic.benchmark.running import parallel
 from pml_hyperbolic.benchmark.running.runner import check_benchmark
+from pml_hyperbolic.checked_files import read_checked_json
 
 DECLARED = ("search_trials", "flat_twin_of", "different_parameters", "different_search_trials")
 SCORED = ("parameters", "geometry", "levels", "test_levels", "train")
@@ -104,7 +105,7 @@ def test_old_runs_are_kept(write_old, tmp_path, config_file, monkeypatch, capsys
     assert json.loads((folder / "results.json").read_text()) == expected
     for row in expected:
         file = folder / "proxy_anchor" / f"fold0_seed{row['seed']}" / "result.json"
-        assert json.loads(file.read_text()) == [row]
+        assert read_checked_json(file) == [row]
     with (folder / "results.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert {line["level"] for line in lines} == {"digit" if "levels" in rows[0] else ""}

@@ -8,6 +8,11 @@ import pytest
 import torch
 import yaml
 
+from pml_hyperbolic.checked_files import (
+    read_checked_json,
+    write_checked_json,
+    write_checked_text,
+)
 from pml_hyperbolic.embedder import Embedder
 from pml_hyperbolic.errors import InputError
 
@@ -21,13 +26,13 @@ def copy(digits_run, tmp_path):
 def edit_yaml(file, change):
     content = yaml.safe_load(file.read_text())
     change(content)
-    file.write_text(yaml.safe_dump(content))
+    write_checked_text(file, yaml.safe_dump(content))
 
 
 def edit_json(file, change):
-    content = json.loads(file.read_text())
+    content = read_checked_json(file)
     change(content)
-    file.write_text(json.dumps(content))
+    write_checked_json(file, content)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "checkpoint.pt", "result.json"])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import InterpolationMode, functional
 
+from pml_hyperbolic.checked_files import checked_size
 from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.files import content_hash
 from pml_hyperbolic.images import decode_images, image_cache
@@ -35,9 +36,8 @@ def test_a_small_set_stays_in_memory(photos, tmp_path, monkeypatch):
 def test_a_large_set_is_decoded_once(photos, cache):
     assert_direct(decode(photos), photos)
     (folder,) = [entry for entry in cache.iterdir() if entry.is_dir()]
-    assert sum(f.stat().st_size for f in folder.glob("*.bin")) == sum(
-        photos.image(i).size for i in range(24)
-    )
+    with (folder / "pixels.bin").open("rb") as file:
+        assert checked_size(file) == sum(photos.image(i).size for i in range(24))
     photos.asked.clear()
     images = decode(photos)
     # The first image tells how large the data set will be.
@@ -293,3 +293,57 @@ def test_few_images_are_decoded_ahead(cache, monkeypatch):
     decode_images(read, 100, name="many", identity={})
     assert len(written) == 100
     assert all(seen <= number + 8 + 1 for number, seen in enumerate(written))
+
+
+def flip(file, bit):
+    content = bytearray(file.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "a flipped pixel": lambda folder: flip(folder / "pixels.bin", 8 * 5000),
+    "a flipped size": lambda folder: flip(folder / "sizes.npy", 8 * 200),
+    "a flipped header": lambda folder: flip(folder / "sizes.npy", 8 * 20),
+    "a flipped checksum": lambda folder: flip(folder / "pixels.bin", 8 * 52500),
+    "short pixels": lambda folder: os.truncate(folder / "pixels.bin", 5000),
+    "no pixels": lambda folder: os.truncate(folder / "pixels.bin", 0),
+    "no file of pixels": lambda folder: (folder / "pixels.bin").unlink(),
+    "no sizes": lambda folder: (folder / "sizes.npy").unlink(),
+    "empty sizes": lambda folder: os.truncate(folder / "sizes.npy", 0),
+    "half of the sizes": lambda folder: os.truncate(folder / "sizes.npy", 300),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_decoded_again(photos, cache, caplog, damage):
+    decode(photos)
+    (folder,) = [entry for entry in cache.iterdir() if entry.is_dir()]
+    DAMAGES[damage](folder)
+    photos.asked.clear()
+    assert_direct(decode(photos), photos)
+    assert len(photos.asked) > 24
+    (record,) = caplog.records
+    assert f"{folder} are damaged" in record.getMessage()
+    assert "decoding them again" in record.getMessage()
+    caplog.clear()
+    photos.asked.clear()
+    assert_direct(decode(photos), photos)
+    assert photos.asked[0] == 0
+    assert caplog.records == []
+
+
+def test_an_entry_of_an_earlier_version_is_read(photos, cache):
+    """It has no checksum, but its size is known."""
+    decode(photos)
+    (folder,) = [entry for entry in cache.iterdir() if entry.is_dir()]
+    for name in ("pixels.bin", "sizes.npy"):
+        with (folder / name).open("rb") as file:
+            size = checked_size(file)
+        os.truncate(folder / name, size)
+    photos.asked.clear()
+    assert_direct(decode(photos), photos)
+    photos.asked.clear()
+    os.truncate(folder / "pixels.bin", size)
+    assert_direct(decode(photos), photos)
+    assert len(photos.asked) > 24

@@ -253,3 +253,35 @@ def test_bad_input_changes_nothing():
         with pytest.raises(ValueError, match=r"columns|NaN"):
             knn(x, 1, bad)
     assert knn.index.ntotal == 20
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    file = tmp_path / "references.pt"
+    knn = PoincareKNN(PoincareDistance(0.1), reset_before=False)
+    knn.train(torch.rand(20, 4))
+    knn.save(str(file))
+    whole = file.read_bytes()
+    for bit in range(0, 8 * len(whole), 8 * len(whole) // 60):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"references.pt is damaged .*: save the references"):
+            knn.load(str(file))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (torch.ones(3, 2, dtype=torch.long), r"torch.int64 of shape \(3, 2\)"),
+        (torch.ones(3, 2, dtype=torch.complex64), r"torch.complex64 of shape \(3, 2\)"),
+        (torch.ones(3), r"of shape \(3,\)"),
+        ([1.0], "got list"),
+        (torch.tensor([[0.1, 0.2], [0.1, torch.nan]]), "row 1 of 2 embeddings holds NaN"),
+    ],
+)
+def test_embeddings_that_are_no_points_are_refused(tmp_path, rows, message):
+    file = tmp_path / "references.pt"
+    knn = PoincareKNN(PoincareDistance(0.1))
+    torch.save({"geometry": knn._geometry(), "embeddings": rows}, file)
+    with pytest.raises(ValueError, match=rf"references.pt: .*{message}"):
+        knn.load(str(file))

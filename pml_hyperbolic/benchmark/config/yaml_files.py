@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from ...checked_files import DamagedFile, checked_text
 from ...errors import InputError
 
 # Our choice: the shipped configs nest 9 deep and hold a few hundred values.
@@ -139,7 +140,8 @@ def read_mapping(path: Path) -> dict:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        InputError: there is no such file, it is not YAML, or it does not hold a mapping.
+        InputError: there is no such file, it is not the text that its checksum was made of, it is
+            not YAML, or it does not hold a mapping.
     """
     try:
         with path.open("rb") as file:
@@ -150,7 +152,11 @@ def read_mapping(path: Path) -> dict:
                 f"needs: give a YAML file"
             )
         # A byte order mark, which Windows' editors write, is no part of the text.
-        text = content.decode("utf-8-sig")
+        text = checked_text(content).removeprefix("\ufeff")
+    except DamagedFile as error:
+        raise InputError(
+            f"{path} is damaged or was edited ({error}): remove its first line if that is meant"
+        ) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """What reports read of a run's folder beyond its rows: embeddings and learning curves."""
 
+import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,15 +9,23 @@ import numpy as np
 import torch
 
 from ...analysis import nearest_neighbors
+from ...checked_files import file_checksum
 from ...distances import PoincareDistance
 from ...errors import InputError
+from ...files import is_storage_failure
 from ..results.finished_run import FinishedRun
 from ..results.metric_names import PRIMARY
 from ..results.row import Row
-from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RECORDS_FOLDER
+from ..results.run_files import (
+    DATABASE_FILE,
+    EMBEDDINGS_FILE,
+    QUERIES_FILE,
+    RECORDS_FOLDER,
+    SEAL_FILE,
+)
 from .run_scores import EmbeddedTestSet, load_test
 
-_RECORDS_FILE = "logs.db"
+_LOG = logging.getLogger(__name__)
 
 
 def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
@@ -39,6 +48,8 @@ def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
         ) from None
     # zipfile and NumPy raise what they like for damaged files.
     except Exception as error:
+        if is_storage_failure(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{run.folder}: {EMBEDDINGS_FILE} or {QUERIES_FILE} cannot be read ({reason}): remove "
@@ -60,8 +71,13 @@ def distance_of(row: Row) -> PoincareDistance | None:
 
 def learning_curve(run: FinishedRun, space: str) -> dict[int, float]:
     """Return epoch -> MAP@R on the validation classes, empty where nothing was recorded."""
-    file = run.folder / RECORDS_FOLDER / _RECORDS_FILE
+    file = run.folder / RECORDS_FOLDER / DATABASE_FILE
     if not file.is_file() or space not in {row.space for row in run.rows}:
+        return {}
+    seal = file.with_name(SEAL_FILE)
+    # Runs of earlier versions have no seal.
+    if seal.is_file() and seal.read_text(errors="replace").split()[:1] != [file_checksum(file)]:
+        _LOG.warning("%s is damaged: its learning curve is left out", file)
         return {}
     query = f'select "~iteration~", "{PRIMARY}" from "validation_{space}" order by id'
     try:

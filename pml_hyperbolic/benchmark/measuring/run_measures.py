@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -10,7 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from ...analysis import geometry_facts
+from ...checked_files import open_checked
 from ...errors import InputError
+from ...files import is_storage_failure
 from ..assembly.class_splits import class_splits
 from ..assembly.objective import build_objective
 from ..assembly.pipeline import Pipeline
@@ -44,6 +47,7 @@ from .run_hierarchy import (
 from .run_scores import EmbeddedTestSet
 from .saturation_advice import starts_inside
 
+_LOG = logging.getLogger(__name__)
 # Terms of an objective whose proxies span a tree.
 _PROXIES = {"HIERLoss", "HIERRegularizer", "CHESTLoss"}
 
@@ -55,12 +59,15 @@ def measures_of(run: FinishedRun) -> RunMeasures:
         run: a finished run. Nothing is written into its folder.
 
     Raises:
-        InputError: the stored measures are damaged.
+        OSError: files of the run cannot be read.
     """
     try:
         return read_measures(run.folder / MEASURES_FILE)
     except FileNotFoundError:
-        return _measure_again(run)
+        pass
+    except InputError as error:
+        _LOG.warning("%s: measured again for now", error)
+    return _measure_again(run)
 
 
 def measure_trained(pipeline: Pipeline, rows: Sequence[Row], tests: EmbeddedTestSet) -> RunMeasures:
@@ -224,10 +231,15 @@ def _loss_and_levels(run, config, method):
     ).loss
     file = run.folder / CHECKPOINT_FILE
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with open_checked(file) as stream:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
         loss.load_state_dict(state["loss_funcs"]["metric_loss"])
+    except FileNotFoundError as error:
+        raise InputError(f"{file} is missing") from error
     # zipfile, pickle and torch raise what they like for damaged files.
     except Exception as error:
+        if is_storage_failure(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file} cannot be read ({reason})") from error
     return loss, _levels_or_reason(labels, list(dataset.level_names), "training")

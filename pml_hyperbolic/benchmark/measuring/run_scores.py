@@ -1,7 +1,6 @@
 """RunScores: the scores of a run's selected checkpoint, and the files that hold them."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +8,8 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ...checked_files import open_checked, write_checked
 from ...distances import PoincareDistance
-from ...files import write_atomically
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .final_scores import Retrieval, finest_scores, level_scores
 
@@ -104,20 +103,22 @@ def save_test(folder: Path, test_set: EmbeddedTestSet, scores: RunScores) -> Non
     if test_set.gallery is not None:
         arrays["rows/gallery"] = test_set.gallery
     embeddings = test_set.embeddings.float().cpu().numpy()
-    _write(folder / EMBEDDINGS_FILE, lambda file: np.save(file, embeddings))
-    _write(folder / QUERIES_FILE, lambda file: np.savez_compressed(file, **arrays))
+    write_checked(folder / EMBEDDINGS_FILE, lambda file: np.save(file, embeddings))
+    write_checked(folder / QUERIES_FILE, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_test(folder: Path) -> EmbeddedTestSet:
     """Return the test set that :func:`save_test` wrote."""
-    with np.load(folder / QUERIES_FILE) as arrays:
+    with open_checked(folder / QUERIES_FILE) as stream, np.load(stream) as arrays:
         rows = {
             name.removeprefix("rows/"): arrays[name]
             for name in arrays.files
             if name.startswith("rows/")
         }
+    with open_checked(folder / EMBEDDINGS_FILE) as stream:
+        embeddings = torch.from_numpy(np.load(stream))
     return EmbeddedTestSet(
-        torch.from_numpy(np.load(folder / EMBEDDINGS_FILE)),
+        embeddings,
         torch.from_numpy(rows["labels"]),
         rows["indices"],
         rows["query"],
@@ -158,12 +159,3 @@ def concatenate(
                 part = part * (distance.clipped_norm(norm) / norm.clamp(min=_SMALLEST_NORM))
             parts.append(part if name == flat else part / math.sqrt(len(folds)))
     return folds[0]._replace(embeddings=torch.cat(parts, dim=1))
-
-
-def _write(path: Path, save: Callable) -> None:
-    def write(part):
-        # Given a path, NumPy would append a suffix to it.
-        with part.open("wb") as file:
-            save(file)
-
-    write_atomically(path, write)

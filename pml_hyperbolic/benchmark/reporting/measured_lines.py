@@ -250,17 +250,20 @@ def measured_numbers(line: MeasuredLine) -> dict[str, float]:
 
 def _measures_or_reason(run: FinishedRun) -> RunMeasures | InputError:
     """Return the measures of a run; computing them needs torch, reading them does not."""
+    damage = None
     try:
         return read_measures(run.folder / MEASURES_FILE)
     except InputError as error:
-        return error
+        damage = error
     except FileNotFoundError:
         pass
     if all(row.space != "hyperbolic" and len(row.levels) < 2 for row in run.rows):
         problems = [] if not run.first.levels else [ONE_LEVEL]
         return RunMeasures(spaces={row.space: SpaceMeasures(problems=problems) for row in run.rows})
     if not (run.folder / EMBEDDINGS_FILE).is_file():
-        return InputError(f"the run did not keep {EMBEDDINGS_FILE}: run it again to measure it")
+        return damage or InputError(
+            f"the run did not keep {EMBEDDINGS_FILE}: run it again to measure it"
+        )
     from ..measuring.run_measures import measures_of
 
     try:

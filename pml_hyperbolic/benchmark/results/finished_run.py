@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...checked_files import open_checked
 from ...errors import InputError
+from ...files import is_storage_failure
 from .metric_names import QUERY_KEYS
 from .row import Row, read_rows
 from .run_environment import RunEnvironment
@@ -85,11 +87,12 @@ class FinishedRun:
         if not file.is_file():
             return None
         try:
-            # Given a path, np.load would leave a damaged file open.
-            with file.open("rb") as stream, np.load(stream) as archive:
+            with open_checked(file) as stream, np.load(stream) as archive:
                 return archive[name] if name in archive.files else None
         # zipfile and pickle may raise anything.
         except Exception as error:
+            if is_storage_failure(error):
+                raise
             raise InputError(
                 f"cannot read {file} ({type(error).__name__}): remove it for statistics over "
                 f"seeds only, or remove {self.folder} and run again"

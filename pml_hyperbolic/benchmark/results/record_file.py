@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ...checked_files import read_checked_json
 from ...errors import InputError
-from ...files import read_json
 from .row import first_problem
 
 _Record = TypeVar("_Record")
@@ -23,15 +23,17 @@ def read_record(file: Path, validate: Callable[[Any], _Record], remedy: str) -> 
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it cannot be read, or holds something else.
+        OSError: it cannot be read now.
+        InputError: it is damaged, or holds something else.
     """
     try:
-        return validate(read_json(file))
-    except FileNotFoundError:
+        return validate(read_checked_json(file))
+    # A disk that fails says nothing of the content.
+    except OSError:
         raise
     except ValidationError as error:
         problem = first_problem(error)
     # Deeply nested lists exhaust the JSON parser's recursion.
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
     raise InputError(f"{file} is damaged ({problem}): {remedy}")

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ...checked_files import read_checked_json, write_checked_json
 from ...errors import InputError
-from ...files import read_json, write_json
 from .metric_names import METRICS
 
 Text = Annotated[str, Field(min_length=1)]
@@ -159,10 +159,11 @@ def read_rows(file: Path) -> list[Row]:
 
     Raises:
         InputError: the file is absent, or anything else than the rows of one run.
+        OSError: it cannot be read now.
     """
     try:
-        return _parse_rows(read_json(file))
-    except OSError as error:
+        return _parse_rows(read_checked_json(file))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         problem = error.strerror
     # Deeply nested lists exhaust the JSON parser's recursion.
     except (ValueError, RecursionError) as error:
@@ -174,8 +175,8 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:
-    """Write rows as JSON, atomically."""
-    write_json(file, [row.plain() for row in rows])
+    """Write the rows of one run as JSON, with a checksum."""
+    write_checked_json(file, [row.plain() for row in rows])
 
 
 def _parse_rows(content):

@@ -1,10 +1,13 @@
 """RunEnvironment: what reports read of a run's environment.json."""
 
+import logging
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ...files import read_json
+from ...checked_files import read_checked_json
+
+_LOG = logging.getLogger(__name__)
 
 
 class RunEnvironment(BaseModel):
@@ -37,8 +40,11 @@ class RunEnvironment(BaseModel):
     def read(cls, file: Path) -> "RunEnvironment":
         """Read a file; nothing is known where it is missing or malformed."""
         try:
-            return cls.model_validate(read_json(file))
-        except (OSError, ValueError, RecursionError, ValidationError):
+            return cls.model_validate(read_checked_json(file))
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, RecursionError) as error:
+            _LOG.warning("%s is damaged, so the packages are not known: %s", file, _line(error))
             return cls()
 
     @property
@@ -48,3 +54,7 @@ class RunEnvironment(BaseModel):
         if device is None or self.processes == 1:
             return device
         return f"{device} in {self.processes} processes"
+
+
+def _line(error):
+    return " ".join(str(error).split())[:200]

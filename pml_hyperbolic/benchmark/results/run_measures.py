@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...files import write_json
+from ...checked_files import write_checked_json
 from .record_file import read_record
 from .row import Count, Record, Share, Text
 
@@ -126,8 +126,8 @@ class RunMeasures(Record):
 
 
 def write_measures(file: Path, measures: RunMeasures) -> None:
-    """Write measures as JSON, atomically."""
-    write_json(file, measures.model_dump())
+    """Write measures as JSON, with a checksum."""
+    write_checked_json(file, measures.model_dump())
 
 
 def read_measures(file: Path) -> RunMeasures:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from ...errors import InputError
+from ...files import is_storage_failure
 from .array_file import read_arrays, write_arrays
 from .radii_by_epoch import RadiiByEpoch
 from .run_files import RADII_FILE, SNAPSHOTS_FILE
@@ -116,6 +117,8 @@ def _read(
         return content(read_arrays(file))
     # zipfile and NumPy raise what they like for damaged files.
     except Exception as error:
+        if is_storage_failure(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{file} cannot be read ({reason}): remove {folder} and run it again"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, TypeAdapter
 
-from ...files import write_json
+from ...checked_files import write_checked_json
 from .record_file import read_record
 from .row import Count, Index, Record, Scores, TestScores, Text
 
@@ -34,8 +34,8 @@ class UntrainedScores(Record):
 
 
 def write_untrained(file: Path, lines: list[UntrainedScores]) -> None:
-    """Write the lines of all folds and seeds as JSON, atomically."""
-    write_json(file, [line.model_dump() for line in lines])
+    """Write the lines of all folds and seeds as JSON, with a checksum."""
+    write_checked_json(file, [line.model_dump() for line in lines])
 
 
 def read_untrained(file: Path) -> list[UntrainedScores]:

@@ -2,12 +2,15 @@
 
 import os
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ...errors import InputError
 from ...files import read_json, write_json
+from ..results.run_files import LOCK_FILES
 
 
 class FolderLock:
@@ -15,17 +18,21 @@ class FolderLock:
 
     Args:
         folder: to lock; it must exist.
+        files: names of the files that the holder may replace or remove in it. Default: none.
         wait: seconds to wait for another process. Default 0.
+
+    The owner file says who holds the lock, and which files are the holder's; it stays behind.
 
     Raises:
         InputError: on entry, naming the process that holds the lock.
     """
 
     # A folder that holds nothing but these hidden files is regarded as empty.
-    FILES = (".lock", ".owner.json")
+    FILES = LOCK_FILES
 
-    def __init__(self, folder: Path, *, wait: float = 0):
+    def __init__(self, folder: Path, *, files: Sequence[str] = (), wait: float = 0):
         self.folder = folder
+        self.files = list(files)
         self.wait = wait
         lock, owner = self.FILES
         self._lock = FileLock(folder / lock)
@@ -39,12 +46,22 @@ class FolderLock:
                 f"{self.folder} is in use by {self._holder()}: wait until it is done, or keep the "
                 f"new runs elsewhere with name=... or --output"
             ) from None
-        write_json(self._owner, {"pid": os.getpid(), "host": socket.gethostname()})
+        try:
+            self._write_owner(pid=os.getpid(), host=socket.gethostname())
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *exception) -> None:
-        self._owner.unlink(missing_ok=True)
-        self._lock.release()
+        # The folder may be gone or read-only by now, which the block has said.
+        with suppress(OSError):
+            self._write_owner()
+        with suppress(OSError):
+            self._lock.release()
+
+    def _write_owner(self, **holder):
+        write_json(self._owner, {**holder, "files": self.files})
 
     def _holder(self):
         try:

@@ -13,6 +13,7 @@ import torch
 
 from ...distributed.collectives import world_size
 from ...distributed.worker_process import become_worker
+from ...files import is_storage_failure
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig
@@ -50,6 +51,9 @@ def do_runs(
 ) -> Iterator[Outcome]:
     """Do all runs and yield their outcomes as they end; a failed run stops no other.
 
+    Raises:
+        OSError: the disk is full, broken, read-only or gone, which stops all runs.
+
     Args:
         tasks: the runs.
         jobs: how many to do at a time; one is done in this process.
@@ -74,8 +78,10 @@ def _do(task: Task, data: ProtocolData, on_epoch: Callable[[int, float], None]) 
             tensorboard=task.tensorboard,
             on_epoch=on_epoch,
         )
-    # Whatever goes wrong in one run must not stop the others.
+    # Whatever goes wrong in one run must not stop the others, unless it would stop them, too.
     except Exception as error:
+        if is_storage_failure(error):
+            raise
         reason = " ".join(str(error).split()) or "no message"
         return Outcome(task, f"{type(error).__name__}: {reason}", traceback.format_exc())
     return Outcome(task)

@@ -1,17 +1,16 @@
 """Resumption of an unfinished run from the files that it left."""
 
+import errno
 import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...files import remove_parts
-from ..results.run_files import CHECKPOINT_FILE, LAST_FILE, RECORDS_FOLDER, TENSORBOARD_FOLDER
-
-_DATABASE = Path(RECORDS_FOLDER, "logs.db")
+from ...checked_files import DamagedFile, open_checked
+from ..results.run_files import CHECKPOINT_FILE, LAST_FILE, SNAPSHOTS_FILE, remove_leftovers
+from .records import rewind_records
 
 
 class CannotResume(Exception):
@@ -30,7 +29,7 @@ def stored_state(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | Non
     Raises:
         CannotResume: the files cannot be read, or belong to another run.
     """
-    remove_parts(folder)
+    remove_leftovers(folder)
     if not (folder / LAST_FILE).exists():
         return None
     state = _load(folder / LAST_FILE)
@@ -42,9 +41,12 @@ def stored_state(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | Non
         install_selected(folder, best_epoch)
         if best_epoch is not None and _load(folder / CHECKPOINT_FILE)["epoch"] != best_epoch:
             raise CannotResume(f"{CHECKPOINT_FILE} is not of the selected epoch {best_epoch}")
+        _check_snapshots(folder)
         rewind_records(folder, state["records"])
     except (KeyError, TypeError) as error:
         raise CannotResume(f"{LAST_FILE} lacks {error}") from error
+    except (ValueError, sqlite3.Error) as error:
+        raise CannotResume(f"the records cannot be used ({error})") from error
     return state
 
 
@@ -62,61 +64,25 @@ def install_selected(folder: Path, epoch: int | None) -> None:
             waiting.unlink(missing_ok=True)
 
 
-def record_position(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the last row of every SQLite table and the size of every other record file.
-
-    Args:
-        folder: of the run; its records have been written and flushed.
-    """
-    return {
-        "tables": _last_rows(folder / _DATABASE),
-        "files": {str(path.relative_to(folder)): path.stat().st_size for path in _files(folder)},
-    }
-
-
-def rewind_records(folder: Path, position: dict[str, dict[str, int]]) -> None:
-    """Remove whatever was recorded after a :func:`record_position`."""
-    for path in _files(folder):
-        size = position["files"].get(str(path.relative_to(folder)))
-        if size is None:
-            path.unlink()
-        else:
-            os.truncate(path, size)
-    found = _last_rows(folder / _DATABASE)
-    if not found:
-        return
-    with closing(sqlite3.connect(folder / _DATABASE)) as connection, connection:
-        for name in found:
-            if name in position["tables"]:
-                kept = position["tables"][name]
-                connection.execute(f"delete from [{name}] where id > ?", (kept,))
-            else:
-                connection.execute(f"drop table [{name}]")
-
-
-def _files(folder):
-    """Return the record files, which are only ever appended to."""
-    return [*folder.glob(f"{RECORDS_FOLDER}/*.csv"), *folder.glob(f"{TENSORBOARD_FOLDER}/events*")]
-
-
-def _last_rows(database):
-    if not database.exists():
-        return {}
-    with closing(sqlite3.connect(database)) as connection:
-        names = [
-            name
-            for (name,) in connection.execute("select name from sqlite_master where type = 'table'")
-            if not name.startswith("sqlite_")
-        ]
-        return {
-            name: connection.execute(f"select max(id) from [{name}]").fetchone()[0] or 0
-            for name in names
-        }
+def _check_snapshots(folder):
+    """Snapshots of earlier epochs wait for the end of the run, and cannot be made again."""
+    for waiting in folder.glob(f".{SNAPSHOTS_FILE}.epoch*"):
+        try:
+            with open_checked(waiting):
+                pass
+        except DamagedFile as error:
+            raise CannotResume(f"{waiting.name} cannot be used ({error})") from error
 
 
 def _load(file):
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with open_checked(file) as stream:
+            return torch.load(stream, map_location="cpu", weights_only=True)
+    except OSError as error:
+        # A disk that cannot be read now may be read later.
+        if error.errno in (errno.EIO, errno.EACCES, errno.ESTALE):
+            raise
+        raise CannotResume(f"{file.name} cannot be read ({error.strerror or error})") from error
     # A truncated file may fail in any way; a file that would run code is refused, too.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
-from ...files import write_atomically
+from ...checked_files import open_checked, write_checked
 from ..assembly.evaluation import clip_saturation, radius_histogram, space_metrics
 from ..results.radii_by_epoch import RadiiByEpoch
 from ..results.radius_histogram import RadiusHistogram, on_common_bins
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
-from .resumption import install_selected, record_position, selected_file
+from .records import named_errors, record_position
+from .resumption import install_selected, selected_file
 from .snapshot_keeper import SnapshotKeeper
 from .training_state import restore_training, training_state
 
@@ -175,7 +176,7 @@ class RunHooks(HookContainer):
         if score > best:
             self.best_epoch, self.best_scores = trainer.epoch, scores
             self._save_checkpoint(trainer)
-        self.record_keeper.save_records()
+        self.save_records()
         self.log.info(
             "epoch %d: validation %s %.4f in the %s space%s",
             trainer.epoch,
@@ -209,7 +210,7 @@ class RunHooks(HookContainer):
 
     def save_state(self, trainer) -> None:
         """Save everything that training resumes from; the records so far are written first."""
-        self.record_keeper.save_records()
+        self.save_records()
         if self.record_keeper.tensorboard_writer is not None:
             self.record_keeper.tensorboard_writer.flush()
         state = {
@@ -219,8 +220,17 @@ class RunHooks(HookContainer):
             "seconds": self.seconds,
             "records": record_position(self.folder),
         }
-        write_atomically(self.folder / LAST_FILE, lambda part: torch.save(state, part))
+        write_checked(self.folder / LAST_FILE, lambda file: torch.save(state, file))
         self._install_selected()
+
+    def save_records(self) -> None:
+        """Write the records so far.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        with named_errors(self.folder):
+            self.record_keeper.save_records()
 
     def restore(self, trainer, state: dict[str, Any]) -> None:
         """Restore a :meth:`save_state` into a trainer that was built the same way."""
@@ -243,8 +253,8 @@ class RunHooks(HookContainer):
                 f"validation class needs at least two images"
             )
         self._install_selected()
-        file = self.folder / CHECKPOINT_FILE
-        state = torch.load(file, map_location=trainer.data_device, weights_only=True)
+        with open_checked(self.folder / CHECKPOINT_FILE) as file:
+            state = torch.load(file, map_location=trainer.data_device, weights_only=True)
         for kind in ("models", "loss_funcs"):
             for name, module in getattr(trainer, kind).items():
                 module.load_state_dict(state[kind][name])
@@ -259,7 +269,7 @@ class RunHooks(HookContainer):
             },
         }
         waiting = selected_file(self.folder, trainer.epoch)
-        write_atomically(waiting, lambda part: torch.save(state, part))
+        write_checked(waiting, lambda file: torch.save(state, file))
 
     def _install_selected(self):
         install_selected(self.folder, self.best_epoch)

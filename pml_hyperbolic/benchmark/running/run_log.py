@@ -1,6 +1,8 @@
 """RunLog: the log file of one run."""
 
 import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,7 +18,7 @@ class RunLog:
         self.logger = logging.getLogger("pml_hyperbolic.run")
 
     def __enter__(self) -> logging.Logger:
-        self._handler = logging.FileHandler(self.path, encoding="utf-8")
+        self._handler = _LogFile(self.path, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._before = []
         for logger in (self.logger, logging.getLogger("PML")):
@@ -31,4 +33,19 @@ class RunLog:
             logger.removeHandler(self._handler)
             logger.setLevel(level)
             logger.propagate = propagate
-        self._handler.close()
+        # What cannot be written is lost: a full disk is said by the files that matter.
+        with suppress(OSError):
+            self._handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that is never reached through a link, and whose errors are not printed."""
+
+    def _open(self):
+        def opener(path, flags):
+            return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the line, where logging would print a traceback."""

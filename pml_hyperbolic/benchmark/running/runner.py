@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from ...checked_files import open_checked, write_checked, write_checked_text
 from ...distributed.collectives import world_size
 from ...errors import InputError
-from ...files import make_output_folder, write_atomically, write_text
+from ...files import make_output_folder, write_json
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
@@ -17,9 +18,10 @@ from ..config import BenchmarkConfig
 from ..config.curvature_control import with_flat_twins
 from ..config.yaml_files import dump_yaml
 from ..measuring.untrained import untrained_scores
-from ..results.row import Row, read_rows, write_rows
+from ..results.row import Row, read_rows
 from ..results.run_files import (
     BENCHMARK_FILE,
+    BENCHMARK_FILES,
     FROZEN_TRUNK_FILE,
     RESULT_FILE,
     RESULTS_FILE,
@@ -32,7 +34,7 @@ from ..results.untrained_scores import UNTRAINED_HEAD, read_untrained, write_unt
 from .concatenation import add_concatenated
 from .folder_lock import FolderLock
 from .parallel import Outcome, default_jobs, do_runs
-from .plan import check_folder, plan_runs
+from .plan import check_folder, forget_unfinished, plan_runs
 from .progress import Progress
 
 
@@ -62,8 +64,9 @@ def run_benchmark(
         The rows of results.json, and the outcomes of the runs that failed.
 
     Raises:
-        InputError: a method cannot be built, the folder holds runs of other settings, or another
-            process is working in it.
+        InputError: a method cannot be built, the folder holds runs of other settings or is a link,
+            or another process is working in it.
+        OSError: the disk is full, broken, read-only or gone; the same call continues.
     """
     config = with_flat_twins(config)
     if world_size() > 1 and jobs is not None and jobs > 1:
@@ -78,12 +81,15 @@ def run_benchmark(
         say(f"note: {note}")
     folder = output / config.name
     identity = {"protocol_hash": config.protocol.hash, "data": checked.data}
-    check_folder(folder, identity)
+    problem = check_folder(folder, identity)
     make_output_folder(folder)
-    with FolderLock(folder):
+    with FolderLock(folder, files=BENCHMARK_FILES):
+        if problem is not None:
+            say(f"note: {problem}")
+            forget_unfinished(folder)
         tasks, finished = plan_runs(config, folder, tensorboard=tensorboard)
+        write_checked_text(folder / BENCHMARK_FILE, dump_yaml({**config.model_dump(), **identity}))
         _keep_frozen_trunk(folder / FROZEN_TRUNK_FILE, data)
-        write_text(folder / BENCHMARK_FILE, dump_yaml({**config.model_dump(), **identity}))
         if finished:
             say(f"{finished} finished runs in {folder} are kept, {len(tasks)} are left to do")
         if tasks and data.frozen_trunk is not None:
@@ -94,7 +100,7 @@ def run_benchmark(
             outcomes = list(do_runs(tasks, jobs, progress, data))
         _concatenate_folds(config, folder)
         rows = collect_results(folder, config.methods)
-        write_rows(folder / RESULTS_FILE, rows)
+        write_json(folder / RESULTS_FILE, [row.plain() for row in rows])
         write_tidy(folder / TIDY_FILE, config.name, rows)
         _score_untrained(config, data, folder, say)
     return rows, [outcome for outcome in outcomes if outcome.error is not None]
@@ -125,10 +131,11 @@ def _keep_frozen_trunk(file, data):
         return
     if not file.exists():
         content = {"hash": frozen.hash, "weights": frozen.trunk.state_dict()}
-        write_atomically(file, lambda part: torch.save(content, part))
+        write_checked(file, lambda stream: torch.save(content, stream))
         return
     try:
-        kept = torch.load(file, weights_only=True, map_location="cpu")["hash"]
+        with open_checked(file) as stream:
+            kept = torch.load(stream, weights_only=True, map_location="cpu")["hash"]
     # torch and zipfile raise what they like for damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -153,7 +160,10 @@ def _score_untrained(config, data, folder, say):
     file = folder / UNTRAINED_FILE
     try:
         stored = read_untrained(file)
-    except (FileNotFoundError, InputError):
+    except FileNotFoundError:
+        stored = []
+    except InputError:
+        say(f"note: {file} was damaged: the untrained networks are scored again")
         stored = []
     known = {(line.fold, line.seed) for line in stored if line.name == UNTRAINED_HEAD}
     if known >= set(itertools.product(config.protocol.folds, config.protocol.seeds)):
@@ -161,6 +171,8 @@ def _score_untrained(config, data, folder, say):
     with _threads(config.protocol.threads):
         try:
             write_untrained(file, untrained_scores(data))
+        except OSError:
+            raise
         except Exception as error:
             reason = " ".join(str(error).split())
             say(f"note: the untrained networks were not scored: {type(error).__name__}: {reason}")

@@ -1,14 +1,14 @@
 """One method on one fold under one seed: trained, selected on validation, scored once on test."""
 
+import logging
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...files import read_json, write_json, write_text
+from ...checked_files import read_checked_json, write_checked_json, write_checked_text
 from ...trainers import NonFiniteError
 from ..assembly.evaluation import select_space
 from ..assembly.pipeline import Pipeline, run_title
@@ -31,19 +31,24 @@ from ..results.run_files import (
     MEASURES_FILE,
     RECORDS_FOLDER,
     RESULT_FILE,
+    RUN_FILES,
     SNAPSHOTS_FILE,
     TENSORBOARD_FOLDER,
+    refuse_links,
+    remove_run_files,
 )
 from ..results.run_measures import write_measures
 from ..results.snapshots import write_radii
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory
 from .process_group import train_together
+from .records import named_errors, seal_records
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
 from .run_log import RunLog
 from .snapshot_keeper import SnapshotKeeper, remove_waiting
 
+_LOG = logging.getLogger(__name__)
 # How long a worker may outlive its killed parent.
 _ORPHAN_SECONDS = 30
 
@@ -81,8 +86,9 @@ def execute_run(
         NonFiniteError: the loss became NaN or infinite; names the last good checkpoint.
         InputError: another process is working on this run.
     """
+    refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with FolderLock(folder, wait=_ORPHAN_SECONDS):
+    with FolderLock(folder, files=RUN_FILES, wait=_ORPHAN_SECONDS):
         identity = _identity(config, method_name, fold, seed)
         arguments = (config, identity, folder, data, tensorboard, on_epoch)
         unusable = None
@@ -92,7 +98,8 @@ def execute_run(
                 return _run(*arguments, state=state)
         except CannotResume as error:
             unusable = error
-        _clear(folder)
+            _LOG.warning("%s starts over: %s", folder, error)
+        remove_run_files(folder)
         return _run(*arguments, unusable=unusable)
 
 
@@ -112,7 +119,8 @@ def validate_run(
         method_name: a key of ``config.methods``.
         fold: of this run.
         seed: of this run.
-        folder: for the log and the records; what it holds is discarded. No checkpoint is left.
+        folder: for the log and the records; those of an earlier run are discarded. No checkpoint
+            is left.
         data: of the protocol, where other runs share it. Default: it is read.
 
     Returns:
@@ -121,8 +129,9 @@ def validate_run(
     Raises:
         NonFiniteError: the loss became NaN or infinite.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    refuse_links(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_run_files(folder)
     torch.set_num_threads(config.protocol.threads)
     keep_freed_memory()
     with RunLog(folder / LOG_FILE) as log:
@@ -210,7 +219,7 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         "protocol": config.protocol.model_dump(),
         "method": {"name": method_name, **method.model_dump()},
     }
-    write_text(folder / CONFIG_FILE, dump_yaml(resolved))
+    write_checked_text(folder / CONFIG_FILE, dump_yaml(resolved))
     torch.set_num_threads(config.protocol.threads)
     keep_freed_memory()
     with RunLog(folder / LOG_FILE) as log:
@@ -219,7 +228,7 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
         environment = {"seed": seed, **describe_environment(pipeline.device)}
         if state is not None:
             environment |= _begun_with_others(folder / ENVIRONMENT_FILE, environment, log)
-        write_json(folder / ENVIRONMENT_FILE, environment)
+        write_checked_json(folder / ENVIRONMENT_FILE, environment)
         reset_peak_memory(pipeline.device)
         log.info("%s, protocol %s", run_title(method_name, fold, seed), config.protocol.hash)
         if unusable is not None:
@@ -233,39 +242,34 @@ def _run(config, identity, folder, data, tensorboard, on_epoch, *, state=None, u
             log.exception("%s: %s", type(error).__name__, error)
             raise
         environment["peak_memory"] = peak_memory(pipeline.device)
-        write_json(folder / ENVIRONMENT_FILE, environment)
+        write_checked_json(folder / ENVIRONMENT_FILE, environment)
         log.info("done in %.1f s, epoch %d was selected", hooks.seconds, hooks.best_epoch)
     rows = result_rows(pipeline, hooks, scores, train)
     _store_measures(pipeline, rows, test_set, folder, log)
     # The result is written last: a run is finished if and only if it exists.
     write_rows(folder / RESULT_FILE, rows)
-    (folder / LAST_FILE).unlink()
+    (folder / LAST_FILE).unlink(missing_ok=True)
     remove_waiting(folder)
     return rows
 
 
 def _begun_with_others(file, environment, log):
     """Return ``begun_with``, the packages that a resumed run began with, if they differ."""
-    if not file.exists():
+    try:
+        stored = read_checked_json(file)
+        before = stored.get("begun_with", stored["packages"])
+        changed = sorted(set(before.items()) - set(environment["packages"].items()))
+    except FileNotFoundError:
         return {}
-    stored = read_json(file)
-    before = stored.get("begun_with", stored["packages"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        log.warning("%s is damaged, so it is written anew: %s", file.name, error)
+        return {}
     if before == environment["packages"]:
         return {}
-    changed = sorted(set(before.items()) - set(environment["packages"].items()))
     log.warning(
         "begun with other packages: %s", ", ".join(f"{name} {version}" for name, version in changed)
     )
     return {"begun_with": before}
-
-
-def _clear(folder):
-    """Empty the folder of a run, except for the lock that is held on it."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in FolderLock.FILES:
-            path.unlink()
 
 
 def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state, snapshots):
@@ -286,9 +290,10 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
         snapshots.finish(hooks.best_epoch, embedded)
     for split, by_space in (("test", scores.test), ("train", train)):
         hooks.record_scores(split, hooks.best_epoch, by_space)
-    hooks.record_keeper.save_records()
+    hooks.save_records()
     if writer is not None:
         writer.close()
+    seal_records(folder)
     return hooks, scores, train, test_set
 
 
@@ -297,9 +302,11 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
     from pytorch_metric_learning.utils import common_functions as c_f
     from record_keeper import RecordKeeper, RecordWriter
 
+    with named_errors(folder):
+        record_writer = RecordWriter(str(folder / RECORDS_FOLDER))
     keeper = RecordKeeper(
         tensorboard_writer=writer,
-        record_writer=RecordWriter(str(folder / RECORDS_FOLDER)),
+        record_writer=record_writer,
         attributes_to_search_for=c_f.list_of_recordable_attributes_list_names(),
     )
     evaluation = pipeline.protocol.evaluation
@@ -335,7 +342,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         train_together(pipeline, trainer, state and state["training"])
     except NonFiniteError as error:
         raise NonFiniteError(f"{error}; {_last_good(folder, trainer)}") from error
-    keeper.save_records()
+    hooks.save_records()
     return trainer, hooks
 
 
@@ -385,6 +392,8 @@ def _store_measures(pipeline, rows, test_set, folder, log):
     try:
         measures = measure_trained(pipeline, rows, test_set)
         write_measures(folder / MEASURES_FILE, measures)
+    except OSError:
+        raise
     # Reports measure again where this failed, and say what is wrong.
     except Exception as error:
         log.warning("not measured: %s: %s", type(error).__name__, " ".join(str(error).split()))

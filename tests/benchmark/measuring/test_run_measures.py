@@ -1,6 +1,5 @@
 """Runs store their measures; those of runs that did not are computed from what they left."""
 
-import json
 import shutil
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from pml_hyperbolic.benchmark.measuring.run_measures import measures_of
 from pml_hyperbolic.benchmark.results.finished_run import FinishedRun
 from pml_hyperbolic.benchmark.results.run_measures import read_measures
+from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from pml_hyperbolic.errors import InputError
 
 
@@ -69,10 +69,10 @@ def with_superclasses(run):
     labels = arrays["rows/labels"]
     arrays["rows/labels"] = np.concatenate([labels, labels[:, :1] // 6], axis=1)
     np.savez(run.folder / "queries.npz", **arrays)
-    rows = json.loads((run.folder / "result.json").read_text())
+    rows = read_checked_json(run.folder / "result.json")
     for row in rows:
         row["levels"] = ["digit", "superclass"]
-    (run.folder / "result.json").write_text(json.dumps(rows))
+    write_checked_json(run.folder / "result.json", rows)
     return FinishedRun.read(run.folder)
 
 

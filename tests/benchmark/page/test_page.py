@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pml_hyperbolic.benchmark.page import page as page_module
+from pml_hyperbolic.checked_files import read_checked_text
 
 ORDER = [
     "verdict",
@@ -98,7 +99,7 @@ def remove_config(folder):
 
 def move_data(folder):
     for file in folder.glob("*/*/config.yaml"):
-        text = file.read_text()
+        text = read_checked_text(file)
         assert "digits: {}" in text
         file.write_text(text.replace("digits: {}", "omniglot: {root: nowhere}"))
 
@@ -131,7 +132,16 @@ def leave_one_unfinished(folder):
 def make_old(folder):
     """Rows as the first versions wrote them, without scores of queries or embeddings."""
     forget_measures(folder)
-    lacking = ("data", "method_hash", "parameters", "geometry", "levels", "train", "saturation")
+    lacking = (
+        "checksum",
+        "data",
+        "method_hash",
+        "parameters",
+        "geometry",
+        "levels",
+        "train",
+        "saturation",
+    )
     for file in folder.glob("*/*/result.json"):
         rows = json.loads(file.read_text())
         file.write_text(

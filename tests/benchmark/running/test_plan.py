@@ -5,8 +5,9 @@ import pytest
 from pml_hyperbolic.benchmark.datasets import LabelledData
 from pml_hyperbolic.benchmark.running import parallel
 from pml_hyperbolic.benchmark.running.runner import run_benchmark
+from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from pml_hyperbolic.errors import InputError
-from pml_hyperbolic.files import read_json, write_json
+from pml_hyperbolic.files import read_json
 
 from .rows import numbers, plain
 
@@ -104,9 +105,9 @@ def test_a_malformed_result_is_refused_before_anything_is_written(
 ):
     folder = copied(tiny)
     file = folder / "hier" / "fold0_seed1" / "result.json"
-    rows = read_json(file)
+    rows = read_checked_json(file)
     spoil(rows)
-    write_json(file, rows)
+    write_checked_json(file, rows)
     before = {path: path.read_bytes() for path in folder.rglob("*.json")}
     config = load()
     tuned = {name: m.model_copy(update={"search_trials": 7}) for name, m in config.methods.items()}

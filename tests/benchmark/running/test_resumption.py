@@ -24,8 +24,9 @@ from pml_hyperbolic.benchmark.results.run_files import (
 from pml_hyperbolic.benchmark.running.folder_lock import FolderLock
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
+from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from pml_hyperbolic.errors import InputError
-from pml_hyperbolic.files import read_json, write_json
+from pml_hyperbolic.files import read_json
 
 from .rows import numbers
 
@@ -57,7 +58,9 @@ def csv_files(folder):
 
 
 def assert_same_run(folder, expected):
-    assert numbers(read_json(folder / RESULT_FILE)) == numbers(read_json(expected / RESULT_FILE))
+    assert numbers(read_checked_json(folder / RESULT_FILE)) == numbers(
+        read_checked_json(expected / RESULT_FILE)
+    )
     assert tables(folder) == tables(expected)
     assert csv_files(folder) == csv_files(expected)
     ours, theirs = (
@@ -263,11 +266,11 @@ def stopped(tmp_path, uninterrupted, stop_in, monkeypatch):
 
 def test_other_package_versions_are_remembered(stopped):
     config, folder = stopped
-    environment = read_json(folder / "environment.json")
+    environment = read_checked_json(folder / "environment.json")
     environment["packages"]["torch"] = "1.0"
-    write_json(folder / "environment.json", environment)
+    write_checked_json(folder / "environment.json", environment)
     execute_run(config, "hier", 0, 1, folder)
-    again = read_json(folder / "environment.json")
+    again = read_checked_json(folder / "environment.json")
     assert again["packages"]["torch"] != "1.0"
     assert again["begun_with"] == environment["packages"]
     assert "WARNING begun with other packages: torch 1.0" in (folder / "run.log").read_text()

@@ -10,8 +10,8 @@ from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.datasets import DATASETS, Digits
 from pml_hyperbolic.benchmark.running.runner import run_benchmark
 from pml_hyperbolic.benchmark.running.single_run import execute_run
+from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from pml_hyperbolic.errors import InputError
-from pml_hyperbolic.files import read_json, write_json
 
 from .rows import numbers
 
@@ -115,10 +115,10 @@ def test_each_fold_is_a_run(go, tmp_path):
 def test_folds_without_their_embeddings_are_not_scored_together(go, tmp_path, name):
     go(*FOLDED, jobs=1)
     folder = tmp_path / "runs" / "tiny" / "hier" / "fold0_seed0"
-    rows = read_json(folder / "result.json")
+    rows = read_checked_json(folder / "result.json")
     for row in rows:
         del row["concatenated"]
-    write_json(folder / "result.json", rows)
+    write_checked_json(folder / "result.json", rows)
     (folder / name).unlink()
     with pytest.raises(InputError, match=rf"fold0_seed0 has no {name}.*: remove the folder"):
         go(*FOLDED, jobs=1)

@@ -9,6 +9,7 @@ import torch
 from pml_hyperbolic.benchmark.assembly.pipeline import Pipeline
 from pml_hyperbolic.benchmark.assembly.protocol_data import ProtocolData
 from pml_hyperbolic.benchmark.results.array_file import read_arrays
+from pml_hyperbolic.benchmark.results.row import read_rows
 from pml_hyperbolic.benchmark.results.run_files import CHECKPOINT_FILE
 from pml_hyperbolic.benchmark.results.snapshots import radii_histograms, read_snapshots
 from pml_hyperbolic.benchmark.running.single_run import execute_run
@@ -113,7 +114,7 @@ def test_a_run_is_the_same_without_snapshots(tmp_path, load, tiny, method):
     config = load(f"methods=[{method}]", "keep_snapshots=false")
     rows = execute_run(config, method, 0, 0, tmp_path / "run")
     with_them = run_folder(tiny, method)
-    assert numbers(rows) == numbers(read_json(with_them / "result.json"))
+    assert numbers(rows) == numbers(read_rows(with_them / "result.json"))
     ours, theirs = (
         torch.load(folder / CHECKPOINT_FILE, weights_only=True)
         for folder in (tmp_path / "run", with_them)
