@@ -59,7 +59,7 @@ def test_other_weights_have_features_of_their_own(ask, folder):
 def other_key(file):
     """Features of something else under this name."""
     features = np.zeros(SHAPE, np.float32)
-    np.savez(file, features=features, checksum=np.array("0" * 64))
+    np.savez(file, features=features, key=np.array("0" * 12))
 
 
 DAMAGES = {
@@ -68,7 +68,7 @@ DAMAGES = {
     "no archive": lambda file: file.write_bytes(b"nothing"),
     "empty": lambda file: file.write_bytes(b""),
     "of another": other_key,
-    "another shape": lambda file: np.savez(file, features=FEATURES[:2], checksum=np.array("")),
+    "another shape": lambda file: np.savez(file, features=FEATURES[:2], key=np.array("")),
     "another array": lambda file: np.savez(file, labels=FEATURES),
 }
 
