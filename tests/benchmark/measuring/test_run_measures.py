@@ -9,7 +9,6 @@ from pml_hyperbolic.benchmark.measuring.run_measures import measures_of
 from pml_hyperbolic.benchmark.results.finished_run import FinishedRun
 from pml_hyperbolic.benchmark.results.run_measures import read_measures
 from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
-from pml_hyperbolic.errors import InputError
 
 
 @pytest.fixture
@@ -44,11 +43,15 @@ def test_stored_measures_are_not_computed_again(run_of):
     assert measures_of(run).spaces["hyperbolic"].geometry is not None
 
 
-def test_damaged_measures_are_refused(run_of):
-    run = run_of("hier", stored=True)
-    (run.folder / "measures.json").write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
-        measures_of(run)
+@pytest.mark.parametrize("content", ["{", '{"spaces": {}, "checksum": "pml_hyperbolic sha256 0"}'])
+def test_damaged_measures_are_said_and_measured_again(run_of, caplog, content):
+    run = run_of("hier")
+    expected = measures_of(run)
+    (run.folder / "measures.json").write_text(content)
+    assert measures_of(run) == expected
+    (record,) = caplog.records
+    assert "measures.json is damaged" in record.getMessage()
+    assert "measured again" in record.getMessage()
 
 
 def test_embeddings_with_nan_are_a_problem_not_an_error(run_of):

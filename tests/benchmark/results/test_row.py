@@ -1,7 +1,10 @@
 """A row is what result.json holds: typed, finite, and refused in one line where it is neither."""
 
+import errno
 import json
+import os
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -73,7 +76,30 @@ def test_content_survives_with_its_order(tmp_path, content):
     assert row.plain() == content
     assert pickle.loads(pickle.dumps(row)) == row
     write_rows(file, [row])
-    assert file.read_text() == text
+    written = json.loads(file.read_text())
+    assert written[0].pop("checksum")
+    assert json.dumps(written, indent=2) + "\n" == text
+
+
+def test_a_changed_digit_is_refused(tmp_path):
+    file = tmp_path / "result.json"
+    write_rows(file, [Row.parse(CONTENT)])
+    assert file.read_text().count("0.5") > 0
+    file.write_text(file.read_text().replace("0.5", "0.6", 1))
+    with pytest.raises(InputError, match=r"\(its content is not the one .*\): remove .* again"):
+        read_rows(file)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_a_disk_that_fails_is_no_damage(tmp_path, monkeypatch, number):
+    """Nobody should remove a result because of it."""
+
+    def fail(path, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(OSError, match=r"result\.json"):
+        read_rows(tmp_path / "result.json")
 
 
 def test_fields_by_attribute():
