@@ -1,12 +1,13 @@
 """The paired bootstrap: is a difference between two methods real?"""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 REPLICATES = 4000
 # Replicates times queries in a block, whose counts take 16 MiB in float32.
@@ -80,7 +81,8 @@ class PairedBootstrap:
         half-width of the interval over repetitions and that over queries, each from Student's t
         with its own degrees of freedom, are added in quadrature (Zou and Donner, 2008). The
         p-value is the level at which the interval ends at 0. The test keeps its level if the means
-        of seeds are approximately normal, and is conservative if queries dominate the variance.
+        of seeds are approximately normal, and is conservative if neither part dominates the
+        variance; docs/statistics.md has its coverage and power, measured.
 
         Args:
             confidence: of the interval, between 0 and 1. Default 0.95.
@@ -113,13 +115,18 @@ class PairedBootstrap:
         by_repetitions, by_queries, common = (
             float(np.mean(np.square(part))) for part in (of_repetitions, of_queries, interaction)
         )
+        # The variance of Q draws from Q queries is (Q - 1) / Q of that of new queries.
+        if self.queries > 1:
+            by_queries *= self.queries / (self.queries - 1)
+            common *= self.queries / (self.queries - 1)
         variance = max(by_repetitions + by_queries - common, by_repetitions, by_queries)
         return by_repetitions, variance - by_repetitions
 
     def _half_width(self, by_repetitions, rest, level):
-        square = by_repetitions * stats.t.isf(level / 2, self.repetitions - 1) ** 2
+        # The function behind stats.t.isf, whose checks of its arguments take fifty times as long.
+        square = by_repetitions * special.stdtrit(self.repetitions - 1, level / 2) ** 2
         if rest > 0:
-            square += rest * stats.t.isf(level / 2, self.queries - 1) ** 2
+            square += rest * special.stdtrit(self.queries - 1, level / 2) ** 2
         return math.sqrt(square)
 
 
@@ -230,9 +237,13 @@ def _query_means(centred, replicates, generator):
     return means / queries
 
 
+@functools.lru_cache(maxsize=8)
 def _repetition_weights(repetitions, replicates, seed):
     """Return (B, S) weights of the drawn seeds, the same for all comparisons of S seeds."""
     draws = max(repetitions - 1, 1)
     generator = np.random.default_rng([seed, repetitions])
     uniform = np.full(repetitions, 1 / repetitions)
-    return generator.multinomial(draws, uniform, size=replicates) / draws
+    weights = generator.multinomial(draws, uniform, size=replicates) / draws
+    # All callers share this array.
+    weights.flags.writeable = False
+    return weights

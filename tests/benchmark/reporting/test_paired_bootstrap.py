@@ -116,6 +116,17 @@ def test_totals_of_seeds_alone_give_the_paired_t_test():
     )
 
 
+def test_queries_alone_give_the_t_test_over_queries():
+    """However few they are: the variance of Q draws from Q queries is made unbiased."""
+    values = np.random.default_rng(0).normal(0.5, 1, 8)
+    (result,) = paired_bootstrap([np.tile(values, (3, 1))], replicates=100_000)
+    test = result.test()
+    reference = stats.ttest_1samp(values, 0)
+    low, high = reference.confidence_interval(0.95)
+    assert test.half_width == pytest.approx((high - low) / 2, rel=0.02)
+    assert test.p_value == pytest.approx(reference.pvalue, rel=0.03)
+
+
 def test_one_repetition_is_not_tested():
     (result,) = paired_bootstrap([np.random.default_rng(0).normal(1, 1, (1, 100))])
     test = result.test()
