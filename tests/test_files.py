@@ -2,10 +2,13 @@
 
 import errno
 import os
+import sqlite3
+from collections import namedtuple
 
 import pytest
 
 from pml_hyperbolic.files import (
+    disk_failure,
     explain_os_error,
     is_storage_failure,
     part_of,
@@ -92,3 +95,37 @@ def test_links_are_never_followed(tmp_path):
     assert not (folder / "x.json").is_symlink()
     assert (folder / "x.json").read_text() == "new"
     assert [path.name for path in folder.iterdir()] == ["x.json"]
+
+
+def test_the_disk_is_found_behind_the_errors_of_libraries():
+    def wrapped(inner):
+        try:
+            try:
+                raise inner
+            except Exception:
+                raise KeyError("a library's own")  # noqa: B904
+        except KeyError as error:
+            return error
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file")
+    assert disk_failure(wrapped(full), "x.db") is full
+    found = disk_failure(wrapped(sqlite3.OperationalError("disk I/O error")), "x.db")
+    assert (found.errno, found.filename) == (errno.EIO, "x.db")
+    assert disk_failure(wrapped(sqlite3.OperationalError("no such table")), "x.db") is None
+    # A missing file may have been a question, not a failure.
+    assert disk_failure(wrapped(FileNotFoundError(errno.ENOENT, "", "x")), "x.db") is None
+
+
+def test_sqlite_says_too_little_of_what_it_cannot_open(tmp_path, monkeypatch):
+    error = sqlite3.OperationalError("unable to open database file")
+
+    def found(folder):
+        return disk_failure(error, folder / "x.db").errno
+
+    assert found(tmp_path / "gone") == errno.ENOENT
+    assert found(tmp_path) == errno.EIO
+    usage = namedtuple("Usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(1000))
+    assert found(tmp_path) == errno.ENOSPC
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    assert found(tmp_path) == errno.EROFS

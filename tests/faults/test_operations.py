@@ -16,7 +16,11 @@ FAULTS = [mode for mode in MODES if mode != "nothing"]
 
 def tried(mode, command, numbers, count, wrong):
     """Show how much was tried, and fail with everything that was wrong."""
-    print(f"\n{command}, {mode}: {len(numbers)} of {count} operations, {len(wrong)} wrong")
+    print(
+        f"\n{command}, {mode}: {len(numbers)} of {count} operations, {len(wrong)} wrong",
+        *wrong,
+        sep="\n",
+    )
     assert wrong == []
 
 
@@ -105,3 +109,35 @@ def test_a_report(place, mode):
     shutil.rmtree(place.root / "whole")
     tried(mode, "report", numbers, whole.count, wrong)
     assert differences(runs, place.finished) == []
+
+
+# A search that finds a trial begun by a killed one waits until nobody can be working on it.
+@pytest.mark.parametrize("mode", FAULTS)
+def test_a_search(place, mode):
+    def search(output, **fault):
+        words = ("search", place.config, "--output", output, "--trials", "2")
+        return place.server(*words, **fault)
+
+    whole = place.root / "whole"
+    answer = search(whole)
+    assert (answer.status, answer.messages) == (0, [])
+    expected = tuned(whole)
+    shutil.rmtree(whole)
+    wrong, numbers = [], chosen(answer.count, 2)
+    for number in numbers:
+        output = place.root / "search"
+        found = faults_of(search(output, mode=mode, number=number), mode)
+        again = search(output)
+        if again.status != 0:
+            found.append(f"the next search ends with {again.status}: {again.err[-300:]}")
+        elif tuned(output) != expected:
+            found.append("another tuned config")
+        wrong += [f"operation {number}: {one}" for one in found]
+        shutil.rmtree(output)
+    tried(mode, "search", numbers, answer.count, wrong)
+
+
+def tuned(output):
+    """Return the texts of the configs that a search wrote."""
+    files = (output / "tiny-search").rglob("*.yaml")
+    return {path.name: path.read_text() for path in files if "trials" not in path.parts}

@@ -17,7 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...distributed.worker_process import become_worker
 from ...errors import InputError
-from ...files import content_hash, make_output_folder, write_text
+from ...files import (
+    content_hash,
+    disk_failure,
+    explain_os_error,
+    make_output_folder,
+    write_text,
+)
 from ...trainers import NonFiniteError
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
@@ -180,6 +186,9 @@ def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studie
             )
         # SQLAlchemy and the database drivers raise exceptions of many types.
         except Exception as error:
+            failure = disk_failure(error, search.storage.removeprefix("sqlite:///"))
+            if failure is not None:
+                raise failure from error
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 _without_password(f"cannot open the storage {search.storage}: {reason}")
@@ -314,7 +323,11 @@ def _worker(search, first, answers):
     become_worker()
     with _opened(search) as (storage, studies):
         data = ProtocolData(search.config.protocol)
-        answers.put(_work(search, storage, studies, first, lambda: None, data))
+        try:
+            answers.put(_work(search, storage, studies, first, lambda: None, data))
+        except OSError as error:
+            # The same disk fails for all methods: one line is enough.
+            answers.put({next(iter(studies)): explain_os_error(error)})
 
 
 def _work(search, storage, studies, first, show, data) -> dict[str, str]:
@@ -343,6 +356,9 @@ def _work(search, storage, studies, first, show, data) -> dict[str, str]:
                     )
                 # Whatever goes wrong with one method, the others go on.
                 except Exception as error:
+                    failure = disk_failure(error, search.storage.removeprefix("sqlite:///"))
+                    if failure is not None:
+                        raise failure from error
                     reason = " ".join(str(error).split()) or "no message"
                     errors[name] = f"{type(error).__name__}: {reason}"
                 show()
