@@ -11,6 +11,7 @@ import pytest
 from .conftest import MODES
 from .outcomes import chosen, differences, faults_of
 
+pytestmark = pytest.mark.long
 FAULTS = [mode for mode in MODES if mode != "nothing"]
 
 
@@ -34,7 +35,7 @@ def test_a_run(place, mode):
     assert (whole.status, whole.messages) == (0, [])
     assert differences(place.root / "whole" / "tiny", place.finished) == []
     shutil.rmtree(place.root / "whole")
-    wrong, numbers = [], chosen(whole.count, 6)
+    wrong, numbers = [], chosen(whole.count, 5)
     for number in numbers:
         output = place.root / f"{mode} {number}".replace(" ", "_")
         answer = run(output, mode=mode, number=number)
@@ -65,7 +66,7 @@ def test_a_second_run(place, mode):
 
     whole = run()
     assert whole.status == 0
-    wrong, numbers = [], chosen(whole.count, 4)
+    wrong, numbers = [], chosen(whole.count, 3)
     for number in numbers:
         found = faults_of(run(mode=mode, number=number), mode)
         following = again()
@@ -90,7 +91,7 @@ def test_a_report(place, mode):
     assert whole.status == 0
     expected = {path.name: path.read_bytes() for path in (place.root / "whole").iterdir()}
     assert expected.keys() == {"report.md", "report.csv", "report.tex", "report.html"}
-    wrong, numbers = [], chosen(whole.count, 8)
+    wrong, numbers = [], chosen(whole.count, 5)
     for number in numbers:
         output = place.root / "report"
         answer = report(output, mode=mode, number=number)
@@ -111,7 +112,6 @@ def test_a_report(place, mode):
     assert differences(runs, place.finished) == []
 
 
-# A search that finds a trial begun by a killed one waits until nobody can be working on it.
 @pytest.mark.parametrize("mode", FAULTS)
 def test_a_search(place, mode):
     def search(output, **fault):
@@ -123,7 +123,7 @@ def test_a_search(place, mode):
     assert (answer.status, answer.messages) == (0, [])
     expected = tuned(whole)
     shutil.rmtree(whole)
-    wrong, numbers = [], chosen(answer.count, 2)
+    wrong, numbers = [], chosen(answer.count, 3)
     for number in numbers:
         output = place.root / "search"
         found = faults_of(search(output, mode=mode, number=number), mode)
