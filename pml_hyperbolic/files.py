@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +35,19 @@ _REMEDIES = {
     errno.ENOENT: _GONE,
     errno.ESTALE: _GONE,
 }
+# Those of them that nothing but the disk causes.
+_DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+# The beginning of SQLite's messages -> what the system would have said.
+_SQLITE_ERRORS = {
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "attempt to write a readonly database": errno.EROFS,
+    # What it finds where a read failed.
+    "database disk image is malformed": errno.EIO,
+}
+_SQLITE_CANNOT_OPEN = "unable to open database file"
+# SQLite needs less for the files of a transaction.
+_LITTLE_SPACE = 2**20
 
 
 def part_of(path: Path) -> Path:
@@ -134,8 +149,41 @@ def is_storage_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _REMEDIES
 
 
+def disk_failure(error: BaseException | None, file: str | Path) -> OSError | None:
+    """Find the failure of a disk behind an error, however the libraries between have wrapped it.
+
+    Args:
+        error: as it was caught.
+        file: the database in question, where it was SQLite that failed: it names no file.
+
+    Returns:
+        An error that names a file, or None if the disk did not fail.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_FAILURES:
+            return error
+        if isinstance(error, sqlite3.Error):
+            number = _sqlite_error(str(error), Path(file).parent)
+            if number is not None:
+                return OSError(number, os.strerror(number), str(file))
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def explain_os_error(error: OSError) -> str:
     """Say in one line which file could not be used, why, and what to do about it."""
     name = "a file" if error.filename is None else str(error.filename)
     remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     return f"{name} cannot be used: {remedy} (finished work is kept)"
+
+
+def _sqlite_error(message: str, folder: Path) -> int | None:
+    """What the system would have said for a message of SQLite; None if it is not of the disk."""
+    if not message.startswith(_SQLITE_CANNOT_OPEN):
+        return next((n for start, n in _SQLITE_ERRORS.items() if message.startswith(start)), None)
+    # SQLite says no more, whatever the reason was.
+    if not folder.is_dir():
+        return errno.ENOENT
+    if not os.access(folder, os.W_OK):
+        return errno.EROFS
+    return errno.ENOSPC if shutil.disk_usage(folder).free < _LITTLE_SPACE else errno.EIO

@@ -2,10 +2,13 @@
 
 import errno
 import os
+import sqlite3
+from collections import namedtuple
 
 import pytest
 
 from pml_hyperbolic.files import (
+    disk_failure,
     explain_os_error,
     is_storage_failure,
     part_of,
@@ -103,3 +106,37 @@ def test_a_file_waits_for_the_disk_if_it_is_to_survive_a_power_cut(tmp_path, mon
     assert len(waited) == survives
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_disk_is_found_behind_the_errors_of_libraries():
+    def wrapped(inner):
+        try:
+            try:
+                raise inner
+            except Exception:
+                raise KeyError("a library's own")  # noqa: B904
+        except KeyError as error:
+            return error
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file")
+    assert disk_failure(wrapped(full), "x.db") is full
+    found = disk_failure(wrapped(sqlite3.OperationalError("disk I/O error")), "x.db")
+    assert (found.errno, found.filename) == (errno.EIO, "x.db")
+    assert disk_failure(wrapped(sqlite3.OperationalError("no such table")), "x.db") is None
+    # A missing file may have been a question, not a failure.
+    assert disk_failure(wrapped(FileNotFoundError(errno.ENOENT, "", "x")), "x.db") is None
+
+
+def test_sqlite_says_too_little_of_what_it_cannot_open(tmp_path, monkeypatch):
+    error = sqlite3.OperationalError("unable to open database file")
+
+    def found(folder):
+        return disk_failure(error, folder / "x.db").errno
+
+    assert found(tmp_path / "gone") == errno.ENOENT
+    assert found(tmp_path) == errno.EIO
+    usage = namedtuple("Usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(1000))
+    assert found(tmp_path) == errno.ENOSPC
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    assert found(tmp_path) == errno.EROFS

@@ -11,12 +11,17 @@ import pytest
 from .conftest import MODES
 from .outcomes import chosen, differences, faults_of
 
+pytestmark = pytest.mark.long
 FAULTS = [mode for mode in MODES if mode != "nothing"]
 
 
 def tried(mode, command, numbers, count, wrong):
     """Show how much was tried, and fail with everything that was wrong."""
-    print(f"\n{command}, {mode}: {len(numbers)} of {count} operations, {len(wrong)} wrong")
+    print(
+        f"\n{command}, {mode}: {len(numbers)} of {count} operations, {len(wrong)} wrong",
+        *wrong,
+        sep="\n",
+    )
     assert wrong == []
 
 
@@ -30,7 +35,7 @@ def test_a_run(place, mode):
     assert (whole.status, whole.messages) == (0, [])
     assert differences(place.root / "whole" / "tiny", place.finished) == []
     shutil.rmtree(place.root / "whole")
-    wrong, numbers = [], chosen(whole.count, 6)
+    wrong, numbers = [], chosen(whole.count, 5)
     for number in numbers:
         output = place.root / f"{mode} {number}".replace(" ", "_")
         answer = run(output, mode=mode, number=number)
@@ -61,7 +66,7 @@ def test_a_second_run(place, mode):
 
     whole = run()
     assert whole.status == 0
-    wrong, numbers = [], chosen(whole.count, 4)
+    wrong, numbers = [], chosen(whole.count, 3)
     for number in numbers:
         found = faults_of(run(mode=mode, number=number), mode)
         following = again()
@@ -86,7 +91,7 @@ def test_a_report(place, mode):
     assert whole.status == 0
     expected = {path.name: path.read_bytes() for path in (place.root / "whole").iterdir()}
     assert expected.keys() == {"report.md", "report.csv", "report.tex", "report.html"}
-    wrong, numbers = [], chosen(whole.count, 8)
+    wrong, numbers = [], chosen(whole.count, 5)
     for number in numbers:
         output = place.root / "report"
         answer = report(output, mode=mode, number=number)
@@ -105,3 +110,34 @@ def test_a_report(place, mode):
     shutil.rmtree(place.root / "whole")
     tried(mode, "report", numbers, whole.count, wrong)
     assert differences(runs, place.finished) == []
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+def test_a_search(place, mode):
+    def search(output, **fault):
+        words = ("search", place.config, "--output", output, "--trials", "2")
+        return place.server(*words, **fault)
+
+    whole = place.root / "whole"
+    answer = search(whole)
+    assert (answer.status, answer.messages) == (0, [])
+    expected = tuned(whole)
+    shutil.rmtree(whole)
+    wrong, numbers = [], chosen(answer.count, 3)
+    for number in numbers:
+        output = place.root / "search"
+        found = faults_of(search(output, mode=mode, number=number), mode)
+        again = search(output)
+        if again.status != 0:
+            found.append(f"the next search ends with {again.status}: {again.err[-300:]}")
+        elif tuned(output) != expected:
+            found.append("another tuned config")
+        wrong += [f"operation {number}: {one}" for one in found]
+        shutil.rmtree(output)
+    tried(mode, "search", numbers, answer.count, wrong)
+
+
+def tuned(output):
+    """Return the texts of the configs that a search wrote."""
+    files = (output / "tiny-search").rglob("*.yaml")
+    return {path.name: path.read_text() for path in files if "trials" not in path.parts}

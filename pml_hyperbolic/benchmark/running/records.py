@@ -3,7 +3,6 @@
 record-keeper writes them: one SQLite database, and CSV files that are appended to and never read.
 """
 
-import errno
 import hashlib
 import os
 import sqlite3
@@ -13,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...checked_files import file_checksum
-from ...files import write_text
+from ...files import disk_failure, write_text
 from ..results.run_files import DATABASE_FILE, RECORDS_FOLDER, SEAL_FILE, TENSORBOARD_FOLDER
-
-# The beginning of SQLite's messages -> what the system would have said.
-_SQLITE_ERRORS = {
-    "database or disk is full": errno.ENOSPC,
-    "disk I/O error": errno.EIO,
-    "attempt to write a readonly database": errno.EROFS,
-    "unable to open database file": errno.ENOENT,
-}
 
 
 @contextmanager
@@ -34,14 +25,11 @@ def named_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         # record-keeper tries again, and then finds the database locked by its first attempt.
-        cause: BaseException | None = error
-        while cause is not None:
-            for start, number in _SQLITE_ERRORS.items():
-                if str(cause).startswith(start):
-                    raise OSError(number, os.strerror(number), str(_database(folder))) from error
-            cause = cause.__context__
+        failure = disk_failure(error, _database(folder))
+        if failure is not None:
+            raise failure from error
         raise
 
 

@@ -16,7 +16,13 @@ from optuna.trial import TrialState
 
 from ...distributed.worker_process import become_worker
 from ...errors import InputError
-from ...files import content_hash, make_output_folder, write_text
+from ...files import (
+    content_hash,
+    disk_failure,
+    explain_os_error,
+    make_output_folder,
+    write_text,
+)
 from ...trainers import NonFiniteError
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
@@ -26,7 +32,7 @@ from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
 from .proposals import FINISHED, Proposals
 from .search_space import at_edge, distribution, points, size, to_parameter, to_value
-from .storage import STORAGE_ERRORS, StorageLostError, opened_storage
+from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
 from .tuned_config import Found, tuned_files
 
 POLL_SECONDS = 1.0
@@ -190,10 +196,10 @@ def _proposals(search, storage) -> dict[str, Proposals]:
             storage,
             trials=search.trials,
             plan=_plan(search, name),
-            distributions={path: distribution(allowed) for path, allowed in method.search.items()},
+            distributions={path: distribution(one) for path, one in search.space(name).items()},
             search=search.identity,
         )
-        for name, method in search.config.methods.items()
+        for name in search.config.methods
     }
 
 
@@ -298,6 +304,9 @@ def _worker(search, first, answers):
         answers.put(error)
     except InputError as error:
         answers.put(StorageLostError(str(error)))
+    # The same disk fails for all methods: one line is enough.
+    except OSError as error:
+        answers.put(StorageLostError(explain_os_error(error)))
 
 
 def _work(search, storage, proposals, first, show, data) -> dict[str, str]:
@@ -338,6 +347,9 @@ def _try(search, storage, proposals, name, trial, data) -> str | None:
         raise
     # Whatever goes wrong with one method, the others go on.
     except Exception as error:
+        failure = disk_failure(error, sqlite_file(search.storage))
+        if failure is not None:
+            raise failure from error
         # A trial that another worker took over may have lost its folder.
         if proposals.finish(trial, TrialState.FAIL):
             reason = " ".join(str(error).split()) or "no message"

@@ -13,6 +13,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from ...errors import InputError
+from ...files import disk_failure
 
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
 # Seconds until a database that another worker has locked, or a server, must have answered.
@@ -39,7 +40,8 @@ def opened_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
 
     Raises:
         InputError: the database cannot be opened.
-        StorageLostError: it failed while it was open.
+        OSError: the disk of an SQLite file failed.
+        StorageLostError: the database failed for another reason while it was open.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -48,6 +50,7 @@ def opened_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
         try:
             yield storage
         except STORAGE_ERRORS as error:
+            _raise_disk_failure(error, url)
             raise StorageLostError(
                 _without_password(f"the storage {url} failed: {_reason(error)}")
                 + ": finished trials are kept; see that it can be reached and written to, and "
@@ -80,6 +83,7 @@ def _open(url):
         return _with_tables(target, options)
     # SQLAlchemy and the database drivers raise exceptions of many types.
     except Exception as error:
+        _raise_disk_failure(error, url)
         advice = (
             "see that its server runs, the database exists and the password is right"
             if _POSTGRESQL.match(url) and _is_operational(error)
@@ -103,6 +107,17 @@ def _with_tables(url, options, attempts=5):
             raise
     time.sleep(_PAUSE)
     return _with_tables(url, options, attempts - 1)
+
+
+def sqlite_file(url: str) -> str:
+    """Return the file of an SQLite database; other URLs are returned as they are."""
+    return url.removeprefix("sqlite:///")
+
+
+def _raise_disk_failure(error, url):
+    failure = disk_failure(error, sqlite_file(url))
+    if failure is not None:
+        raise failure from error
 
 
 def _is_operational(error):

@@ -98,6 +98,7 @@ def test_the_seal_is_the_one_of_sha256sum(folder):
         ("database or disk is full", "No space left"),
         ("disk I/O error", "Input/output error"),
         ("attempt to write a readonly database", "Read-only file system"),
+        ("database disk image is malformed", "Input/output error"),
         ("unable to open database file", "No such file"),
     ],
 )
