@@ -5,7 +5,9 @@ import json
 import pytest
 from scipy import stats
 
+from pml_hyperbolic.checked_files import write_checked_json
 from pml_hyperbolic.embedder.benchmark_scores import PRIMARY, benchmark_scores, mean_interval
+from pml_hyperbolic.errors import InputError
 
 
 def row(method, seed, score, *, space="euclidean", fold=0, **changes):
@@ -119,3 +121,16 @@ def test_other_seeds_are_no_pairs(write):
     folder = write(own)
     write(row("b", 1, 0.6))
     assert "share no seed" in benchmark_scores(folder, [own])["verdict"]
+
+
+def test_a_damaged_sibling_is_named(write):
+    """Without its rows, another run might be the best."""
+    own = row("a", 0, 0.5)
+    folder = write(own)
+    other = write(row("b", 0, 0.9))
+    write_checked_json(other / "result.json", [row("b", 0, 0.9)])
+    text = (other / "result.json").read_text()
+    assert len(benchmark_scores(folder, [own])["benchmark"]) == 2
+    (other / "result.json").write_text(text.replace("0.9", "0.1", 1))
+    with pytest.raises(InputError, match=rf"{other / 'result.json'} is damaged .*: remove {other}"):
+        benchmark_scores(folder, [own])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pytorch_metric_learning.utils.logging_presets import HookContainer
 
-from ...checked_files import open_checked, write_checked
+from ...checked_files import DamagedFile, open_checked, write_checked
 from ..assembly.evaluation import clip_saturation, radius_histogram, space_metrics
 from ..results.radii_by_epoch import RadiiByEpoch
 from ..results.radius_histogram import RadiusHistogram, on_common_bins
@@ -245,7 +245,8 @@ class RunHooks(HookContainer):
         """Load the selected checkpoint into the trainer's models and losses.
 
         Raises:
-            RuntimeError: no epoch was selected, because every validation score was NaN.
+            RuntimeError: no epoch was selected, because every validation score was NaN; or the
+                checkpoint is damaged.
         """
         if self.best_epoch is None:
             raise RuntimeError(
@@ -253,8 +254,14 @@ class RunHooks(HookContainer):
                 f"validation class needs at least two images"
             )
         self._install_selected()
-        with open_checked(self.folder / CHECKPOINT_FILE) as file:
-            state = torch.load(file, map_location=trainer.data_device, weights_only=True)
+        try:
+            with open_checked(self.folder / CHECKPOINT_FILE) as file:
+                state = torch.load(file, map_location=trainer.data_device, weights_only=True)
+        except DamagedFile as error:
+            raise RuntimeError(
+                f"{self.folder / CHECKPOINT_FILE} was damaged after it was written ({error}): "
+                f"check the disk, then run again, which starts this run over"
+            ) from error
         for kind in ("models", "loss_funcs"):
             for name, module in getattr(trainer, kind).items():
                 module.load_state_dict(state[kind][name])
