@@ -36,17 +36,20 @@ class DamagedFile(ValueError):
         super().__init__("its content is not the one that its checksum was made of")
 
 
-def write_checked(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def write_checked(
+    path: Path, write: Callable[[BinaryIO], Any], *, survives_power_cut: bool = True
+) -> None:
     """Write a binary file atomically, with a checksum at its end.
 
     Args:
         path: of the file.
         write: receives a stream without a position, and writes the content to it.
+        survives_power_cut: as for :func:`~pml_hyperbolic.files.atomic_file`.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
     """
-    with atomic_file(path) as file:
+    with atomic_file(path, survives_power_cut=survives_power_cut) as file:
         stream = _HashingStream(file)
         try:
             write(stream)  # type: ignore[arg-type]  # a RawIOBase has all that is used of one

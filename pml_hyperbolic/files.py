@@ -56,11 +56,17 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, survives_power_cut: bool = True) -> Iterator[BinaryIO]:
     """Open a part beside ``path``, which takes its place when the block ends without an error.
 
     The part is always a new file: what an earlier process left under its name is removed, and a
     link there is never followed. It is removed if the block fails.
+
+    Args:
+        path: of the file.
+        survives_power_cut: wait until the file is on the disk, which may take as long as a small
+            training step takes. Without it, a power cut, but no killed process, may leave a
+            damaged file. Default True.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
@@ -72,8 +78,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(part, flags, 0o666), "w+b") as file:
             yield file
             file.flush()
-            # On some file systems a power cut after the renaming would leave an empty file.
-            os.fsync(file.fileno())
+            if survives_power_cut:
+                # On some file systems a power cut after the renaming would leave an empty file.
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException as error:
         with suppress(OSError):
@@ -154,6 +161,22 @@ def disk_failure(error: BaseException | None, file: str | Path) -> OSError | Non
                 return OSError(number, os.strerror(number), str(file))
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextmanager
+def named_disk_failures(file: str | Path) -> Iterator[None]:
+    """Raise the failure of a disk behind an error of the block in place of that error.
+
+    Args:
+        file: as for :func:`disk_failure`.
+    """
+    try:
+        yield
+    except Exception as error:
+        failure = disk_failure(error, file)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
 
 
 def explain_os_error(error: OSError) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
-from ..files import explain_os_error, write_text
+from ..files import explain_os_error, is_storage_failure, write_text
 from .packages import package_of_module
 from .plotting.commands import add_plot_command
 
@@ -67,7 +67,7 @@ def _explain(error):
                 f"{package} is missing: install the extra `benchmark` with "
                 f"pip install 'pml_hyperbolic[benchmark]'"
             ), 2
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and is_storage_failure(error):
         return explain_os_error(error), 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted: finished work is kept; run again to do the rest", 1

@@ -22,6 +22,7 @@ from ...files import (
     disk_failure,
     explain_os_error,
     make_output_folder,
+    named_disk_failures,
     write_text,
 )
 from ...trainers import NonFiniteError
@@ -125,7 +126,8 @@ def search_benchmark(
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
     search = Search(config, checked.data, trials, config.protocol.folds[0], chosen, url, folder)
-    with _opened(search) as (opened, studies):
+    database = url.removeprefix("sqlite:///")
+    with named_disk_failures(database), _opened(search) as (opened, studies):
         for name, study in studies.items():
             _enqueue(search, name, study)
         done = _done(search, studies)
@@ -186,9 +188,6 @@ def _opened(search: Search) -> Iterator[tuple[optuna.storages.RDBStorage, Studie
             )
         # SQLAlchemy and the database drivers raise exceptions of many types.
         except Exception as error:
-            failure = disk_failure(error, search.storage.removeprefix("sqlite:///"))
-            if failure is not None:
-                raise failure from error
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 _without_password(f"cannot open the storage {search.storage}: {reason}")
@@ -325,9 +324,12 @@ def _worker(search, first, answers):
         data = ProtocolData(search.config.protocol)
         try:
             answers.put(_work(search, storage, studies, first, lambda: None, data))
-        except OSError as error:
-            # The same disk fails for all methods: one line is enough.
-            answers.put({next(iter(studies)): explain_os_error(error)})
+        # The same disk fails for all methods: one line is enough.
+        except Exception as error:
+            failure = disk_failure(error, search.storage.removeprefix("sqlite:///"))
+            if failure is None:
+                raise
+            answers.put({next(iter(studies)): explain_os_error(failure)})
 
 
 def _work(search, storage, studies, first, show, data) -> dict[str, str]:
@@ -356,9 +358,8 @@ def _work(search, storage, studies, first, show, data) -> dict[str, str]:
                     )
                 # Whatever goes wrong with one method, the others go on.
                 except Exception as error:
-                    failure = disk_failure(error, search.storage.removeprefix("sqlite:///"))
-                    if failure is not None:
-                        raise failure from error
+                    if disk_failure(error, search.storage) is not None:
+                        raise
                     reason = " ".join(str(error).split()) or "no message"
                     errors[name] = f"{type(error).__name__}: {reason}"
                 show()
