@@ -170,6 +170,22 @@ def disk_failure(error: BaseException | None, file: str | Path) -> OSError | Non
     return None
 
 
+@contextmanager
+def named_disk_failures(file: str | Path) -> Iterator[None]:
+    """Raise the failure of a disk behind an error of the block in place of that error.
+
+    Args:
+        file: as for :func:`disk_failure`.
+    """
+    try:
+        yield
+    except Exception as error:
+        failure = disk_failure(error, file)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+
+
 def explain_os_error(error: OSError) -> str:
     """Say in one line which file could not be used, why, and what to do about it."""
     name = "a file" if error.filename is None else str(error.filename)

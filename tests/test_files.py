@@ -8,6 +8,7 @@ from collections import namedtuple
 import pytest
 
 from pml_hyperbolic.files import (
+    atomic_file,
     disk_failure,
     explain_os_error,
     is_storage_failure,
@@ -140,3 +141,13 @@ def test_sqlite_says_too_little_of_what_it_cannot_open(tmp_path, monkeypatch):
     assert found(tmp_path) == errno.ENOSPC
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     assert found(tmp_path) == errno.EROFS
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_waiting_for_the_disk_can_be_left_out(tmp_path, monkeypatch, waits):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with atomic_file(tmp_path / "x", survives_power_cut=waits) as file:
+        file.write(b"content")
+    assert len(synced) == waits
+    assert (tmp_path / "x").read_bytes() == b"content"

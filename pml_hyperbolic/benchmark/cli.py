@@ -13,7 +13,7 @@ from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
 from ..escaping import show, show_line
-from ..files import explain_os_error, write_text
+from ..files import explain_os_error, is_storage_failure, write_text
 from .packages import package_of_module
 from .plotting.commands import add_plot_command
 
@@ -68,7 +68,7 @@ def _explain(error):
                 f"{package} is missing: install the extra `benchmark` with "
                 f"pip install 'pml_hyperbolic[benchmark]'"
             ), 2
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and is_storage_failure(error):
         return explain_os_error(error), 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted: finished work is kept; run again to do the rest", 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checked_files import file_checksum
-from ...files import disk_failure, write_text
+from ...files import named_disk_failures, write_text
 from ..results.run_files import DATABASE_FILE, RECORDS_FOLDER, SEAL_FILE, TENSORBOARD_FOLDER
 
 
@@ -23,14 +23,9 @@ def named_errors(folder: Path) -> Iterator[None]:
     Args:
         folder: of the run.
     """
-    try:
+    # record-keeper tries again, and then finds the database locked by its first attempt.
+    with named_disk_failures(_database(folder)):
         yield
-    except sqlite3.Error as error:
-        # record-keeper tries again, and then finds the database locked by its first attempt.
-        failure = disk_failure(error, _database(folder))
-        if failure is not None:
-            raise failure from error
-        raise
 
 
 def record_position(folder: Path) -> dict[str, Any]:

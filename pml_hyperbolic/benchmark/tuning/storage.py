@@ -13,7 +13,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from ...errors import InputError
-from ...files import disk_failure
+from ...files import named_disk_failures
 
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
 # Seconds until a database that another worker has locked, or a server, must have answered.
@@ -48,9 +48,9 @@ def opened_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
     try:
         storage = _open(url)
         try:
-            yield storage
+            with named_disk_failures(sqlite_file(url)):
+                yield storage
         except STORAGE_ERRORS as error:
-            _raise_disk_failure(error, url)
             raise StorageLostError(
                 _without_password(f"the storage {url} failed: {_reason(error)}")
                 + ": finished trials are kept; see that it can be reached and written to, and "
@@ -80,10 +80,12 @@ def _open(url):
         # The server may have closed a connection during a trial, which may take hours.
         options = {"connect_args": {"connect_timeout": _SERVER_TIMEOUT}, "pool_pre_ping": True}
     try:
-        return _with_tables(target, options)
+        with named_disk_failures(sqlite_file(url)):
+            return _with_tables(target, options)
+    except OSError:
+        raise
     # SQLAlchemy and the database drivers raise exceptions of many types.
     except Exception as error:
-        _raise_disk_failure(error, url)
         advice = (
             "see that its server runs, the database exists and the password is right"
             if _POSTGRESQL.match(url) and _is_operational(error)
@@ -112,12 +114,6 @@ def _with_tables(url, options, attempts=5):
 def sqlite_file(url: str) -> str:
     """Return the file of an SQLite database; other URLs are returned as they are."""
     return url.removeprefix("sqlite:///")
-
-
-def _raise_disk_failure(error, url):
-    failure = disk_failure(error, sqlite_file(url))
-    if failure is not None:
-        raise failure from error
 
 
 def _is_operational(error):
