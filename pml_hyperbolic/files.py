@@ -183,6 +183,9 @@ def named_disk_failures(file: str | Path) -> Iterator[None]:
         failure = disk_failure(error, file)
         if failure is None or failure is error:
             raise
+        # A folder that was never there is the user's input, and has been named as such.
+        if isinstance(error, InputError) and failure.errno == errno.ENOENT:
+            raise
         raise failure from error
 
 
