@@ -190,7 +190,7 @@ def test_losses_without_parameters_need_no_rate():
                 "loss": {"NTXentLoss": {"distance": {"PoincareDistance": {"c": 1.0}}}},
                 "regularizer": hier(),
             },
-            r"disagree.*\(0.1, 2.3, 'tangent'\) and \(1.0, 2.3, 'tangent'\)",
+            r"disagree.*\(0.1, 2.3, 'hard', 'tangent'\) and \(1.0, 2.3, 'hard', 'tangent'\)",
         ),
         (
             BALL,

@@ -50,13 +50,11 @@ def test_folds_with_the_same_test_classes_are_scored_once(load, monkeypatch):
 
 
 def test_trunks_with_the_same_weights_are_scored_once(load, monkeypatch):
-    from pml_hyperbolic.benchmark.measuring import untrained
-
     # Fewer dimensions than features: a head of more keeps all angles, whatever its seed is.
     data = ProtocolData(load("protocol.embedding_size=2").protocol)
     seed_everything(5)
     trunk = build_trunk(data.protocol.backbone, data.channels, torch.device("cpu"))
-    monkeypatch.setattr(untrained, "build_trunk", lambda *arguments: trunk)
+    monkeypatch.setattr(data, "trunk", lambda device: trunk)
     lines = untrained_scores(data)
     assert [(line.name.split()[1], line.seed) for line in lines] == [
         ("trunk", 0),

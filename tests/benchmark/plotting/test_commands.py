@@ -1,6 +1,5 @@
 """The command ``plot``: every kind from runs and from files, and what it refuses."""
 
-import json
 import shutil
 import sys
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.plotting import commands
+from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from tests.visualize.rendering import assert_legible, words_of
 
 
@@ -205,6 +205,6 @@ def test_without_umap_the_extra_is_named(refused, write_file, monkeypatch):
 
 def test_data_that_have_changed_are_not_shown(refused, tiny, tmp_path):
     run = shutil.copytree(tiny.folder / "hier" / "fold0_seed0", tmp_path / "fold0_seed0")
-    rows = json.loads((run / "result.json").read_text())
-    (run / "result.json").write_text(json.dumps([{**row, "data": "0" * 12} for row in rows]))
+    rows = read_checked_json(run / "result.json")
+    write_checked_json(run / "result.json", [{**row, "data": "0" * 12} for row in rows])
     assert "the data set has changed since the runs" in refused("plot", "retrieval", run)
