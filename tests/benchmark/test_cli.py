@@ -157,9 +157,9 @@ def test_a_missing_extra_is_one_sentence(
     loaded = dict(sys.modules)
     for name in [n for n in loaded if n.startswith("pml_hyperbolic.benchmark.")]:
         if not name.endswith((".errors", ".cli")):
-            package, _, own = name.rpartition(".")
+            above, _, own = name.rpartition(".")
             # Importing it again also replaces the attribute of its package.
-            monkeypatch.setattr(loaded[package], own, loaded[name])
+            monkeypatch.setattr(loaded[above], own, loaded[name])
             monkeypatch.delitem(sys.modules, name)
     line = refused("run", config_file, "--output", tmp_path / "runs")
     assert line.startswith(f"pml-hyperbolic: {package} is missing")
