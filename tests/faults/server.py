@@ -70,10 +70,10 @@ def _main(words):
 
     from pml_hyperbolic.benchmark.cli import main
     from pml_hyperbolic.benchmark.page import page
-    from pml_hyperbolic.benchmark.tuning import search
+    from pml_hyperbolic.benchmark.tuning import heartbeat
 
     # After a kill, a search waits until the trial that was begun is surely abandoned.
-    search.HEARTBEAT_SECONDS, search.GRACE_SECONDS = 1, 3
+    heartbeat.HEARTBEAT_SECONDS, heartbeat.GRACE_SECONDS = 1, 3
     # Drawing takes a minute; what it reads is tested with flipped bits.
     page.make_page = lambda *arguments, **options: "<html></html>"
     tqdm.tqdm.monitor_interval = 0

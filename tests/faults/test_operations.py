@@ -7,7 +7,6 @@ tried; PML_HYPERBOLIC_FAULTS=all tries every one, which takes hours, and a numbe
 import shutil
 
 import pytest
-import yaml
 
 from .conftest import MODES
 from .outcomes import chosen, differences, faults_of
@@ -132,14 +131,13 @@ def test_a_search(place, mode):
         if again.status != 0:
             found.append(f"the next search ends with {again.status}: {again.err[-300:]}")
         elif tuned(output) != expected:
-            found.append(f"{tuned(output)} instead of {expected}")
+            found.append("another tuned config")
         wrong += [f"operation {number}: {one}" for one in found]
         shutil.rmtree(output)
     tried(mode, "search", numbers, answer.count, wrong)
 
 
 def tuned(output):
-    """Return how many trials a search made, and the best score that it found."""
-    file = output / "tiny-search" / "tuned" / "tiny" / "chest.yaml"
-    method = yaml.safe_load(file.read_text())
-    return method["search_trials"], method["tuned"]["value"]
+    """Return the texts of the configs that a search wrote."""
+    files = (output / "tiny-search").rglob("*.yaml")
+    return {path.name: path.read_text() for path in files if "trials" not in path.parts}
