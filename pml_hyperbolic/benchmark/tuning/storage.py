@@ -1,6 +1,7 @@
 """The database of a search: opened by its URL, with the errors of its driver in plain words."""
 
 import contextlib
+import errno
 import importlib.util
 import re
 import time
@@ -13,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from ...errors import InputError
-from ...files import named_disk_failures
+from ...files import disk_failure, named_disk_failures
 
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
 # Seconds until a database that another worker has locked, or a server, must have answered.
@@ -80,12 +81,13 @@ def _open(url):
         # The server may have closed a connection during a trial, which may take hours.
         options = {"connect_args": {"connect_timeout": _SERVER_TIMEOUT}, "pool_pre_ping": True}
     try:
-        with named_disk_failures(sqlite_file(url)):
-            return _with_tables(target, options)
-    except OSError:
-        raise
+        return _with_tables(target, options)
     # SQLAlchemy and the database drivers raise exceptions of many types.
     except Exception as error:
+        failure = disk_failure(error, sqlite_file(url))
+        # A folder that does not exist is no failure of the disk but a wrong URL.
+        if failure is not None and failure.errno != errno.ENOENT:
+            raise failure from error
         advice = (
             "see that its server runs, the database exists and the password is right"
             if _POSTGRESQL.match(url) and _is_operational(error)
