@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...files import disk_failure
 from ...testers import EmbeddingSpacesTester
 from ..assembly.pipeline import Pipeline
 from ..assembly.proxies import kept_rows, proxies_of
@@ -139,6 +140,10 @@ class SnapshotKeeper:
                 raise ValueError("it is of another sample")
         # zipfile and NumPy raise what they like for damaged files.
         except Exception as error:
+            failure = disk_failure(error, file)
+            # A disk that fails once is no damage to the file: the next run reads it.
+            if failure is not None:
+                raise failure from error
             self.log.warning("%s lacks epoch %d: %s", SNAPSHOTS_FILE, epoch, error)
             return None
         return arrays

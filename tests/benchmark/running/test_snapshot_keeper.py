@@ -1,6 +1,8 @@
 """Snapshots of a run: what they hold, that they change nothing, and that they are optional."""
 
+import errno
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from pml_hyperbolic.benchmark.results.array_file import read_arrays
 from pml_hyperbolic.benchmark.results.row import read_rows
 from pml_hyperbolic.benchmark.results.run_files import CHECKPOINT_FILE
 from pml_hyperbolic.benchmark.results.snapshots import radii_histograms, read_snapshots
+from pml_hyperbolic.benchmark.running import snapshot_keeper
 from pml_hyperbolic.benchmark.running.single_run import execute_run
 from pml_hyperbolic.benchmark.running.snapshot_keeper import SnapshotKeeper
 from pml_hyperbolic.errors import InputError
@@ -242,3 +245,20 @@ def test_a_selected_epoch_outside_the_plan_is_added(keeper, kept):
     for split in ("train", "test"):
         first, last = found.embeddings[split].astype(np.float32)
         np.testing.assert_allclose(first, last, atol=1e-3)
+
+
+def test_a_disk_that_fails_is_no_damaged_file(keeper, kept, monkeypatch):
+    """Otherwise the run would end without this epoch, though the next one could read it."""
+    made, trainer, tester = keeper
+    for trainer.epoch in (2, 3):
+        made.keep(trainer, tester)
+
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshot_keeper, "read_arrays", fail)
+        with pytest.raises(OSError, match="epoch2"):
+            made.finish(3, everything(made, trainer, tester))
+    made.finish(3, everything(made, trainer, tester))
+    assert read_snapshots(kept).epochs == (2, 3)
