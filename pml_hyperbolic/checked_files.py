@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .files import atomic_file, read_json, write_json, write_text
+from .files import atomic_file, content_checksum, read_json, write_json, write_text
 
 _MARK = b"# pml_hyperbolic sha256 "
 _LINE = re.compile(_MARK + rb"([0-9a-f]{64})\n")
@@ -146,7 +146,7 @@ def write_checked_json(path: Path, content: dict[str, Any] | list[dict[str, Any]
         path: of the file.
         content: an object, or a list of objects, of which the first receives the checksum of all.
     """
-    signed = {_KEY: _KIND + _json_hash(content)}
+    signed = {_KEY: _KIND + content_checksum(content)}
     if isinstance(content, dict):
         write_json(path, {**content, **signed})
     elif content:
@@ -170,7 +170,7 @@ def read_checked_json(path: Path) -> Any:
         if _KIND in json.dumps(content):
             raise DamagedFile
         return content
-    if checksum != _KIND + _json_hash(content):
+    if checksum != _KIND + content_checksum(content):
         raise DamagedFile
     return content
 
@@ -218,8 +218,3 @@ def _resembles(content: bytes) -> bool:
 def _cut(tail: bytes) -> bool:
     """Whether the end of a file is a part of a checksum."""
     return _MARK in tail or any(tail.endswith(_MARK[:n]) for n in range(4, len(_MARK)))
-
-
-def _json_hash(content: Any) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()

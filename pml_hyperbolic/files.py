@@ -91,20 +91,17 @@ def atomic_file(path: Path, *, survives_power_cut: bool = True) -> Iterator[Bina
         raise
 
 
-def write_atomically(
-    path: Path, write: Callable[[Path], Any], *, survives_power_cut: bool = True
-) -> None:
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in its place in one step.
 
     Args:
         path: of the file.
         write: fills the file that it is given.
-        survives_power_cut: as for :func:`atomic_file`.
 
     Raises:
         OSError: the file cannot be written; it names ``path``.
     """
-    with atomic_file(path, survives_power_cut=survives_power_cut):
+    with atomic_file(path):
         write(part_of(path))
 
 
@@ -126,8 +123,13 @@ def read_json(path: Path) -> Any:
 
 def content_hash(content: Any) -> str:
     """Twelve hexadecimal digits of plain data, independent of the order of keys."""
+    return content_checksum(content)[:12]
+
+
+def content_checksum(content: Any) -> str:
+    """The SHA-256 of plain data in hexadecimal digits, independent of the order of keys."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def make_output_folder(folder: Path) -> None:

@@ -103,7 +103,8 @@ def test_a_file_waits_for_the_disk_if_it_is_to_survive_a_power_cut(tmp_path, mon
     waited = []
     monkeypatch.setattr(os, "fsync", waited.append)
     path = tmp_path / "a.txt"
-    write_atomically(path, lambda part: part.write_text("new"), survives_power_cut=survives)
+    with atomic_file(path, survives_power_cut=survives) as file:
+        file.write(b"new")
     assert len(waited) == survives
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]

@@ -4,7 +4,6 @@ Whatever is read back carries a SHA-256 checksum in the JSON, the JSON itself in
 in the folder is unpickled: it may come from a stranger.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,8 +12,15 @@ from typing import Any
 
 import torch
 
+from ..checked_files import file_checksum
 from ..errors import InputError
-from ..files import make_output_folder, write_atomically, write_json, write_text
+from ..files import (
+    content_checksum,
+    make_output_folder,
+    write_atomically,
+    write_json,
+    write_text,
+)
 from .model_card import model_card
 from .model_description import ModelDescription
 
@@ -52,7 +58,7 @@ def write_pretrained(
     write_text(folder / CARD_FILE, model_card(description))
     content = {"format": _FORMAT, "version": _VERSION, **description.to_json()}
     content[_CHECKSUMS] = {
-        WEIGHTS_FILE: _file_checksum(folder / WEIGHTS_FILE),
+        WEIGHTS_FILE: file_checksum(folder / WEIGHTS_FILE),
         CONFIG_FILE: _content_checksum(content),
     }
     # Written last: it vouches for the weights.
@@ -78,7 +84,7 @@ def read_pretrained(folder: Path) -> tuple[ModelDescription, dict[str, torch.Ten
             f"{folder / CONFIG_FILE} does not have its own checksum: it is damaged or was edited, "
             f"get it again or save the model again"
         )
-    if _file_checksum(folder / WEIGHTS_FILE) != checksums.get(WEIGHTS_FILE):
+    if file_checksum(folder / WEIGHTS_FILE) != checksums.get(WEIGHTS_FILE):
         raise InputError(
             f"{folder / WEIGHTS_FILE} does not have the checksum that {CONFIG_FILE} records: it is "
             f"damaged or of another model, get it again"
@@ -150,13 +156,4 @@ def _read_config(file):
 def _content_checksum(content: Mapping[str, Any]) -> str:
     """Hash all but the checksums, independently of the order of keys and of white space."""
     content = {key: value for key, value in content.items() if key != _CHECKSUMS}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _file_checksum(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    return content_checksum(content)

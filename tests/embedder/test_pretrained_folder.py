@@ -153,10 +153,10 @@ def resign():
 def test_weights_that_do_not_fit_are_refused(saved, resign):
     weights = load_file(saved / "model.safetensors")
     save_file({**weights, "extra": torch.zeros(1)}, saved / "model.safetensors")
-    from pml_hyperbolic.embedder.pretrained_folder import _file_checksum
+    from pml_hyperbolic.checked_files import file_checksum
 
     content = read(saved)
-    content["sha256"]["model.safetensors"] = _file_checksum(saved / "model.safetensors")
+    content["sha256"]["model.safetensors"] = file_checksum(saved / "model.safetensors")
     resign(saved, content)
     with pytest.raises(InputError, match="the weights do not fit the architecture"):
         Embedder.from_pretrained(saved)
