@@ -196,7 +196,7 @@ def hierarchical_triplet_losses(
         noise = torch.stack(gumbel_noise).to(distances.dtype)[:, order]
     randomness = Randomness(distances.device, generator)
     with full_precision(distances):
-        losses, _ = _TripletLosses.apply(
+        losses, *_ = _TripletLosses.apply(
             distances, triplets[:, order], float(margin), float(temperature), noise, randomness
         )
     return torch.zeros_like(losses).index_copy(0, order, losses)
@@ -219,25 +219,28 @@ class _TripletLosses(torch.autograd.Function):
                 ancestors[:, part] = _drawn(both, shares[:, part])
             else:
                 ancestors[:, part] = (noise[:, part] + rates.normal_(both).log_()).argmax(-1)
-        hinges, _ = _hinges(distances, triplets, ancestors, margin)
-        return hinges.sum(0), ancestors
+        # The hinges of i, j and k: 0 where a = b.
+        a, b = ancestors
+        gap = distances[triplets, a] - distances[triplets, b]
+        gap[2].neg_()
+        hinges = (gap + margin).relu_() * (a != b)
+        return hinges.sum(0), ancestors, hinges > 0
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        distances, triplets, ctx.margin, ctx.temperature, noise, ctx.randomness = inputs
-        _, ancestors = outputs
-        ctx.mark_non_differentiable(ancestors)
+        distances, triplets, _, ctx.temperature, noise, ctx.randomness = inputs
+        _, ancestors, active = outputs
+        ctx.mark_non_differentiable(ancestors, active)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(distances, triplets, ancestors, noise)
+        ctx.save_for_backward(distances, triplets, ancestors, active, noise)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad, *_):
         if grad is None:
             return (None,) * 6
-        distances, triplets, ancestors, noise = ctx.saved_tensors
+        distances, triplets, ancestors, active, noise = ctx.saved_tensors
         with full_precision(distances):
-            _, active = _hinges(distances, triplets, ancestors, ctx.margin)
             if not reading_waits(distances.device):
                 rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
                 triplets, ancestors = triplets[:, rows], ancestors[:, rows]
@@ -253,15 +256,6 @@ class _TripletLosses(torch.autograd.Function):
                 _AncestorRates(distances, ctx.temperature), ctx.randomness.stream(1),
             )  # fmt: skip
         return out, None, None, None, None, None
-
-
-def _hinges(distances, triplets, ancestors, margin):
-    """(3, T) hinge values of i, j and k, and which of them are active (a != b and positive)."""
-    a, b = ancestors
-    gap = distances[triplets, a] - distances[triplets, b]
-    gap[2].neg_()
-    hinges = (gap + margin).relu_() * (a != b)
-    return hinges, hinges > 0
 
 
 def _add_hard_gradient(out, weights, triplets, ancestors):
