@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pml_hyperbolic"
 LAYERS = (
     ("pml_hyperbolic", "errors"),
     ("files", "file_kinds", "argument_types", "escaping"),
-    ("checked_files",),
+    ("checked_files", "array_files"),
     ("functional",),
     ("distances",),
     ("regularizers", "heads"),
