@@ -14,10 +14,10 @@ from .benchmark import BenchmarkConfig
 from .dotted_paths import put_at
 from .extending import Part, merge_chain, read_chain
 from .method import MethodConfig
-from .optimization import RATE_TAGS
-from .splits import SPLITS_TAGS, kind_of_splits
+from .splits import kind_of_splits
 from .strict_model import NAME_PATTERN, StrictModel
 from .sweep import SWEEP, check_override, check_sweep, select, variants
+from .validation_message import validation_message
 from .yaml_files import parse_yaml
 
 METHOD_FOLDER = "methods"
@@ -81,7 +81,8 @@ def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[Benc
             except KeyError as error:
                 section = error.args[0]
                 raise InputError(
-                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config"
+                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config: give "
+                    f"the path of a setting, such as protocol.embedding_size"
                 ) from None
         if suffix and isinstance(one.get("name"), str):
             one["name"] += suffix
@@ -160,14 +161,19 @@ def _method_names(path, content):
             f"benchmark_configs/digits.yaml"
         )
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
+        raise InputError(
+            f"{path}: methods must be a list of method names, got {names!r}: write them in "
+            f"brackets, such as methods: [chest, proxy_anchor]"
+        )
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: methods must differ from each other, got {names}")
+        raise InputError(
+            f"{path}: methods must differ from each other, got {names}: name each one once"
+        )
     for name in names:
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(
                 f"{path}: a method's name consists of letters, digits and . _ -, got {name!r}: "
-                f"methods are looked up in the folder {METHOD_FOLDER} beside the config"
+                f"choose a name in the folder {METHOD_FOLDER} beside the config"
             )
     return names
 
@@ -267,7 +273,8 @@ def _apply_override(content, override):
     except KeyError as error:
         section = error.args[0]
         raise InputError(
-            f"the override {override}: {section!r} is not a section of the config"
+            f"the override {override}: {section!r} is not a section of the config: give the path "
+            f"of a setting, such as protocol.epochs=3"
         ) from None
 
 
@@ -275,18 +282,4 @@ def _validated(model: type[_Model], content, source) -> _Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(
-            str(part) for part in first["loc"] if part not in (*SPLITS_TAGS, *RATE_TAGS)
-        )
-        cause = first.get("ctx", {}).get("error")
-        problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        at = f"{source}: {where}: " if where else f"{source}: "
-        raise InputError(f"{at}{problem}{more}") from None
-
-
-def _plain(error):
-    if error["type"] == "missing":
-        return "this key is required"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+        raise InputError(f"{source}: {validation_message(error)}") from None
