@@ -65,11 +65,16 @@ class PoincareDistance(RecordsMixin, BaseDistance):
     Shapes: embeddings (N, D), distances (N, M) in float32 at least, whatever autocast says.
     ``forward(x, x)`` with one tensor is ``forward(x)``: its diagonal is exactly 0.
 
+    The geometry (c, clip_radius, clip, inputs) travels with the ``state_dict`` of any loss that
+    holds this object, as one tensor under the key ``_extra_state``. States of earlier versions,
+    which lack it, are loaded as they were.
+
     Raises:
-        ValueError: an argument is out of range; at call time, if embeddings are not 2-D, not
-            finite, or, with ``inputs="ball"``, not inside the ball. Values are checked on the CPU
-            only (on CUDA a check would make the host wait for the device), and neither in
-            ``torch.compile`` nor inside transforms of ``torch.func``.
+        ValueError: an argument is out of range; at ``load_state_dict``, the state is of another
+            geometry; at call time, if embeddings are not 2-D, not finite, or, with
+            ``inputs="ball"``, not inside the ball. Values are checked on the CPU only (on CUDA a
+            check would make the host wait for the device), and neither in ``torch.compile`` nor
+            inside transforms of ``torch.func``.
 
     Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (hard clip).
     """
@@ -275,6 +280,51 @@ class PoincareDistance(RecordsMixin, BaseDistance):
 
         return geoopt.PoincareBall(c=torch.tensor(self.c, dtype=torch.float64))
 
+    def get_extra_state(self) -> torch.Tensor:
+        """The geometry as a tensor (4,) float64, which joins the ``state_dict``.
+
+        It holds c, the clip radius (infinity for none), and 1 or 0 for a smooth clip and for
+        inputs on the ball. A tensor on the CPU, whatever the default device, because other tools
+        that copy and save states expect tensors.
+        """
+        radius = math.inf if self.clip_radius is None else self.clip_radius
+        values = [self.c, radius, self.clip == "smooth", self.inputs == "ball"]
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Refuse the geometry of a loaded ``state_dict`` if it is not this object's.
+
+        Args:
+            state: what :meth:`get_extra_state` returned, in any floating-point precision.
+
+        Raises:
+            ValueError: it is another geometry, or none.
+        """
+        own, name = self.get_extra_state(), type(self).__name__
+        if not (torch.is_tensor(state) and state.is_floating_point() and state.shape == own.shape):
+            raise ValueError(
+                f"{name} needs its geometry in the state, a tensor of {len(own)} numbers, got "
+                f"{' '.join(repr(state).split()):.80}: save the state again, or remove the keys "
+                f"that end in _extra_state to load its weights unchecked"
+            )
+        # The state may have been saved in fewer bits.
+        here, there = _settings(own.to(state.dtype)), _settings(state)
+        here, there = (
+            ", ".join(f"{key}={known[key]!r}" for key in known if here[key] != there[key])
+            for known in (here, there)
+        )
+        if here:
+            raise ValueError(
+                f"{name} has {here}, but the state to load is of {there}: build it with {there}, "
+                f"or remove the keys that end in _extra_state from the state to use its weights "
+                f"with {here}"
+            )
+
+    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, *args):
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *args)
+        # States of earlier versions have no geometry.
+        missing[:] = [key for key in missing if key != f"{prefix}_extra_state"]
+
     def set_default_stats(
         self,
         query_emb: torch.Tensor,
@@ -309,6 +359,18 @@ class PoincareDistance(RecordsMixin, BaseDistance):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
         return text
+
+
+def _settings(state):
+    """The arguments that a geometry (4,) stands for, to the decimal digits that its dtype holds."""
+    digits = round(-math.log10(torch.finfo(state.dtype).resolution))
+    c, radius, is_smooth, is_ball = (float(f"{value:.{digits}g}") for value in state.tolist())
+    return {
+        "c": c,
+        "clip_radius": None if math.isinf(radius) else radius,
+        "clip": "smooth" if is_smooth else "hard",
+        "inputs": "ball" if is_ball else "tangent",
+    }
 
 
 def _refuse_base_arguments(name, kwargs):

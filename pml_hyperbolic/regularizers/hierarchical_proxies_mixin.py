@@ -85,6 +85,13 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         with full_precision(embeddings):
             return super().forward(embeddings.to(dtype), *args, **kwargs)
 
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        # A state of another geometry is refused before it replaces the proxies.
+        key = f"{prefix}distance._extra_state"
+        if isinstance(self.distance, PoincareDistance) and key in state_dict:
+            self.distance.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def default_distance(self) -> BaseDistance:
         return PoincareDistance()
 

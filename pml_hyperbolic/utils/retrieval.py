@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from .._pml import logger
+from ..array_files import check_unpacked_size
 from ..checked_files import DamagedFile, open_checked, write_checked
 from ..distances import PoincareDistance
+from ..file_kinds import UNREADABLE, why_unreadable
 from ..functional.validation import check_count
 from .certified_search import nearest
 from .lifted_points import LiftedPoints, as_rows, check_hyperbolic
@@ -160,13 +162,24 @@ class PoincareKNN:
         """
         try:
             with open_checked(Path(filename)) as file:
+                check_unpacked_size(file)
                 content = torch.load(file, weights_only=True)
         except DamagedFile as error:
             raise ValueError(
                 f"{filename} is damaged ({error}): save the references again"
             ) from error
+        except OSError:
+            raise
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{filename} was not written by {type(self).__name__}.save() "
+                f"({why_unreadable(Path(filename), error)}): save the references again"
+            ) from error
         if not isinstance(content, dict) or set(content) != {"geometry", "embeddings"}:
-            raise ValueError(f"{filename} was not written by {type(self).__name__}.save()")
+            raise ValueError(
+                f"{filename} was not written by {type(self).__name__}.save(), which stores a "
+                f"geometry and embeddings: save the references again"
+            )
         if content["geometry"] != self._geometry():
             raise ValueError(
                 f"{filename} was saved under {content['geometry']}, but this "

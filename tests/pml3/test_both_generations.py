@@ -85,7 +85,7 @@ VERSION_2_ONLY = (
     "trainers",
     "testers",
     "benchmark.assembly.pipeline",
-    "benchmark.measuring.final_scores",
+    "benchmark.assembly.evaluation",
     "benchmark.running.runner",
 )
 

@@ -93,8 +93,6 @@ class AccuracyCalculator:
         if self.kmeans_func is not None:
             clusters = self.kmeans_func(query, len(query_labels.unique()))
             together = clusters.unsqueeze(1) == clusters
-            scores["clustering"] = (
-                together == (query_labels.unsqueeze(1) == query_labels)
-            ).double()
-            scores["clustering"] = scores["clustering"].mean().item()
+            same = query_labels.unsqueeze(1) == query_labels
+            scores["clustering"] = (together == same).double().mean().item()
         return scores

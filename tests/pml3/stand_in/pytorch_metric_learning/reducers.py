@@ -31,6 +31,7 @@ class MultipleReducers(BaseReducer):
     def forward(self, loss_dict, embeddings, labels):
         total = embeddings.new_zeros(())
         for name, term in loss_dict.items():
-            reducer = self.reducers[name] if name in self.reducers else self.default_reducer
+            # A ModuleDict has no get().
+            reducer = dict(self.reducers).get(name, self.default_reducer)
             total = total + reducer({name: term}, embeddings, labels)
         return total
