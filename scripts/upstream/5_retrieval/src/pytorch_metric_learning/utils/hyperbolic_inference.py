@@ -7,6 +7,22 @@ from .accuracy_calculator import AccuracyCalculator
 from .inference import return_results
 
 
+def get_nearest(distance, query, reference, k, batch_size):
+    """
+    Args:
+        distance: PoincareDistance or PoincareSimilarity
+        query, reference: points on the ball
+    Returns: distances and indices of the k nearest references
+    """
+    distances, indices = [], []
+    for s in range(0, len(query), batch_size):
+        mat = distance.compute_mat(query[s : s + batch_size], reference)
+        D, I = torch.topk(mat, k, largest=distance.is_inverted, dim=1)
+        distances.append(D)
+        indices.append(I)
+    return torch.cat(distances), torch.cat(indices)
+
+
 class PoincareKNN:
     """
     Exact k-nearest neighbors in hyperbolic space, with the interface of FaissKNN.
@@ -31,20 +47,12 @@ class PoincareKNN:
             )
         if ref_includes_query:
             k = k + 1
-        device = query.device
         query = self.to_ball(query)
         reference = c_f.to_device(self.index, query)
-        distances, indices = [], []
-        for s in range(0, len(query), self.batch_size):
-            mat = self.distance.compute_mat(query[s : s + self.batch_size], reference)
-            D, I = torch.topk(mat, k, largest=self.distance.is_inverted, dim=1)
-            distances.append(D)
-            indices.append(I)
+        D, I = get_nearest(self.distance, query, reference, k, self.batch_size)
         if self.reset_after:
             self.reset()
-        distances = c_f.to_device(torch.cat(distances), device=device)
-        indices = c_f.to_device(torch.cat(indices), device=device)
-        return return_results(distances, indices, ref_includes_query)
+        return return_results(D, I, ref_includes_query)
 
     def to_ball(self, embeddings):
         return self.distance.maybe_normalize(c_f.numpy_to_torch(embeddings).double())
@@ -74,25 +82,38 @@ class PoincareKMeans:
     point of the hyperboloid with the smallest sum of squared Lorentzian distances
     """
 
-    def __init__(self, distance, niter=20, seed=1234):
+    def __init__(self, distance, niter=20, seed=1234, batch_size=256):
         self.distance = distance
         self.niter = niter
         self.seed = seed
+        self.batch_size = batch_size
 
     def __call__(self, x, nmb_clusters):
         points = self.distance.maybe_normalize(x.double())
-        generator = torch.Generator().manual_seed(self.seed)
-        start = torch.randperm(len(points), generator=generator)[:nmb_clusters]
-        centroids = points[start.to(points.device)]
+        centroids = self.get_initial_centroids(points, nmb_clusters)
         for _ in range(self.niter):
-            centroids = self.get_centroids(
-                points, self.assign(points, centroids), centroids
-            )
+            labels = self.assign(points, centroids)
+            centroids = self.get_centroids(points, labels, centroids)
         return self.assign(points, centroids)
 
     def assign(self, points, centroids):
-        mat = self.distance.compute_mat(points, centroids)
-        return mat.argmax(dim=1) if self.distance.is_inverted else mat.argmin(dim=1)
+        return get_nearest(self.distance, points, centroids, 1, self.batch_size)[1][
+            :, 0
+        ]
+
+    def get_initial_centroids(self, points, nmb_clusters):
+        # k-means++
+        generator = torch.Generator().manual_seed(self.seed)
+        weights = torch.ones(len(points), dtype=points.dtype)
+        indices = []
+        for _ in range(nmb_clusters):
+            indices.append(torch.multinomial(weights, 1, generator=generator).item())
+            chosen = points[indices[-1]].unsqueeze(0)
+            mat = self.distance.compute_mat(points, chosen)[:, 0].cpu()
+            gap = 1 - mat if self.distance.is_inverted else mat
+            gap = gap**2 if len(indices) == 1 else torch.min(weights, gap**2)
+            weights = gap.clamp(min=c_f.small_val(gap.dtype))
+        return points[indices]
 
     def get_centroids(self, points, labels, centroids):
         c = self.distance.c
