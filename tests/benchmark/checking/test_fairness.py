@@ -225,7 +225,7 @@ NOTED = {
     "a best value at the edge": (
         {"a": tuned(PA, at_edge=["loss_lr"])},
         [],
-        "note: a: its tuned loss_lr lies at the edge",
+        "note: a: the search chose loss_lr at the edge of what it tried",
     ),
     "no positive pairs": (
         {"a": PA},
