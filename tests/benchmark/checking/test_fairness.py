@@ -141,7 +141,7 @@ REFUSED = {
     "a search into impossible settings": (
         {"a": {**PA, "search": {"loss_lr": {"low": -1.0, "high": 1.0}}}},
         [],
-        "a: search: loss_lr = -1.0: Input should be greater than 0",
+        "a: search: loss_lr = -1.0: loss_lr: must be greater than 0, got -1.0",
     ),
     "a search into settings that the loss refuses": (
         {
