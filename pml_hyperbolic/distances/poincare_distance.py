@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pytorch_metric_learning.distances import BaseDistance
 
+from .._pml import RecordsMixin
 from ..functional.pairwise import poincare_cdist, tangent_cdist
 from ..functional.poincare import (
     at_least_float32,
@@ -28,8 +29,17 @@ from ..functional.validation import (
 if TYPE_CHECKING:
     import geoopt
 
+# Statistics: the mean norms that BaseDistance of PML 2 records, and what is at the clip radius.
+_NORMS = (
+    "initial_avg_query_norm",
+    "initial_avg_ref_norm",
+    "final_avg_query_norm",
+    "final_avg_ref_norm",
+)
+_CLIPPED = ("clipped_query_fraction", "clipped_ref_fraction")
 
-class PoincareDistance(BaseDistance):
+
+class PoincareDistance(RecordsMixin, BaseDistance):
     """Geodesic distance on the Poincare ball of curvature ``-c``.
 
     Takes ordinary vectors, as a network's last layer or a proxy parameter holds them: tangent
@@ -103,6 +113,7 @@ class PoincareDistance(BaseDistance):
         if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
             raise ValueError(f"{name} needs a finite power > 0, got {power!r}")
         super().__init__(normalize_embeddings=False, **kwargs)
+        self.power = power
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
         self.inputs = inputs
@@ -111,9 +122,7 @@ class PoincareDistance(BaseDistance):
         # A record holds numbers: without a clip radius only the curvature is recorded.
         recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
         self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
-        self.add_to_recordable_attributes(
-            list_of_names=["clipped_query_fraction", "clipped_ref_fraction"], is_stat=True
-        )
+        self.add_to_recordable_attributes(list_of_names=[*_NORMS, *_CLIPPED], is_stat=True)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -127,10 +136,19 @@ class PoincareDistance(BaseDistance):
         if self._is_fused and self.inputs == "tangent" and not self.collect_stats:
             return self._map_and_measure(query_emb, ref_emb)
         with full_precision(query_emb):
-            return super().forward(query_emb, ref_emb)
+            return self._map_then_measure(query_emb, ref_emb)
+
+    def _map_then_measure(self, query_emb, ref_emb):
+        """Map all embeddings and measure between the points, each by its hook."""
+        self.check_shapes(query_emb, ref_emb)
+        queries = self.maybe_normalize(query_emb)
+        references = queries if ref_emb is None else self.maybe_normalize(ref_emb)
+        raw_references = query_emb if ref_emb is None else ref_emb
+        self.set_default_stats(query_emb, raw_references, queries, references)
+        return self._powered(self.compute_mat(queries, references))
 
     def _map_and_measure(self, query_emb, ref_emb):
-        """What BaseDistance.forward does with the hooks of this class, in one step."""
+        """The same with the hooks of this class, in one step."""
         self.check_shapes(query_emb, ref_emb)
         references = query_emb if ref_emb is None else ref_emb
         if query_emb.shape[1] != references.shape[1]:
@@ -314,11 +332,23 @@ class PoincareDistance(BaseDistance):
         query_emb_normalized: torch.Tensor,
         ref_emb_normalized: torch.Tensor,
     ) -> None:
-        """Record BaseDistance's mean norms and the fractions of clipped embeddings."""
-        super().set_default_stats(query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
-        if self.collect_stats:
-            self.clipped_query_fraction = self.clip_saturation(query_emb).item()
-            self.clipped_ref_fraction = self.clip_saturation(ref_emb).item()
+        """Record the mean norms, as BaseDistance of PML 2, and the fractions at the clip radius."""
+        if not self.collect_stats:
+            return
+        vectors = (query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
+        for name, rows in zip(_NORMS, vectors, strict=True):
+            setattr(self, name, torch.linalg.vector_norm(rows.detach(), dim=1).mean().item())
+        for name, rows in zip(_CLIPPED, (query_emb, ref_emb), strict=True):
+            setattr(self, name, self.clip_saturation(rows).item())
+
+    def check_shapes(self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None) -> None:
+        """Raise ValueError unless queries and references are 2-D."""
+        for rows in (query_emb, ref_emb):
+            if rows is not None and rows.ndim != 2:
+                raise ValueError(
+                    f"{type(self).__name__} takes embeddings of shape (N, D), got "
+                    f"{tuple(rows.shape)}: give one row for each of them"
+                )
 
     def _powered(self, values):
         return values if self.power == 1 else values**self.power

@@ -14,8 +14,7 @@ from ..backbones import add_weights, to_trunk_device
 from ..errors import InputError
 from ..files import content_hash
 from ..functional.validation import check_count
-from ..utils import PoincareKNN
-from .cosine_knn import CosineKNN
+from ..utils import CosineKNN, PoincareKNN
 from .feature_samples import feature_samples
 from .image_samples import image_samples
 from .model_description import ModelDescription

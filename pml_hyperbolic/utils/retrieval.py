@@ -6,8 +6,8 @@
 from pathlib import Path
 
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import logger
 from ..array_files import read_tensors
 from ..checked_files import DamagedFile, open_checked, write_checked
 from ..distances import PoincareDistance
@@ -118,7 +118,7 @@ class PoincareKNN:
         self.index = None if self.reset_after else references
         self.second_look_fraction = found.second_looks / max(len(query), 1)
         self.all_certified = found.all_certified
-        c_f.LOGGER.info(
+        logger().info(
             "%d nearest neighbours by geodesic distance (c=%g): exact, %.2f%% second looks",
             k,
             self.distance.c,
@@ -242,7 +242,7 @@ class PoincareKNN:
         # 1e-3, because rows normalised in half precision are no closer to 1.
         if unit and bool(((points.norm - 1).abs() < 1e-3).all()):
             self._warned = True
-            c_f.LOGGER.warning(
+            logger().warning(
                 "All %d embeddings have unit L2 norm: if the model, tester or InferenceModel "
                 "normalises them (normalize_embeddings=True), their hyperbolic radius is lost",
                 len(raw),

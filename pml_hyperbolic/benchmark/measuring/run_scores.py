@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ..._pml import AccuracyCalculator
 from ...array_files import check_unpacked_size
 from ...checked_files import open_checked, write_checked
 from ...distances import PoincareDistance

@@ -135,7 +135,13 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.epochs"], "an override is key=value.*got 'protocol.epochs'"),
         (["=3"], "an override is key=value"),
         (["protocol.epochs.x=3"], "'epochs' is not a section"),
-        (["methods.chest.loss_lr=3"], "'methods' is not a section"),
+        (["methods.chst.loss_lr=3"], r"methods\.chst\.loss_lr=3: no method 'chst'.*mean 'chest'?"),
+        (["methods.hyp.loss_lr=3"], "no method 'hyp' in this benchmark"),
+        (["methods.chest={}"], r"give a key of chest, such as methods\.chest\.loss_lr=1"),
+        (["methods.chest.losslr=3"], r"chest\.yaml, overridden: unknown key 'losslr'.*'loss_lr'"),
+        (["methods.chest.loss_lr=no"], r"chest\.yaml, overridden: loss_lr: must be a number"),
+        (["methods.chest.epochs=3"], "'epochs' is a protocol key"),
+        (["methods.chest.head=1", "methods.chest.head.spaces=[hyperbolic]"], "'head' is not a sec"),
         (["protocol.seeds=[0"], "not valid YAML"),
         (["protocol.epoch=3"], "did you mean 'epochs'?"),
         (["protocl.epochs=3"], "did you mean 'protocol'?"),
@@ -164,3 +170,51 @@ def test_overrides_reach_their_place(load):
 def test_method_names_are_no_paths(load, name):
     with pytest.raises(InputError, match="a method's name consists of letters"):
         load(f"methods=['{name}']")
+
+
+def test_values_of_a_method_from_the_command_line(load):
+    plain = load()
+    key = "methods.hier.regularizer.use.HIERLoss.distance.PoincareDistance.c"
+    config = load("methods.chest.loss_lr=1", f"{key}=0.5", "methods.chest.head.initial_radius=1")
+    assert config.methods["chest"].loss_lr == 1
+    assert config.methods["chest"].head.initial_radius == 1
+    assert config.methods["chest"].loss == plain.methods["chest"].loss
+    changed = config.methods["hier"].regularizer.use["HIERLoss"]
+    assert changed["distance"] == {"PoincareDistance": {"c": 0.5, "clip_radius": 2.3}}
+    assert config.methods["proxy_anchor"] == plain.methods["proxy_anchor"]
+    assert config.protocol == plain.protocol
+
+
+def test_the_last_override_of_a_key_wins(load):
+    overrides = [f"methods.chest.loss_lr={rate}" for rate in (1, 2, 1)]
+    assert load(*overrides).methods["chest"].loss_lr == 1
+
+
+def test_an_override_may_choose_another_loss(load):
+    config = load("methods.proxy_anchor.loss={ProxyNCALoss: {softmax_scale: 3}}")
+    assert config.methods["proxy_anchor"].loss == {"ProxyNCALoss": {"softmax_scale": 3}}
+
+
+def test_an_override_is_of_the_longest_name(tmp_path, write_config):
+    methods = {**METHODS, "chest.v2": METHODS["chest"]}
+    path = write_config(tmp_path, {**TINY, "methods": ["chest", "chest.v2"]}, methods)
+    config = load_benchmark(path, ["methods.chest.v2.loss_lr=7"])
+    assert config.methods["chest.v2"].loss_lr == 7
+    assert config.methods["chest"] == load_benchmark(path).methods["chest"]
+
+
+def test_an_overridden_method_is_not_the_tuned_one(tmp_path, write_config):
+    tuned = {
+        **METHODS["chest"],
+        "search_trials": 8,
+        "tuned": {"metric": "r_precision", "value": 0.5, "seeds": [0], "protocol": "aaa"},
+    }
+    path = write_config(tmp_path, methods={**METHODS, "chest": tuned})
+    changed = load_benchmark(path, ["methods.chest.loss_lr=1"]).methods["chest"]
+    assert (changed.tuned, changed.search_trials) == (None, None)
+    assert changed.different_search_trials
+    described = load_benchmark(path, ["methods.chest.about=mine"]).methods["chest"]
+    assert described.search_trials == 8
+    assert not described.different_search_trials
+    untuned = load_benchmark(path, ["methods.hier.loss_lr=1"]).methods["hier"]
+    assert not untuned.different_search_trials
