@@ -69,6 +69,8 @@ def _explain(error):
                 f"{package} is missing: install the extra `benchmark` with "
                 f"pip install 'pml-hyperbolic[benchmark]'"
             ), 2
+    if isinstance(error, ImportError) and error.name == "pytorch_metric_learning":
+        return str(error), 2
     if isinstance(error, OSError) and is_storage_failure(error):
         return explain_os_error(error), 1
     if isinstance(error, KeyboardInterrupt):

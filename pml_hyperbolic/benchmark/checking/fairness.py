@@ -13,6 +13,7 @@ from ...errors import InputError
 from ..assembly.objective import build_objective
 from ..assembly.pipeline import Pipeline
 from ..config import BenchmarkConfig, MethodConfig
+from ..config.validation_message import validation_message
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _check_search_space(pipeline):
             try:
                 candidate = method.with_values({path: value})
             except ValidationError as error:
-                raise InputError(f"{where}: {error.errors()[0]['msg']}") from None
+                raise InputError(f"{where}: {validation_message(error)}") from None
             _build(candidate, where, pipeline)
 
 

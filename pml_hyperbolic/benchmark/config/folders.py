@@ -55,7 +55,7 @@ def find_config(given: str | Path, folder: Path = Path()) -> Path:
         folder: that the file is relative to. Default: the current one.
 
     Raises:
-        InputError: there is neither; the message says what is shipped.
+        InputError: there is neither; the message names shipped configs of similar names.
     """
     file, name = folder / given, Path(given).as_posix()
     try:
@@ -79,6 +79,8 @@ def _advice(name, shipped):
     meant = name.removeprefix(f"{_CHECKED_OUT.name}/").removesuffix(_SUFFIX)
     if meant in shipped:
         return f": the shipped config is called {meant!r}"
-    if Path(name).suffix:
-        return ""
-    return f", and no shipped config has this name: {nearest(name, shipped)}"
+    hint = nearest(meant, shipped)
+    if hint.startswith("known"):
+        # There are too many to name them all.
+        hint = "give a YAML file, or a name that `pml-hyperbolic list` shows, such as digits"
+    return f": {hint}"

@@ -15,10 +15,10 @@ from .dotted_paths import put_at
 from .extending import Part, merge_chain, read_chain
 from .folders import METHOD_FOLDER, TUNED_FOLDER, find_config, shipped_folder
 from .method import SETTINGS, MethodConfig
-from .optimization import RATE_TAGS
-from .splits import SPLITS_TAGS, kind_of_splits
+from .splits import kind_of_splits
 from .strict_model import NAME_PATTERN, StrictModel
 from .sweep import SWEEP, check_override, check_sweep, select, variants
+from .validation_message import validation_message
 from .yaml_files import parse_yaml
 
 # What a method file says of its own settings only: one that extends it has other settings.
@@ -83,7 +83,8 @@ def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[Benc
             except KeyError as error:
                 section = error.args[0]
                 raise InputError(
-                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config"
+                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config: give "
+                    f"the path of a setting, such as protocol.embedding_size"
                 ) from None
         if suffix and isinstance(one.get("name"), str):
             one["name"] += suffix
@@ -161,14 +162,19 @@ def _method_names(path, content):
     if names is None and "loss" in content:
         raise InputError(f"{path} is a method: give the benchmark that names it, such as digits")
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
+        raise InputError(
+            f"{path}: methods must be a list of method names, got {names!r}: write them in "
+            f"brackets, such as methods: [chest, proxy_anchor]"
+        )
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: methods must differ from each other, got {names}")
+        raise InputError(
+            f"{path}: methods must differ from each other, got {names}: name each one once"
+        )
     for name in names:
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(
                 f"{path}: a method's name consists of letters, digits and . _ -, got {name!r}: "
-                f"methods are looked up in the folder {METHOD_FOLDER} beside the config"
+                f"choose a name in the folder {METHOD_FOLDER} beside the config"
             )
     return names
 
@@ -325,7 +331,8 @@ def _put(content, key, override, place):
     except KeyError as error:
         section = error.args[0]
         raise InputError(
-            f"the override {override.text}: {section!r} is not a section of {place}"
+            f"the override {override.text}: {section!r} is not a section of {place}: give the path "
+            f"of a setting, such as protocol.epochs=3"
         ) from None
 
 
@@ -333,18 +340,4 @@ def _validated(model: type[_Model], content, source) -> _Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(
-            str(part) for part in first["loc"] if part not in (*SPLITS_TAGS, *RATE_TAGS)
-        )
-        cause = first.get("ctx", {}).get("error")
-        problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        at = f"{source}: {where}: " if where else f"{source}: "
-        raise InputError(f"{at}{problem}{more}") from None
-
-
-def _plain(error):
-    if error["type"] == "missing":
-        return "this key is required"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+        raise InputError(f"{source}: {validation_message(error)}") from None

@@ -57,19 +57,19 @@ def test_a_folder_of_that_name_is_no_config(shipped):
     Path("digits").mkdir()
     assert find_config("digits") == shipped / "digits.yaml"
     Path("birds").mkdir()
-    with pytest.raises(InputError, match="cannot read birds: it is a folder, and no shipped"):
+    with pytest.raises(InputError, match="cannot read birds: it is a folder: give a YAML file"):
         find_config("birds")
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("xyz", r"cannot read xyz: No such file.*, and no .* name: known: digits, paper/hyp_cub"),
+        ("xyz", "cannot read xyz: No such file .*: give a YAML file, or a name that `pml-hyperbolic l"),
         ("digit", "did you mean 'digits'?"),
         ("hyp_cub", "did you mean 'paper/hyp_cub'?"),
         ("digits.yaml", "No such file or directory: the shipped config is called 'digits'$"),
         ("benchmark_configs/paper/hyp_cub.yaml", "shipped config is called 'paper/hyp_cub'$"),
-        ("other.yaml", "cannot read other.yaml: No such file or directory$"),
+        ("other.yaml", "other.yaml: No such file or directory: give a YAML file.* such as digits$"),
         ("../shipped/digits", "cannot read ../shipped/digits: No such file"),
         ("a\0b", "cannot read a\0b: .*null"),
     ],
