@@ -1,7 +1,7 @@
 """Embedder: a trained model with its preprocessing and its geometry."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from ..backbones import add_weights, to_trunk_device
 from ..errors import InputError
 from ..files import content_hash
 from ..functional.validation import check_count
-from ..utils import PoincareKNN
-from .cosine_knn import CosineKNN
+from ..utils import CosineKNN, PoincareKNN
 from .feature_samples import feature_samples
 from .image_samples import image_samples
 from .model_description import ModelDescription
@@ -162,18 +161,20 @@ class Embedder(torch.nn.Module):
             progress=progress,
         )
 
-    def samples(self, images: Any) -> list[Sample]:
+    def samples(self, images: Any, *, note: Callable[[str], object] | None = None) -> list[Sample]:
         """List what :meth:`embed` would embed, with names, labels and places of files.
 
         Args:
             images: as :meth:`embed`.
+            note: called with each sentence on files and folders that were passed over, and why.
+                Default: nothing is said.
 
         Raises:
             InputError: as :meth:`embed`; images themselves are not read yet.
         """
         if self.description.takes_features:
             return feature_samples(images, self.preprocessing.channels)
-        return image_samples(images)
+        return image_samples(images, note)
 
     def embed_samples(
         self,

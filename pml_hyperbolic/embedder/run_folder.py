@@ -1,16 +1,15 @@
 """Read the folder of a finished run: the description of its model, and its weights."""
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..array_files import check_unpacked_size
 from ..backbones import weights_hash
 from ..checked_files import open_checked, read_checked_json, read_checked_text
 from ..errors import InputError
-from ..file_kinds import why_unreadable
+from ..file_kinds import UNREADABLE, why_unreadable
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
 from .preprocessing import Preprocessing
@@ -117,19 +116,6 @@ def _check_same_run(folder, config, rows):
             )
 
 
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
-
-
 def _read_frozen_trunk(file):
     if not file.is_file():
         raise InputError(
@@ -138,12 +124,13 @@ def _read_frozen_trunk(file):
         )
     try:
         with open_checked(file) as stream:
+            check_unpacked_size(stream)
             content = torch.load(stream, map_location="cpu", weights_only=True)
         weights = content["weights"]
         if weights_hash(weights) != content["hash"]:
             raise ValueError("its checksum is wrong")
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
+    except UNREADABLE as error:
+        reason = why_unreadable(file, error)
         raise InputError(
             f"{file} does not hold the weights of a frozen trunk or is damaged ({reason}): remove "
             f"it and run the benchmark again"
@@ -154,15 +141,17 @@ def _read_frozen_trunk(file):
 def _read_checkpoint(file, epoch):
     try:
         with open_checked(file) as stream:
+            check_unpacked_size(stream)
             checkpoint = torch.load(stream, map_location="cpu", weights_only=True)
         parts = [checkpoint["models"][part] for part in ("trunk", "embedder")]
         if not all(torch.is_tensor(tensor) for part in parts for tensor in part.values()):
             raise ValueError("its models are not tensors")
         of = checkpoint["epoch"]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = why_unreadable(file, error)
         raise InputError(
-            f"{file} is not the checkpoint of a run or is damaged ({reason})"
+            f"{file} is not the checkpoint of a run or is damaged ({reason}): run the benchmark "
+            f"again"
         ) from error
     if of != epoch:
         raise InputError(

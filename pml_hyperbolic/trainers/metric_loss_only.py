@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 import tqdm
-from pytorch_metric_learning import trainers
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .. import _pml
 from ..distributed.collectives import rank, world_size
 from ..distributed.gathering import gather_batch
 from ..distributed.gradients import multiply_gradient
@@ -21,7 +20,7 @@ from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
 
 
-class MetricLossOnly(trainers.MetricLossOnly):
+class MetricLossOnly(_pml.MetricLossOnly):
     """PML's ``MetricLossOnly``, which keeps the dtype of loss parameters and stops on divergence.
 
     Models may run under autocast. Miners and losses never do: they receive embeddings in the dtype
@@ -130,7 +129,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.initialize_dataloader()
         for self.epoch in range(start_epoch, num_epochs + 1):
             self.set_to_train()
-            c_f.LOGGER.info("TRAINING EPOCH %d", self.epoch)
+            _pml.logger().info("TRAINING EPOCH %d", self.epoch)
             with tqdm.tqdm(
                 range(self.iterations_per_epoch),
                 desc=f"epoch {self.epoch}",
