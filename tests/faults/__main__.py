@@ -7,6 +7,7 @@ on where it stopped if it is called again. Words that follow choose commands, su
 
 import argparse
 import collections
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -52,7 +53,7 @@ def main():
                     f"{count} wrong",
                     flush=True,
                 )
-                for text, times in collections.Counter(sum(wrong, [])).items():
+                for text, times in collections.Counter(itertools.chain(*wrong)).items():
                     print(f"  {text}" + (f" ({times} times)" if times > 1 else ""), flush=True)
 
 
