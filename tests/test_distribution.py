@@ -120,7 +120,8 @@ embeddings, labels = torch.randn(24, 8, requires_grad=True), torch.arange(24) //
 for loss in (CHESTLoss(6, 4, 4), HIERLoss(8, num_proxies=4, num_neighbors=4), HypLoss()):
     loss(embeddings, labels).backward()
 assert embeddings.grad.isfinite().all()
-found = PoincareKNN(PoincareDistance())(embeddings.detach(), 1)[1]
+points = embeddings.detach()
+found = PoincareKNN(PoincareDistance())(points, 1, reference=points)[1]
 assert found.squeeze(1).tolist() == list(range(24))
 print("faiss" if "faiss" in sys.modules else "no faiss")
 for command in (["list"], ["run", "digits"], ["validate", "digits"]):

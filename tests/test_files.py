@@ -68,6 +68,7 @@ def test_a_write_that_fails_leaves_no_part_and_names_the_file(tmp_path):
         (errno.EROFS, "may not be written: make it"),
         (errno.EACCES, "may not be written: make it"),
         (errno.ENOENT, "was removed meanwhile: run again"),
+        (errno.EEXIST, "said that it is not there, but it is: check the disk"),
     ],
 )
 def test_failures_of_the_disk_have_a_remedy(number, text):
