@@ -290,8 +290,8 @@ LOSSES = (
     Mutation(
         "Hyp's mean over pairs for their sum",
         "losses/hyp_loss.py",
-        '"losses": m * (m - 1) * losses[other]',
-        '"losses": losses[other]',
+        "loss_term(m * (m - 1) * losses[other], pairs",
+        "loss_term(losses[other], pairs",
         "losses/test_hyp_loss.py::test_loss_is_the_loop_at_the_papers_nine_views",
     ),
     Mutation(
@@ -313,7 +313,8 @@ LOSSES = (
         "losses/chest_loss.py",
         "                margin=margin,\n",
         "",
-        "losses/test_chest_loss.py::test_loss_and_gradients_agree_with_the_loop_reference",
+        "losses/test_chest_loss.py"
+        "::test_with_the_other_weights_zero_it_is_pmls_soft_triple_to_the_last_bit",
     ),
     Mutation(
         "CHEST's parts exchanged",
@@ -325,8 +326,8 @@ LOSSES = (
     Mutation(
         "CHEST's hierarchy without its weight",
         "losses/chest_loss.py",
-        '"losses": self.hierarchy_weight * self.hierarchy(hyperbolic_proxies)',
-        '"losses": self.hierarchy(hyperbolic_proxies)',
+        "self.hierarchy_weight * self.hierarchy(hyperbolic_proxies)",
+        "self.hierarchy(hyperbolic_proxies)",
         "losses/test_chest_loss.py::test_loss_and_gradients_agree_with_the_loop_reference",
     ),
 )
@@ -486,7 +487,7 @@ SAFEGUARDS = (
         "files.py",
         'flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)',
         "flags = os.O_RDWR | os.O_CREAT",
-        "test_files.py::test_links_are_never_followed",
+        "test_files.py::test_a_part_that_another_process_makes_meanwhile_is_not_written",
     ),
     Mutation(
         "the log follows a link",
