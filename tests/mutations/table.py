@@ -269,8 +269,8 @@ LOSSES = (
     Mutation(
         "HIER's soft gradient without the temperature",
         "functional/hier.py",
-        "out, active, grad / ctx.temperature, triplets",
-        "out, active, grad, triplets",
+        "out, weights / ctx.temperature, triplets",
+        "out, weights, triplets",
         "functional/test_hier.py::test_triplet_loss_agrees_with_the_loop_reference",
     ),
     Mutation(
