@@ -15,8 +15,9 @@ class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
     :func:`~pml_hyperbolic.distances.check_shared_geometry`.
 
     Args:
-        embedding_size, num_proxies, margin, temperature, num_neighbors, triplets_per_anchor,
-        anchor_as_negative, distance, kwargs: as HIERLoss.
+        embedding_size, num_proxies: as HIERLoss.
+        margin, temperature, num_neighbors, triplets_per_anchor, anchor_as_negative: as HIERLoss.
+        distance, kwargs: as HIERLoss.
 
     Shapes: embeddings (N, embedding_size). Sub-losses: "data_loss", "proxy_loss".
 

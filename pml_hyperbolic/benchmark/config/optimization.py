@@ -82,7 +82,9 @@ class OptimizerConfig(StrictModel):
         }
         for key, home in homes.items():
             if key in self.arguments:
-                raise ValueError(f"{key!r} would be ignored among arguments: it belongs to {home}")
+                raise ValueError(
+                    f"{key!r} would be ignored among arguments: leave it out, it belongs to {home}"
+                )
         return self
 
 

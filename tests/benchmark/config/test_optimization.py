@@ -67,9 +67,7 @@ def written(write_config, folder, protocol, methods):
 
 def test_a_location_of_an_error_is_a_key(tmp_path, write_config, refused):
     config = written(write_config, tmp_path, {"optimizer": {"head_lr": 0}}, METHODS)
-    assert "tiny.yaml: protocol.optimizer.head_lr: input should be greater" in refused(
-        "validate", config
-    )
+    assert "tiny.yaml: protocol.optimizer.head_lr: must be greater" in refused("validate", config)
 
 
 def test_every_method_states_a_tuned_rate(tmp_path, write_config, refused):
