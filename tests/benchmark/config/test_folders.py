@@ -64,7 +64,10 @@ def test_a_folder_of_that_name_is_no_config(shipped):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("xyz", "cannot read xyz: No such file .*: give a YAML file, or a name that `pml-hyperbolic l"),
+        (
+            "xyz",
+            "cannot read xyz: No such file .*: give a YAML file, or a name that `pml-hyperbolic l",
+        ),
         ("digit", "did you mean 'digits'?"),
         ("hyp_cub", "did you mean 'paper/hyp_cub'?"),
         ("digits.yaml", "No such file or directory: the shipped config is called 'digits'$"),
