@@ -73,8 +73,8 @@ def check_fairness(config: BenchmarkConfig, facts: Mapping[str, MethodFacts]) ->
         notes += [f"{name}: {doubt}" for doubt in facts[name].doubts]
         if method.tuned is not None and method.tuned.at_edge:
             notes.append(
-                f"{name}: its tuned {' and '.join(method.tuned.at_edge)} lies at the edge of its "
-                f"search space: extend it and search again"
+                f"{name}: the search chose {' and '.join(method.tuned.at_edge)} at the edge of "
+                f"what it tried: extend the range there, or search again with more trials"
             )
     return notes
 

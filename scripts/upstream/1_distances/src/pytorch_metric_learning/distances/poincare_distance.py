@@ -40,10 +40,9 @@ class PoincareDistance(BaseDistance):
         return embeddings * (torch.tanh(z) / (math.sqrt(self.c) * norm))
 
     def compute_mat(self, query_emb, ref_emb):
-        # |x|^2 + |y|^2 - 2<x,y> would cancel for points that are close together
-        gap = torch.cdist(
-            query_emb, ref_emb, compute_mode="donot_use_mm_for_euclid_dist"
-        )
+        # One matrix product. It is computed in float64, because
+        # |x|^2 + |y|^2 - 2<x,y> cancels for points that are close together
+        gap = torch.cdist(query_emb.double(), ref_emb.double()).to(query_emb.dtype)
         scale = self.ball_scale(query_emb).unsqueeze(1) * self.ball_scale(ref_emb)
         return self.geodesic(gap, scale)
 
