@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = ["InputError"]
+
 
 class InputError(ValueError):
     """What was given, what is expected and how to mend it; the command line exits with 2."""

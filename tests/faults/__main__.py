@@ -8,6 +8,7 @@ tried once for each kind of fault, whichever of the commands does them.
 
 import argparse
 import collections
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -54,7 +55,7 @@ def main():
                     f"{count} wrong",
                     flush=True,
                 )
-                for text, times in collections.Counter(t for texts in wrong for t in texts).items():
+                for text, times in collections.Counter(itertools.chain(*wrong)).items():
                     print(f"  {text}" + (f" ({times} times)" if times > 1 else ""), flush=True)
 
 

@@ -13,6 +13,15 @@ from ...functional.class_ancestors import class_ancestors
 from ..config import MethodConfig
 from .registry import REGISTRY, accepted_arguments, build, find
 
+# Arguments of losses, regularizers and miners that the protocol determines, and never a config.
+PROTOCOL_ARGUMENTS = (
+    "num_classes",
+    "embedding_size",
+    "euclidean_size",
+    "hyperbolic_size",
+    "ancestors",
+)
+
 
 @dataclass(frozen=True)
 class Objective:

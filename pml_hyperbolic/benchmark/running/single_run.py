@@ -299,8 +299,9 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None, snapshots=None):
     """Train to the last epoch and return (trainer, hooks); the selected epoch is a checkpoint."""
-    from pytorch_metric_learning.utils import common_functions as c_f
     from record_keeper import RecordKeeper, RecordWriter
+
+    from ..._pml import common_functions as c_f
 
     with named_errors(folder):
         record_writer = RecordWriter(str(folder / RECORDS_FOLDER))
@@ -317,6 +318,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         select_space=select_space(pipeline.sizes),
         primary_metric=evaluation.select_by,
         log=log,
+        clip="hard" if pipeline.distance is None else pipeline.distance.clip,
         advice=_advice(pipeline),
         on_epoch=on_epoch,
         snapshots=snapshots,

@@ -31,7 +31,8 @@ from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
 from .proposals import FINISHED, Proposals, read_trials
-from .search_space import at_edge, distribution, points, size, to_parameter, to_value
+from .repeatable_sampler import LEARNT_FROM
+from .search_space import at_edge, distribution, points, size, spread, to_parameter, to_value
 from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
 from .tuned_config import Found, tuned_files
 
@@ -95,8 +96,9 @@ def search_benchmark(
     """Search each method's own space with ``trials`` trials, and write the best as a new config.
 
     The first trial has the settings of the method's file, moved to the nearest point of the space
-    if they lie outside. A space with no more points than trials is searched completely. A trial
-    that diverges counts with the worst score, and settings that were tried before are not trained
+    if they lie outside. A space with no more points than trials is searched completely; in a larger
+    one the next trials are spread evenly, and from the eleventh on TPE proposes them. A trial that
+    diverges counts with the worst score, and settings that were tried before are not trained
     again. Finished trials are kept: the same call resumes the search, and any number of processes
     and machines may share a storage. Trials train on the first of the folds to run. With one
     worker the trials are the same however often it is killed and started again; with several they
@@ -173,6 +175,13 @@ def search_benchmark(
 
 def _check(config, seeds):
     for name, method in config.methods.items():
+        if method.flat_twin_of is not None:
+            raise InputError(
+                f"{name} is the flat twin of {method.flat_twin_of} and shares its settings, which "
+                f"a search of its own would change: leave it out of methods "
+                f"(curvature_control: true adds twins to the tuned benchmark), or leave out its "
+                f"flat_twin_of"
+            )
         if not config.search_space(name):
             raise InputError(
                 f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
@@ -208,7 +217,7 @@ def _plan(search, name):
     """The points that a method tries first, as Optuna's parameters."""
     space = search.space(name)
     own = _own_parameters(search, name)
-    rest = points(space) if size(space) <= search.trials else []
+    rest = points(space) if size(space) <= search.trials else spread(space, LEARNT_FROM - 1)
     return [own, *(point for point in rest if point != own)]
 
 
@@ -435,5 +444,9 @@ def _found(search, name, proposals) -> Found:
         own_value=next((trial.value for trial in complete if trial.params == own), None),
         trials=len(trials),
         diverged=len(trials) - len(complete),
-        at_edge=[path for path, value in values.items() if at_edge(space[path], value)],
+        at_edge=[
+            path
+            for path, value in values.items()
+            if at_edge(space[path], value, [trial.user_attrs["values"][path] for trial in trials])
+        ],
     )

@@ -78,7 +78,7 @@ def _open(url):
         if importlib.util.find_spec("psycopg") is None:
             raise InputError(
                 _without_password(f"--storage {url}: psycopg is missing: install the extra ")
-                + "`postgresql` with pip install 'pml_hyperbolic[postgresql]'"
+                + "`postgresql` with pip install 'pml-hyperbolic[postgresql]'"
             )
         target = _POSTGRESQL.sub("postgresql+psycopg://", url, count=1)
         # The server may have closed a connection during a trial, which may take hours.

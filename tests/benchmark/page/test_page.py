@@ -224,7 +224,7 @@ def test_without_umap_the_disk_names_the_extra(tiny, page_of, problems_of, monke
     monkeypatch.setattr(maps_section, "_disk", DISK)
     monkeypatch.setitem(sys.modules, "umap", None)
     page = page_of(tiny.folder)
-    assert "pip install 'pml_hyperbolic[plots]'" in html.unescape(problems_of(page)["maps"][0])
+    assert "pip install 'pml-hyperbolic[plots]'" in html.unescape(problems_of(page)["maps"][0])
 
 
 def test_benchmarks_with_names_stand_in_one_page(tiny, page_of, sections_of):

@@ -164,7 +164,7 @@ def test_an_absent_driver_is_named(command, refused, monkeypatch):
     line = refused(*command, "--storage", "postgresql://me:secret@host/optuna")
     assert line == (
         "pml-hyperbolic: --storage postgresql://me:***@host/optuna: psycopg is missing: install "
-        "the extra `postgresql` with pip install 'pml_hyperbolic[postgresql]'\n"
+        "the extra `postgresql` with pip install 'pml-hyperbolic[postgresql]'\n"
     )
 
 
