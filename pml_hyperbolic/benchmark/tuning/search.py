@@ -174,6 +174,13 @@ def search_benchmark(
 
 def _check(config, seeds):
     for name, method in config.methods.items():
+        if method.flat_twin_of is not None:
+            raise InputError(
+                f"{name} is the flat twin of {method.flat_twin_of} and shares its settings, which "
+                f"a search of its own would change: leave it out of methods "
+                f"(curvature_control: true adds twins to the tuned benchmark), or leave out its "
+                f"flat_twin_of"
+            )
         if not config.search_space(name):
             raise InputError(
                 f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
