@@ -24,4 +24,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
         close = [folded[c] for c in get_close_matches(name.lower(), folded, n=1, cutoff=0.5)]
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none is known here"
+    return f"known: {', '.join(known)}" if known else "none is known here, leave it out"

@@ -166,7 +166,7 @@ def _how(options):
 
 def _check_suffix(path):
     if path.suffix not in (".npz", ".parquet"):
-        raise InputError(f"--output {path}: expected a file .npz or .parquet")
+        raise InputError(f"--output {path}: expected a file .npz or .parquet: choose one of these")
     if path.suffix == ".parquet":
         _pyarrow(path)
 

@@ -210,7 +210,7 @@ def _parameter_groups(method, where, loss, regularizer):
         if rate is None:
             raise InputError(
                 f"{where}: {key} is required: its {sum(p.numel() for p in parameters)} parameters "
-                f"need a learning rate of their own"
+                f"need a learning rate of their own, add it"
             )
         groups.append({"params": parameters, "lr": rate, "weight_decay": method.loss_weight_decay})
     if method.loss_weight_decay and not groups:

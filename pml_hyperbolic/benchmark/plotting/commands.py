@@ -76,7 +76,8 @@ def _plot(options):
     output = options.output or Path(f"{options.kind}.png")
     if output.suffix.lower() not in suffixes:
         raise InputError(
-            f"--output {output}: expected a file {', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            f"--output {output}: expected a file {', '.join(suffixes[:-1])} or {suffixes[-1]}: "
+            f"choose one of these"
         )
     for path in options.runs:
         if not path.exists():
