@@ -1,5 +1,6 @@
 """Files of arrays that anyone may have written: read without running code, and within limits."""
 
+import os
 import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -29,18 +30,32 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> Any:
         UNREADABLE: of :mod:`~pml_hyperbolic.file_kinds`, whose ``why_unreadable`` explains it.
     """
     with path.open("rb") as file:
+        if path.suffix != ".npz":
+            return read_tensors(file)
         check_unpacked_size(file)
-        if path.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as archive:
-                wanted = archive.files if names is None else set(names).intersection(archive.files)
-                return {name: archive[name] for name in wanted}
-        with warnings.catch_warnings():
-            # torch warns of foreign pickles, which it then refuses.
-            warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        # A tensor may repeat one number of the file as often as its shape says.
-        _check_ratio(sum(tensor.nbytes for tensor in _tensors(content)), path.stat().st_size)
-        return content
+        with np.load(file, allow_pickle=False) as archive:
+            wanted = archive.files if names is None else set(names).intersection(archive.files)
+            return {name: archive[name] for name in wanted}
+
+
+def read_tensors(file: BinaryIO, device: str | None = "cpu") -> Any:
+    """Return the plain data and tensors that ``torch.save`` wrote into a file.
+
+    Args:
+        file: open for reading.
+        device: to put tensors on; None for those that they were on. Default: the CPU.
+
+    Raises:
+        UNREADABLE: as :func:`read_arrays`.
+    """
+    check_unpacked_size(file)
+    with warnings.catch_warnings():
+        # torch warns of foreign pickles, which it then refuses.
+        warnings.simplefilter("ignore")
+        content = torch.load(file, map_location=device, weights_only=True)
+    # A tensor may repeat one number of the file as often as its shape says.
+    _check_ratio(sum(tensor.nbytes for tensor in _tensors(content)), file.seek(0, os.SEEK_END))
+    return content
 
 
 def check_unpacked_size(file: BinaryIO) -> None:
@@ -57,7 +72,7 @@ def check_unpacked_size(file: BinaryIO) -> None:
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        _check_ratio(unpacked, file.seek(0, 2))
+        _check_ratio(unpacked, file.seek(0, os.SEEK_END))
     file.seek(0)
 
 

@@ -24,6 +24,11 @@ _READ_ONLY = (
     "again"
 )
 _GONE = "it or its folder was removed meanwhile: run again"
+# Libraries look for a folder before they make it.
+_DENIED = (
+    "the disk has just said that it is not there, but it is: check the disk or choose another "
+    "folder, then run again"
+)
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -32,6 +37,7 @@ _REMEDIES = {
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
     errno.ELOOP: "it is a link, through which nothing is written: remove it, then run again",
+    errno.EEXIST: _DENIED,
     errno.ENOENT: _GONE,
     errno.ESTALE: _GONE,
 }

@@ -1,6 +1,7 @@
 """The command ``pml-hyperbolic``. Exit status: 0 done, 1 the work failed, 2 the input is wrong."""
 
 import argparse
+import logging
 import re
 import shlex
 import sys
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; ``arguments`` default to the process's own."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    # It tells that it lists the system's fonts, in a machine's first run; figures have a font of
+    # matplotlib's own.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     try:
         options = _parse(arguments)
         options.words = shlex.join(["pml-hyperbolic", *arguments])

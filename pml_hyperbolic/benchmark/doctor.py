@@ -19,8 +19,10 @@ from .packages import (
     unfit,
 )
 
-# Extras of which only some commands need a part: extra -> who needs it.
-_OPTIONAL_EXTRAS = {
+# Of the extra `benchmark`, what nothing else here requires: without any, it was not asked for.
+_BENCHMARK_ALONE = ("timm", "record-keeper", "pydantic", "optuna")
+# Further extras: extra -> who needs it.
+_OTHER_EXTRAS = {
     "plots": "`plot disk` and the maps of the report page",
     "postgresql": "`search --storage postgresql://...`",
 }
@@ -38,8 +40,16 @@ def diagnose() -> tuple[list[str], bool]:
             "faiss is not installed: searches use torch, which is exact but slower; for faiss, "
             "pip install 'pml-hyperbolic[cpu]' or 'pml-hyperbolic[gpu]'"
         )
+    has_benchmark = any(name in versions for name in _BENCHMARK_ALONE)
+    if not has_benchmark:
+        lines.append(
+            "the extra `benchmark` is not installed: losses, search and calculators do without it; "
+            "for `run` and the other commands, pip install 'pml-hyperbolic[benchmark]'"
+        )
     lines += _missing_extras()
-    problems = [*_faiss_problems(faiss), *_missing(versions), *_version_problems(versions)]
+    problems = [*_faiss_problems(faiss), *_version_problems(versions, has_benchmark)]
+    if has_benchmark:
+        problems += _missing(versions)
     lines += problems
     lines.append("something needs fixing, see above" if problems else "everything is in order")
     return lines, not problems
@@ -80,7 +90,7 @@ def _why_no_cuda():
 
 
 def _missing_extras():
-    for extra, user in _OPTIONAL_EXTRAS.items():
+    for extra, user in _OTHER_EXTRAS.items():
         names = [one.name for one in requirements(PROJECT, extra)]
         missing = sorted(set(names) - package_versions(names).keys())
         if missing:
@@ -99,7 +109,7 @@ def _missing(versions):
         )
 
 
-def _version_problems(versions):
+def _version_problems(versions, has_benchmark):
     """Versions out of the ranges that this project and its packages require of each other."""
     try:
         described = importlib.metadata.version(PROJECT)
@@ -117,7 +127,7 @@ def _version_problems(versions):
     for name in versions:
         for one, found in unfit(name, versions):
             yield _out_of_range(one, found, name)
-    for extra in ("benchmark", "cpu", "gpu"):
+    for extra in ("benchmark", "cpu", "gpu") if has_benchmark else ("cpu", "gpu"):
         for one, found in unfit(PROJECT, versions, extra):
             yield _out_of_range(one, found, f"the extra `{extra}`")
 

@@ -346,7 +346,7 @@ class PoincareDistance(RecordsMixin, BaseDistance):
         for rows in (query_emb, ref_emb):
             if rows is not None and rows.ndim != 2:
                 raise ValueError(
-                    f"{type(self).__name__} takes embeddings of shape (N, D), got "
+                    f"{type(self).__name__} takes embeddings as a 2D tensor (N, D), got shape "
                     f"{tuple(rows.shape)}: give one row for each of them"
                 )
 

@@ -90,15 +90,19 @@ class Embedder(torch.nn.Module):
     @classmethod
     def _assembled(cls, folder, description, weights, device):
         device = _chosen(device)
-        trunk, head = description.build()
-        embedder = cls(trunk, head, description)
         try:
+            # Before anything is built in a size that only a description names.
+            _check_sizes(description.layout, weights)
+            trunk, head = description.build()
+            embedder = cls(trunk, head, description)
             embedder.load_state_dict(weights)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{folder}: the weights do not fit the architecture, they are of another model or "
-                f"another version of it ({reason[:300]})"
+                f"another version of it ({reason[:300]}): get it again, or save the model again"
             ) from error
         embedder.trunk = to_trunk_device(trunk, device)
         return embedder.to(device)
@@ -315,6 +319,15 @@ class Embedder(torch.nn.Module):
         if len(broken):
             raise InputError(f"the embedding of {names[int(broken[0])]} is not finite")
         return embeddings
+
+
+def _check_sizes(layout, weights):
+    """Raise RuntimeError, as torch does, unless the head's weights have the sizes of the spaces."""
+    for space, size in layout.sizes.items():
+        name = f"head.{space}.1.weight" if len(layout.sizes) > 1 else "head.1.weight"
+        found = tuple(weights[name].shape) if name in weights else "none"
+        if found == "none" or found[:1] != (size,):
+            raise RuntimeError(f"the {space} space has dimension {size}, but {name} is {found}")
 
 
 def _chosen(device):

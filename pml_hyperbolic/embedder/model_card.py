@@ -49,7 +49,7 @@ def model_card(description: "ModelDescription") -> str:
         "## Scores\n",
         _table(description),
         "## Verdict\n",
-        f"{_verdict(description)}\n{_saturation(run)}",
+        f"{_verdict(description)}\n{_saturation(description)}",
         "## Limits\n",
         _limits(description),
     ]
@@ -148,16 +148,19 @@ def _verdict(description):
     return markdown_paragraph(description.scores.get("verdict", "Nothing has been compared."))
 
 
-def _saturation(run):
-    saturation = (run.get("saturation") or {}).get("validation_saturation")
+def _saturation(description):
+    saturation = (description.run.get("saturation") or {}).get("validation_saturation")
     if saturation is None:
         return ""
-    if saturation == 1:
-        return (
-            "\nAll validation embeddings lie at the clip radius: the hyperbolic ranking of such "
-            "embeddings is the cosine ranking.\n"
-        )
-    return f"\n{100 * saturation:.0f}% of the validation embeddings lie at the clip radius.\n"
+    smooth = description.layout.distance("hyperbolic").clip == "smooth"
+    where = "within 1 % of the clip radius" if smooth else "at the clip radius"
+    if saturation < 1:
+        return f"\n{100 * saturation:.0f}% of the validation embeddings lie {where}.\n"
+    ranking = "close to the cosine ranking" if smooth else "the cosine ranking"
+    return (
+        f"\nAll validation embeddings lie {where}: the hyperbolic ranking of such embeddings is "
+        f"{ranking}.\n"
+    )
 
 
 def _limits(description):

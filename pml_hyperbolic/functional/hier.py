@@ -30,9 +30,10 @@ is first, its time is exponential with the summed rate, and as exponentials have
 other proxy arrives a fresh exponential time of its own later. Both together are distributed as
 Gumbel noise for everything, which tests/functional/test_hier.py verifies, and several times faster.
 
-**Pairs.** Triplets are worked on in the order of their pairs, of which each is drawn many times:
-what depends on a pair alone is computed once a chunk, and the gradient to the farther of i and j
-is summed over the triplets of a pair before it is passed on to one of them.
+**Pairs.** The loss does not change if i and j are exchanged. Triplets are worked on in the order of
+their pairs, of which each is drawn many times: what depends on a pair alone is computed once a
+chunk, and the gradient to the farther of i and j is summed over the triplets of a pair before it is
+passed on to one of them. All chunks use the same memory.
 
 **Accelerators.** Nothing waits for the device: shapes do not depend on the data. Every point draws
 triplets there, and those of unusable anchors are left out of the mean by a mask
@@ -41,15 +42,14 @@ triplets there, and those of unusable anchors are left out of the mean by a mask
 graph draws it anew; on the CPU it would be the same again.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from .chunks import chunks
 from .poincare import at_least_float32, full_precision
 from .reading_waits import reading_waits
 from .reciprocal_neighbors import padded_neighbor_triplets, reciprocal_neighbor_triplets
-from .triplet_pairs import by_pair, chunks_by_pair
+from .triplet_pairs import chunks_by_pair, order_by_pair
 from .uniform_numbers import Randomness
 from .validation import check_positive
 
@@ -188,74 +188,71 @@ def hierarchical_triplet_losses(
     distances = distances.to(at_least_float32(distances.dtype))
     if t == 0:
         return distances[:0, 0]  # empty, and attached
-    noises = (None, None) if gumbel_noise is None else gumbel_noise
+    i, j, k = triplets
+    triplets = torch.stack([torch.minimum(i, j), torch.maximum(i, j), k])
+    order = order_by_pair(triplets, n)
+    noise = None
+    if gumbel_noise is not None:
+        noise = torch.stack(gumbel_noise).to(distances.dtype)[:, order]
     randomness = Randomness(distances.device, generator)
     with full_precision(distances):
         losses, _ = _TripletLosses.apply(
-            distances, triplets, float(margin), float(temperature), *noises, randomness
+            distances, triplets[:, order], float(margin), float(temperature), noise, randomness
         )
-    return losses
+    return torch.zeros_like(losses).index_copy(0, order, losses)
 
 
 class _TripletLosses(torch.autograd.Function):
     """Per-triplet losses forward; soft ancestor probabilities only backward, in chunks."""
 
     @staticmethod
-    def forward(distances, triplets, margin, temperature, noise_pair, noise_all, randomness):
+    def forward(distances, triplets, margin, temperature, noise, randomness):
         rates = _AncestorRates(distances, temperature)
-        shares = _uniform_shares(triplets, distances, randomness.stream(0))
-        noises = [noise_pair, noise_all]
-        key, order = by_pair(triplets, len(distances))
-        if order is not None:
-            shares = shares[:, order]
-            noises = [None if noise is None else noise[order] for noise in noises]
-        ordered = triplets if order is None else triplets[:, order]
+        shares = randomness.stream(0).fill(distances.new_empty(2, triplets.shape[1]))
         ancestors = torch.empty_like(triplets[:2])
-        for part, pairs in chunks_by_pair(key, ordered, distances):
-            chunk = rates.of(pairs, ordered[2, part])
-            farthest = torch.minimum(chunk.pair_rows, chunk.third, out=chunk.third)
-            pair, everything = rates.normal(chunk.pair), rates.normal(farthest)
-            for rate, noise, share, spread, found in zip(
-                (pair, everything), noises, shares, (pairs.spread, None), ancestors, strict=True
-            ):
-                noise = None if noise is None else noise[part]
-                found[part] = _sample_ancestor(rate, noise, share[part], spread)
-        if order is not None:
-            ancestors = torch.empty_like(ancestors).index_copy_(1, order, ancestors)
+        for part, pairs, both in chunks_by_pair(triplets, distances, tensors=2):
+            pair = rates.look_up(pairs, triplets[2, part], *both)
+            torch.minimum(*both, out=both[1])
+            if noise is None:
+                pairs.spread(rates.normal_(pair).cumsum_(1), out=both[0])
+                rates.normal_(both[1]).cumsum_(1)
+                ancestors[:, part] = _drawn(both, shares[:, part])
+            else:
+                ancestors[:, part] = (noise[:, part] + rates.normal_(both).log_()).argmax(-1)
         hinges, _ = _hinges(distances, triplets, ancestors, margin)
         return hinges.sum(0), ancestors
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        distances, triplets, ctx.margin, ctx.temperature, *noises, ctx.randomness = inputs
+        distances, triplets, ctx.margin, ctx.temperature, noise, ctx.randomness = inputs
         _, ancestors = outputs
         ctx.mark_non_differentiable(ancestors)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(distances, triplets, ancestors, *noises)
+        ctx.save_for_backward(distances, triplets, ancestors, noise)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad, *_):
         if grad is None:
-            return (None,) * 7
-        distances, triplets, ancestors, *noises = ctx.saved_tensors
+            return (None,) * 6
+        distances, triplets, ancestors, noise = ctx.saved_tensors
         with full_precision(distances):
             _, active = _hinges(distances, triplets, ancestors, ctx.margin)
             if not reading_waits(distances.device):
                 rows = (active.any(0) & (grad != 0)).nonzero().squeeze(1)
                 triplets, ancestors = triplets[:, rows], ancestors[:, rows]
                 active, grad = active[:, rows], grad[rows]
-                noises = [None if noise is None else noise[rows] for noise in noises]
+                noise = None if noise is None else noise[:, rows]
             # The signed weights w of D_i., D_j. and D_k. in each triplet's loss.
             weights = active * grad
             weights[2].neg_()
             out = torch.zeros_like(distances)
             _add_hard_gradient(out, weights, triplets, ancestors)
             _add_soft_gradient(
-                out, active, grad / ctx.temperature, triplets, ancestors, distances, noises,
-                ctx.temperature, ctx.randomness.stream(1),
+                out, weights / ctx.temperature, triplets, ancestors, distances, noise,
+                _AncestorRates(distances, ctx.temperature), ctx.randomness.stream(1),
             )  # fmt: skip
-        return out, None, None, None, None, None, None
+        return out, None, None, None, None, None
 
 
 def _hinges(distances, triplets, ancestors, margin):
@@ -275,66 +272,31 @@ def _add_hard_gradient(out, weights, triplets, ancestors):
 
 
 def _add_soft_gradient(
-    out, active, scale, triplets, ancestors, distances, noises, temperature, uniform
+    out, weights, triplets, ancestors, distances, noise, rates, uniform
 ):  # fmt: skip
-    """Add the gradient that the soft probabilities A and B carry to the logits.
-
-    With the gradient g = ``scale`` times the temperature and h = 1 for active hinges, v is
-    ``g (h_i D_i + h_j D_j - h_k D_k)``. Its first two terms belong to the pair and its hinges,
-    which are therefore part of what makes pairs equal here; g is one factor of a triplet.
-    """
-    rates = _AncestorRates(distances, temperature)
-    key, order = by_pair(triplets, len(distances), active)
-    if order is not None:
-        triplets, ancestors, active = (rows[:, order] for rows in (triplets, ancestors, active))
-        scale = scale[order]
-        noises = [None if noise is None else noise[order] for noise in noises]
-    active, scale = active.to(distances.dtype), scale.unsqueeze(1)
-    h_k = active[2].unsqueeze(1)
-    for part, pairs in chunks_by_pair(key, triplets, distances, active):
-        k = triplets[2, part]
-        chunk = rates.of(pairs, k)
-        everything = torch.minimum(chunk.pair_rows, chunk.third)
+    """Add the gradient that A and B carry to the logits, given the weights over the temperature."""
+    weights = weights.unsqueeze(2)
+    for part, pairs, memory in chunks_by_pair(triplets, distances, tensors=6):
+        both, soft, v, third = memory[:2], memory[2:4], memory[4], memory[5]
+        i, j, k = triplets[:, part]
+        w_i, w_j, w_k = weights[:, part]
+        torch.index_select(distances, 0, k, out=v).mul_(w_k)
+        v.addcmul_(torch.index_select(distances, 0, i, out=third), w_i)
+        v.addcmul_(torch.index_select(distances, 0, j, out=third), w_j)
+        rates.look_up(pairs, k, both[0], third)
+        torch.minimum(both[0], third, out=both[1])
         # 1 where the distance of k is the largest, else 0: selecting by booleans takes more passes.
-        k_is_farthest = torch.lt(chunk.third, chunk.pair_rows, out=chunk.third)
-        d_i, d_j = (distances.index_select(0, index) for index in (pairs.i, pairs.j))
-        v = pairs.spread((d_i * pairs.h_i).addcmul_(d_j, pairs.h_j))
-        v.addcmul_(distances.index_select(0, k), h_k[part], value=-1)
-        # The gradients to the largest distances, of two and of three.
-        to_pair, to_all = (
-            _soft_gradient(
-                rate, ancestor[part], noise if noise is None else noise[part], uniform, v, factor
-            )
-            for rate, ancestor, noise, factor in (
-                (rates.rows(chunk, pairs), ancestors[0], noises[0], -scale[part]),
-                (rates.normal(everything), ancestors[1], noises[1], scale[part]),
-            )
-        )
-        del v
-        to_pair.add_(to_all)
+        k_is_farthest = torch.lt(third, both[0], out=third)
+        given = None if noise is None else noise[:, part]
+        _soft_weights(rates.normal_(both), ancestors[:, part], given, uniform, out=soft)
+        # Minus the gradient to the largest distance of two, and the gradient to that of three.
+        to_pair, to_all = _softmax_gradient(soft, v, out=both)
         to_k = k_is_farthest.mul_(to_all)
         out.index_add_(0, k, to_k)
-        to_i_or_j = pairs.summed(to_pair.sub_(to_k))
+        to_i_or_j = pairs.summed(to_all.sub_(to_k).sub_(to_pair))
+        d_i, d_j = (distances.index_select(0, index) for index in (pairs.i, pairs.j))
         to_j = torch.gt(d_j, d_i, out=torch.empty_like(d_j)).mul_(to_i_or_j)
         out.index_add_(0, pairs.i, to_i_or_j.sub_(to_j)).index_add_(0, pairs.j, to_j)
-
-
-def _uniform_shares(triplets, distances, uniform):
-    """(2, T) numbers in [0, 1), for the ancestors of pairs and of triplets."""
-    count, dtype = triplets.shape[1], distances.dtype
-    shares = torch.empty(2, count, dtype=dtype, device=distances.device)
-    for part in chunks(count, distances.shape[1], distances.device):
-        for which in range(2):
-            shares[which, part] = uniform.fill(shares.new_empty(len(shares[which, part])))
-    return shares
-
-
-class _ChunkRates(NamedTuple):
-    """Table entries, which grow as distances shrink, of the triplets of a chunk."""
-
-    pair: torch.Tensor  # (U, P): of the farther of i and j
-    pair_rows: torch.Tensor  # (rows, P): the same for each triplet
-    third: torch.Tensor  # (rows, P): of k
 
 
 class _AncestorRates:
@@ -351,61 +313,49 @@ class _AncestorRates:
             if bool(high - low <= _WIDEST_LOGIT_RANGE):
                 self.table, self.exponentiated = (logits - (low + high) / 2).exp_(), True
 
-    def of(self, pairs, k):
-        """The ``_ChunkRates`` of triplets with these pairs and third points."""
-        i, j, third = (self.table.index_select(0, index) for index in (pairs.i, pairs.j, k))
-        pair = torch.minimum(i, j)
-        rows = pairs.spread(pair)
-        return _ChunkRates(pair, rows, third)
+    def look_up(self, pairs, k, of_pair, of_k):
+        """Fill (rows, P) tensors with table entries, which grow as distances shrink.
 
-    def normal(self, entries):
-        """(rows, P) rates from entries of the table, possibly the same tensor."""
+        The entries of a pair are those of the farther of i and j. Returns them by pair, (U, P).
+        """
+        torch.index_select(self.table, 0, k, out=of_k)
+        i, j = (self.table.index_select(0, index) for index in (pairs.i, pairs.j))
+        pair = torch.minimum(i, j, out=i)
+        pairs.spread(pair, out=of_pair)
+        return pair
+
+    def normal_(self, entries):
+        """(..., P) rates from table entries, in place."""
         if self.exponentiated:
             return entries
-        largest = entries.amax(1, keepdim=True)
-        return (entries - largest).clamp_(min=_LOWEST_LOGIT).exp_()
-
-    def rows(self, chunk, pairs):
-        """(rows, P) rates of the pairs of each triplet."""
-        return chunk.pair_rows if self.exponentiated else pairs.spread(self.normal(chunk.pair))
+        return entries.sub_(entries.amax(-1, keepdim=True)).clamp_(min=_LOWEST_LOGIT).exp_()
 
 
-def _sample_ancestor(rates, noise, share, spread):
-    """One proxy a row with probability proportional to its rate, or the arg max with the noise.
+def _drawn(cumulative, shares):
+    """(2, rows) proxies: where the rates' sums (2, rows, P) reach these shares of their totals."""
+    values = shares.unsqueeze(-1) * cumulative[..., -1:]
+    index = torch.searchsorted(cumulative, values, right=True)
+    return index.squeeze(-1).clamp_(max=cumulative.shape[-1] - 1)
 
-    ``spread`` makes rows of triplets from those of ``rates``, if these are pairs. The rates are
-    consumed.
-    """
-    spread = spread or (lambda values: values)
+
+def _soft_weights(rates, ancestors, noise, uniform, out):
+    """(2, rows, P) multiples of the Gumbel-softmax probabilities whose arg max is the ancestor."""
     if noise is not None:
-        return (noise + spread(rates.log())).argmax(1)
-    cumulative = spread(rates.cumsum_(1))
-    index = torch.searchsorted(cumulative, share.unsqueeze(1) * cumulative[:, -1:], right=True)
-    return index.squeeze(1).clamp_(max=rates.shape[1] - 1)
-
-
-def _soft_gradient(rates, ancestor, noise, uniform, v, scale):
-    """(rows, P) ``scale A (v - <A, v>)`` for the Gumbel-softmax probabilities A of an ancestor.
-
-    A is never normalised itself: that is one factor a row. The rates are consumed.
-    """
-    weights = _soft_weights(rates, ancestor, noise, uniform)
-    total = weights.sum(1, keepdim=True)
-    product = weights * v
-    mean = product.sum(1, keepdim=True).div_(total)
-    return product.addcmul_(weights, mean, value=-1).mul_(scale / total)
-
-
-def _soft_weights(rates, ancestor, noise, uniform):
-    """(rows, P) multiples of Gumbel-softmax probabilities whose arg max is the ancestor."""
-    if noise is not None:
-        return torch.softmax(noise + rates.log(), dim=1)
+        return torch.softmax(noise + rates.log(), dim=-1, out=out)
     # Minus the exponential waiting times at rate 1; all signs cancel in the end. log(0) is a wait
     # without end.
-    waits = uniform.fill_logs(torch.empty_like(rates))
-    chosen = ancestor.unsqueeze(1)
+    waits = uniform.fill_logs(out)
+    chosen = ancestors.unsqueeze(-1)
     # The chosen proxy's own number serves as the first arrival.
-    first = waits.gather(1, chosen).clamp_(-100, -(2.0**-25)) / rates.sum(1, keepdim=True)
-    waits.scatter_(1, chosen, 0)
+    first = waits.gather(-1, chosen).clamp_(-100, -(2.0**-25)) / rates.sum(-1, keepdim=True)
+    waits.scatter_(-1, chosen, 0)
     # time = first + wait / rate, so that 1 / time = rate / (wait + rate * first).
-    return rates.div_(waits.addcmul_(rates, first))
+    return torch.div(rates, waits.addcmul_(rates, first), out=waits)
+
+
+def _softmax_gradient(weights, v, out):
+    """(2, rows, P) ``A (v - <A, v>)`` for probabilities A that are proportional to the weights."""
+    total = weights.sum(-1, keepdim=True)
+    product = torch.mul(weights, v, out=out)
+    mean = product.sum(-1, keepdim=True).div_(total)
+    return product.addcmul_(weights, mean, value=-1).div_(total)

@@ -12,19 +12,18 @@ from .reading_waits import reading_waits
 class Pairs(NamedTuple):
     """The distinct pairs (i, j) of some triplets, and which of them each triplet has.
 
-    ``of_triplet`` is None if every triplet has a pair of its own. ``h_i`` and ``h_j`` are 1 where
-    the hinge of i or j is active and 0 elsewhere, if these are asked for.
+    ``of_triplet`` is None if every triplet has a pair of its own.
     """
 
     i: torch.Tensor  # (U,)
     j: torch.Tensor  # (U,)
     of_triplet: torch.Tensor | None  # (rows,) long
-    h_i: torch.Tensor | None = None
-    h_j: torch.Tensor | None = None
 
-    def spread(self, values: torch.Tensor) -> torch.Tensor:
-        """(rows, P) from values (U, P) of the pairs."""
-        return values if self.of_triplet is None else values.index_select(0, self.of_triplet)
+    def spread(self, values: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """``out`` (rows, P), filled from values (U, P) of the pairs."""
+        if self.of_triplet is None:
+            return out.copy_(values)
+        return torch.index_select(values, 0, self.of_triplet, out=out)
 
     def summed(self, values: torch.Tensor) -> torch.Tensor:
         """(U, P) from values (rows, P) of the triplets."""
@@ -33,59 +32,41 @@ class Pairs(NamedTuple):
         return values.new_zeros(len(self.i), values.shape[1]).index_add_(0, self.of_triplet, values)
 
 
-def by_pair(
-    triplets: torch.Tensor, n: int, active: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
-    """Sort triplets so that equal pairs, with equal hinges if these are given, lie side by side.
+def order_by_pair(triplets: torch.Tensor, n: int) -> torch.Tensor:
+    """(T,) places of triplets (3, T), below ``n``, so that equal pairs (i, j) lie side by side.
 
-    Pairs are drawn many times each, and what depends on them alone is computed once a chunk. Where
-    finding equal ones would wait for the device, every triplet is taken to have a pair of its own.
-
-    Args:
-        triplets: (3, T) long, below ``n``.
-        n: number of points.
-        active: (3, T) bool, which hinges of the triplets are active.
-
-    Returns:
-        (T,) sorted keys of the pairs, and (T,) the places of the triplets in this order, or None
-        twice.
+    Where finding equal pairs would wait for the device, the triplets stay where they are.
     """
-    i, j, _ = triplets
     if reading_waits(triplets.device):
-        return None, None
-    key = torch.minimum(i, j) * n + torch.maximum(i, j)
-    if active is not None:
-        # The hinges of the smaller and of the larger index.
-        low, high = torch.where(i <= j, active[:2], active[:2].flip(0)).long()
-        key = key * 4 + low * 2 + high
-    key, order = torch.sort(key)
-    return key, order
+        return torch.arange(triplets.shape[1], device=triplets.device)
+    return torch.argsort(triplets[0] * n + triplets[1])
 
 
 def chunks_by_pair(
-    key: torch.Tensor | None,
-    triplets: torch.Tensor,
-    distances: torch.Tensor,
-    active: torch.Tensor | None = None,
-) -> Iterator[tuple[slice, Pairs]]:
-    """Slices of triplets in the order of :func:`by_pair`, and their ``Pairs``.
+    triplets: torch.Tensor, distances: torch.Tensor, tensors: int
+) -> Iterator[tuple[slice, Pairs, torch.Tensor]]:
+    """Slices of triplets small enough for a core's cache, their ``Pairs``, and memory for them.
+
+    Pairs are drawn many times each, and what depends on them alone is computed once a slice. Where
+    finding equal ones would wait for the device, every triplet is taken to have a pair of its own.
 
     Args:
-        key: sorted keys, as by_pair returns them.
-        triplets: (3, T) in the same order.
+        triplets: (3, T) in the order of :func:`order_by_pair`.
         distances: (N, P), rows of which will be gathered for each triplet.
-        active: (3, T) the active hinges in the same order and in the dtype of the distances, if
-            pairs are distinguished by them.
+        tensors: how many (rows, P) tensors are needed. They come as one contiguous
+            (tensors, rows, P), uninitialised, in the same memory for every slice: new memory would
+            first have to be mapped.
     """
-    for part in chunks(triplets.shape[1], distances.shape[1], distances.device):
-        if key is None:
-            own = [] if active is None else list(active[:2, part].unsqueeze(2))
-            i, j = triplets[:2, part]
-            yield part, Pairs(i, j, None, *own)
+    width = distances.shape[1]
+    memory = None
+    # Most steps work on two tensors at once, for the pair's and for the triplet's ancestor.
+    for part in chunks(triplets.shape[1], 2 * width, distances.device):
+        i, j = triplets[:2, part]
+        if memory is None:
+            memory = distances.new_empty(tensors * len(i) * width)
+        rows = memory[: tensors * len(i) * width].view(tensors, len(i), width)
+        if reading_waits(distances.device):
+            yield part, Pairs(i, j, None), rows
             continue
-        found, of_triplet = torch.unique_consecutive(key[part], return_inverse=True)
-        hinges: list[torch.Tensor] = []
-        if active is not None:
-            hinges = [(found // by % 2).to(distances.dtype).unsqueeze(1) for by in (2, 1)]
-            found = found // 4
-        yield part, Pairs(found // len(distances), found % len(distances), of_triplet, *hinges)
+        key, of_triplet = torch.unique_consecutive(i * len(distances) + j, return_inverse=True)
+        yield part, Pairs(key // len(distances), key % len(distances), of_triplet), rows

@@ -64,15 +64,14 @@ class NumpyUniform:
     def fill_logs(self, out):
         """Fill a contiguous tensor with logarithms of numbers in [0, 1], and return it.
 
-        In float32 two numbers come from 64 random bits, at half the cost of :meth:`fill`: the size
-        of a random 32-bit integer. They are finer near 0 than multiples of 2^-24, and may be 1.
+        In float32 two numbers come from 64 random bits, at half the cost of :meth:`fill`. They are
+        multiples of 2^-32 rounded to float32: finer near 0 than multiples of 2^-24, and maybe 1.
         """
         if out.dtype != torch.float32:
             return self.fill(out).log_()
-        half = (out.numel() + 1) // 2
-        bits = self.generator.integers(2**64 - 1, size=half, dtype=np.uint64, endpoint=True)
-        integers = torch.from_numpy(bits.view(np.int32))[: out.numel()].view(out.shape)
-        return out.copy_(integers).abs_().mul_(2.0**-31).log_()
+        bits = self.generator.bit_generator.random_raw((out.numel() + 1) // 2)
+        integers = torch.from_numpy(bits.view(np.uint32))[: out.numel()].view(out.shape)
+        return out.copy_(integers).mul_(2.0**-32).log_()
 
 
 def _draw_seed(generator):

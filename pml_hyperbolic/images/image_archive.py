@@ -198,6 +198,8 @@ def unpack_tar(path: Path, target: Path) -> Path:
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
                 _unpack(path, target)
+    except InputError:
+        raise
     # Headers that describe headers are read recursively, and their numbers may be anything.
     except (OSError, EOFError, RecursionError, ValueError, OverflowError, *_DAMAGED) as error:
         reason = " ".join(str(error).split())

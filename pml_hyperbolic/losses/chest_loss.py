@@ -15,7 +15,7 @@ from .._pml import (
     soft_triple_proxies,
     zero_term,
 )
-from ..distances import PoincareSimilarity
+from ..distances import PoincareSimilarity, check_shared_geometry
 from ..functional.poincare import at_least_float32, full_precision
 from ..functional.reading_waits import reading_waits
 from ..functional.validation import (
@@ -81,8 +81,9 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     "euclidean_loss", "hyperbolic_loss" (one value an element), "hierarchy_loss".
 
     Raises:
-        ValueError: an argument is out of range; at call time embeddings of another size or not
-            finite, or labels out of range (checked on the CPU only).
+        ValueError: an argument is out of range, or a regularizer of another hyperbolic geometry; at
+            call time embeddings of another size or not finite, or labels out of range (checked on
+            the CPU only).
 
     Source: Saeki, Kawahara, Aman, arXiv 2510.05643; SoftTriple: Qian et al., ICCV 2019.
     """
@@ -127,6 +128,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         distance = self.distance
         check_instance(name, "distance", distance, PoincareSimilarity)
         check_maps_tangents(name, distance)
+        check_shared_geometry(self)
         _check_hierarchy(hierarchy_weight, hierarchy_similarity, hierarchy_regularizer, distance)
         self.num_classes = num_classes
         self.centers_per_class = centers_per_class

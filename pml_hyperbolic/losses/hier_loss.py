@@ -47,8 +47,8 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
 
     Raises:
         ValueError: an argument is out of range, an inverted distance or one with
-            ``inputs="ball"``; at call time embeddings of another size or not finite (checked on
-            the CPU only).
+            ``inputs="ball"``, an embedding regularizer of another hyperbolic geometry; at call time
+            embeddings of another size or not finite (checked on the CPU only).
 
     Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
     """

@@ -5,7 +5,7 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 
 from .._pml import RecordsMixin, has_references, loss_term
-from ..distances import PoincareDistance
+from ..distances import PoincareDistance, check_shared_geometry
 from ..functional.poincare import at_least_float32, full_precision
 from ..functional.validation import check_positive, required_labels
 
@@ -36,7 +36,8 @@ class HypLoss(RecordsMixin, BaseMetricLossFunction):
     accelerator the number of rows of the classes is waited for.
 
     Raises:
-        ValueError: ``temperature`` is out of range; at call time classes of unequal size or of one
+        ValueError: ``temperature`` is out of range, or a regularizer of another hyperbolic
+            geometry; at call time classes of unequal size or of one
             row, a miner's output or ``ref_emb``: the loss compares views of one whole batch.
 
     Source: Ermolov et al., CVPR 2022, arXiv 2203.10833.
@@ -45,6 +46,7 @@ class HypLoss(RecordsMixin, BaseMetricLossFunction):
     def __init__(self, temperature: float = 0.2, *, distance: BaseDistance | None = None, **kwargs):
         check_positive("HypLoss", temperature=temperature)
         super().__init__(distance=distance, **kwargs)
+        check_shared_geometry(self)
         self.temperature = temperature
         self.add_to_recordable_attributes(list_of_names=["temperature"], is_stat=False)
 

@@ -8,7 +8,7 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.reducers import MeanReducer
 
 from .._pml import loss_term, zero_term
-from ..distances import PoincareDistance
+from ..distances import PoincareDistance, check_shared_geometry
 from ..functional.hier import hier_loss, hierarchical_triplet_losses
 from ..functional.poincare import full_precision
 from ..functional.reading_waits import reading_waits
@@ -63,6 +63,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
                 f"the spherical HIER"
             )
         super().__init__(distance=distance, **kwargs)
+        check_shared_geometry(self)
         self.embedding_size = embedding_size
         self.num_proxies = num_proxies
         self.hier_margin = margin

@@ -8,6 +8,7 @@ import torch
 import tqdm
 
 from .. import _pml
+from ..distances import check_shared_geometry
 from ..distributed.collectives import rank, world_size
 from ..distributed.gathering import gather_batch
 from ..distributed.gradients import multiply_gradient
@@ -57,8 +58,8 @@ class MetricLossOnly(_pml.MetricLossOnly):
 
     Raises:
         ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of the
-            models or losses is in no optimizer or in two, or the parts of the trainer cannot be
-            trained in several processes.
+            models or losses is in no optimizer or in two, a regularizer of a loss has another
+            hyperbolic geometry, or the parts of the trainer cannot be trained in several processes.
         NonFiniteError: from :meth:`train`, embeddings, the loss or its parameters became NaN or
             infinite.
     """
@@ -118,6 +119,8 @@ class MetricLossOnly(_pml.MetricLossOnly):
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
+        for loss in self.loss_funcs.values():
+            check_shared_geometry(loss)
         check_optimizer_coverage(
             self._without_frozen({**self.models, **self.loss_funcs}),
             self._without_frozen(self.optimizers),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from .._pml import logger
-from ..array_files import check_unpacked_size
+from ..array_files import read_tensors
 from ..checked_files import DamagedFile, open_checked, write_checked
 from ..distances import PoincareDistance
 from ..file_kinds import UNREADABLE, why_unreadable
@@ -162,8 +162,7 @@ class PoincareKNN:
         """
         try:
             with open_checked(Path(filename)) as file:
-                check_unpacked_size(file)
-                content = torch.load(file, weights_only=True)
+                content = read_tensors(file, device=None)
         except DamagedFile as error:
             raise ValueError(
                 f"{filename} is damaged ({error}): save the references again"

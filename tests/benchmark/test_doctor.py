@@ -9,7 +9,12 @@ import torch
 
 from pml_hyperbolic.benchmark import doctor, packages
 from pml_hyperbolic.benchmark.cli import main
-from pml_hyperbolic.benchmark.packages import FAISS_PACKAGES, PACKAGES, package_versions
+from pml_hyperbolic.benchmark.packages import (
+    BENCHMARK_PACKAGES,
+    FAISS_PACKAGES,
+    PACKAGES,
+    package_versions,
+)
 
 # What is installed here, without FAISS.
 WHOLE = {name: v for name, v in package_versions().items() if name not in FAISS_PACKAGES}
@@ -43,6 +48,17 @@ def without(*names):
             "extra `benchmark` lacks timm, pyyaml: pip install 'pml-hyperbolic[benchmark]'",
         ),
         (without("scipy"), False, "extra `benchmark` lacks scipy: "),
+        # Who uses the losses alone has nothing to mend, and may have PML 3.
+        (
+            {**without(*BENCHMARK_PACKAGES), "pytorch-metric-learning": "3.0.4"},
+            True,
+            "the extra `benchmark` is not installed: losses, search and calculators do without",
+        ),
+        (
+            {**WHOLE, "pytorch-metric-learning": "3.0.4"},
+            False,
+            "pytorch-metric-learning is 3.0.4, but the extra `benchmark` needs pytorch-metric-",
+        ),
         (
             WHOLE,
             True,

@@ -1,7 +1,9 @@
 """The card says what a model is, how it was scored and what it cannot do."""
 
+import dataclasses
 import re
 
+import pytest
 import yaml
 
 from pml_hyperbolic.embedder import Embedder
@@ -21,6 +23,30 @@ def test_every_part_is_there(digits_run):
     assert "±" in card
     assert "against" in card
     assert "lie at the clip radius" in card
+
+
+@pytest.mark.parametrize(
+    ("clip", "saturation", "sentence"),
+    [
+        ("hard", 0.5, "50% of the validation embeddings lie at the clip radius."),
+        ("smooth", 0.5, "50% of the validation embeddings lie within 1 % of the clip radius."),
+        (
+            "hard",
+            1.0,
+            "at the clip radius: the hyperbolic ranking of such embeddings is the cosine",
+        ),
+        ("smooth", 1.0, "such embeddings is close to the cosine ranking."),
+    ],
+)
+def test_saturation_means_what_holds_for_the_clip(digits_run, clip, saturation, sentence):
+    description = Embedder.load(digits_run.folder).description
+    geometry = {"PoincareDistance": {"c": 0.2, "clip_radius": 2.0, "clip": clip}}
+    changed = dataclasses.replace(
+        description,
+        layout=dataclasses.replace(description.layout, geometry=geometry),
+        run={**description.run, "saturation": {"validation_saturation": saturation}},
+    )
+    assert sentence in model_card(changed)
 
 
 def test_its_code_runs(digits_run, features_run, timm_run, photos, tmp_path, monkeypatch):

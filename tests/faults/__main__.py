@@ -1,8 +1,9 @@
 """Try every operation of every command with every kind of fault, which takes hours.
 
 ``python -m tests.faults RECORD`` writes a line of JSON for each fault to the file RECORD, and goes
-on where it stopped if it is called again. Words that follow choose commands, such as "run"; with
-``--distinct``, one operation of each identity is tried.
+on where it stopped if it is called again. Words that follow choose commands, such as "run". With
+``--distinct``, operations that the same place in the package does to the same kind of file are
+tried once for each kind of fault, whichever of the commands does them.
 """
 
 import argparse
@@ -35,11 +36,12 @@ def main():
         made_place(Path(folder)) as place,
         options.record.open("a") as record,
     ):
+        known = {mode: set() for mode in FAULTS}
         for command in options.commands:
             trials = Trials(place, COMMANDS[command])
             for mode in FAULTS:
                 chosen = trials.different(mode)
-                chosen = distinct(chosen) if options.distinct else chosen
+                chosen = distinct(chosen, known[mode]) if options.distinct else chosen
                 for operation in chosen:
                     key = command, mode, operation.number
                     if key in tried:

@@ -91,12 +91,12 @@ def _training(operations, part):
 
 COMMANDS = {
     "run": Command(run, contents),
-    "resumed run": Command(run, contents, run, in_the_second_epoch),
-    "second run": Command(run, contents, run),
-    "run of images": Command(run_of_images, contents),
-    "second run of images": Command(run_of_images, contents, run_of_images),
     "report": Command(report, report_contents, run),
     "search": Command(search, search_contents),
+    "second run": Command(run, contents, run),
+    "resumed run": Command(run, contents, run, in_the_second_epoch),
+    "run of images": Command(run_of_images, contents),
     "resumed search": Command(search, search_contents, search, in_the_second_trial),
     "second search": Command(search, search_contents, search),
+    "second run of images": Command(run_of_images, contents, run_of_images),
 }

@@ -8,14 +8,14 @@ from typing import NamedTuple
 # The numbers of faults.c.
 READS, FLUSHES, WRITES, ALLOCATES, CHANGES = range(5)
 MODES = {"nothing": 0, "kill": 1, "full disk": 2, "broken disk": 3, "read-only disk": 4}
-FAULTS = tuple(mode for mode in MODES if mode != "nothing")
+FAULTS = ("broken disk", "kill", "full disk", "read-only disk")
 # What fails for good on a full and on a read-only disk. All others wait for the next of these.
 _FAILING = {
     "full disk": (FLUSHES, WRITES, ALLOCATES),
     "read-only disk": (FLUSHES, WRITES, ALLOCATES, CHANGES),
 }
 _HARMLESS = (READS, FLUSHES)
-_HASH, _NUMBER = re.compile(r"[0-9a-f]{12,}"), re.compile(r"\d+")
+_NUMBER, _RANDOM = re.compile(r"[0-9a-f]{12,}|\d+"), re.compile(r"\.part-\w+")
 
 
 class Operation(NamedTuple):
@@ -26,7 +26,7 @@ class Operation(NamedTuple):
         name: such as "write".
         kind: what it does to the disk, a number of faults.c.
         path: of the file.
-        lines: of code, "file:line", from the innermost call to the outermost.
+        lines: the two innermost lines of the package that it was called from, as "file:line".
     """
 
     number: int
@@ -37,11 +37,12 @@ class Operation(NamedTuple):
 
     @property
     def identity(self) -> tuple:
-        """The same for all operations that one place in the code does to one kind of file.
+        """The same for all operations that one place in the package does to one kind of file.
 
         Files of one kind differ by their numbers and hashes alone, such as those of two epochs.
         """
-        return self.name, self.kind, _NUMBER.sub("#", _HASH.sub("#", self.path)), self.lines
+        kind_of_file = _NUMBER.sub("#", _RANDOM.sub(".part", self.path))
+        return self.name, self.kind, kind_of_file, self.lines
 
 
 def read_operations(text: str) -> list[Operation]:
@@ -71,12 +72,20 @@ def different(operations: list[Operation], mode: str) -> list[Operation]:
     return [one for one in operations if one.kind in _FAILING[mode]]
 
 
-def distinct(operations: list[Operation]) -> list[Operation]:
-    """Return the first operation of each identity."""
-    firsts: dict[tuple, Operation] = {}
+def distinct(operations: list[Operation], known: set[tuple] | None = None) -> list[Operation]:
+    """Return the first operation of each identity.
+
+    Args:
+        operations: of a command.
+        known: identities that are left out; those of the operations are added. Default: none.
+    """
+    known = set() if known is None else known
+    firsts = []
     for one in operations:
-        firsts.setdefault(one.identity, one)
-    return list(firsts.values())
+        if one.identity not in known:
+            known.add(one.identity)
+            firsts.append(one)
+    return firsts
 
 
 def spread(operations: list[Operation], count: int) -> Iterator[Operation]:

@@ -44,7 +44,7 @@ PROTOCOL = {
 }
 # Of images: decoded once, and features that are computed once.
 OF_IMAGES = {
-    "backbone": {"small_conv": {"channels": [4]}},
+    "backbone": "small_conv",
     "trunk": "frozen",
     "optimizer": {"head_lr": 1e-2},
 }
@@ -160,7 +160,7 @@ def write_benchmarks(folder):
     coarser = np.array([f"group {label % 2}" for label in labels])
     file = folder / "features.npz"
     np.savez(file, features=features.astype(np.float32), labels=np.stack([coarse, coarser], axis=1))
-    photos = folder / "photos"
+    photos = folder / "classes"
     for number, label in enumerate(labels):
         image = photos / f"group {label % 2}" / f"class {label}" / f"{number}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
@@ -170,14 +170,14 @@ def write_benchmarks(folder):
     return tuple(
         _write_config(folder / f"{name}.yaml", {**PROTOCOL, "data": data, **changes})
         for name, data, changes in (
-            ("tiny", {"features": {"root": str(file)}}, {}),
-            ("photos", {"folder": {"root": str(photos)}}, OF_IMAGES),
+            ("features", {"features": {"root": str(file)}}, {}),
+            ("photos", {"image_folder": {"root": str(photos)}}, OF_IMAGES),
         )
     )
 
 
 def _write_config(file, protocol):
-    content = {"name": file.stem, "protocol": protocol, "methods": ["chest"]}
+    content = {"name": "tiny", "protocol": protocol, "methods": ["chest"]}
     file.write_text(yaml.safe_dump(content))
     return file
 

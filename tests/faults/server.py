@@ -13,11 +13,13 @@ import signal
 import sys
 import time
 import uuid
+from pathlib import Path
 
 # Long enough for any command here, on a busy machine.
 _SECONDS = 240
-# Frames of the calls of an operation that belong to this file.
-_OWN = __file__
+_PACKAGE = str(Path(__file__).parents[2] / "pml_hyperbolic") + os.sep
+# The innermost lines of the package that an operation was called from: these are told.
+_LINES = 2
 
 
 def serve():
@@ -44,20 +46,16 @@ def _obey(order, faults):
     child = os.fork()
     if child == 0:
         _child(order, faults)
-    ending = time.monotonic() + _SECONDS
-    pause = 0.002
-    while time.monotonic() < ending:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            return {"status": code, "count": faults.faults_count()}
-        time.sleep(pause)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return {"status": "hangs", "count": faults.faults_count()}
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return {
+        "status": "hangs" if code == -signal.SIGALRM else code,
+        "count": faults.faults_count(),
+    }
 
 
 def _child(order, faults):
+    signal.alarm(_SECONDS)
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
@@ -87,15 +85,16 @@ def _child(order, faults):
 def _listener():
     """Return a list of the operations to come, and the function of the C library that fills it.
 
-    Each is its name, its kind, its file, and the lines of code from which it was called.
+    Each is its name, its kind, its file, and the lines of the package from which it was called.
     """
     operations = []
 
     @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
     def listener(name, kind, path):
         lines, frame = [], sys._getframe().f_back
-        while frame is not None and frame.f_code.co_filename != _OWN:
-            lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        while frame is not None and len(lines) < _LINES:
+            if frame.f_code.co_filename.startswith(_PACKAGE):
+                lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
             frame = frame.f_back
         operations.append([name.decode(), kind, os.fsdecode(path), lines])
 

@@ -334,12 +334,12 @@ def test_bad_input_to_the_triplet_loss_is_refused_with_what_was_given(change, na
 
 
 def test_no_tensor_of_all_triplets_times_proxies():
-    count, proxies = 6000, 400
+    count, proxies = 20_000, 400
     distances = torch.rand(90, proxies, requires_grad=True)
     triplets = torch.randint(90, (3, count))
     with Dispatched() as done:
         hierarchical_triplet_loss(distances, triplets, margin=0.1, temperature=0.1).backward()
-    assert done.largest <= 2**18 < count * proxies / 8
+    assert done.largest <= 6 * 2**17 < count * proxies / 8
 
 
 @pytest.mark.usefixtures("algorithm")

@@ -80,7 +80,10 @@ def _plot(options):
         )
     for path in options.runs:
         if not path.exists():
-            raise InputError(f"there is no folder or file {path}")
+            raise InputError(
+                f"there is no folder or file {path}: give the folder of a benchmark that "
+                f"`pml-hyperbolic run` made, or a file of embeddings"
+            )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         options.output = output

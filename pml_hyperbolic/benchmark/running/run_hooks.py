@@ -22,15 +22,28 @@ from .resumption import install_selected, selected_file
 from .snapshot_keeper import SnapshotKeeper
 from .training_state import restore_training, training_state
 
-# What is saturated -> the warning, which the advice follows.
+# Clip -> what is saturated -> the warning, which the advice follows.
 _SATURATED = {
-    "embeddings": (
-        "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
-        "where hyperbolic ranking equals cosine ranking%s"
-    ),
-    "proxies": (
-        "all proxies are at the clip radius (saturation 1.0 at %s): only their directions matter%s"
-    ),
+    "hard": {
+        "embeddings": (
+            "all embeddings are at the clip radius (saturation 1.0 at %s): they lie on one sphere, "
+            "where hyperbolic ranking equals cosine ranking%s"
+        ),
+        "proxies": (
+            "all proxies are at the clip radius (saturation 1.0 at %s): only their directions "
+            "matter%s"
+        ),
+    },
+    "smooth": {
+        "embeddings": (
+            "all embeddings are within 1 %% of the clip radius (saturation 1.0 at %s): they lie "
+            "nearly on one sphere, where hyperbolic ranking is close to cosine ranking%s"
+        ),
+        "proxies": (
+            "all proxies are within 1 %% of the clip radius (saturation 1.0 at %s): their radii "
+            "hardly matter%s"
+        ),
+    },
 }
 
 # Hook attributes saved for resumption.
@@ -55,6 +68,7 @@ class RunHooks(HookContainer):
         select_space: the space whose validation score selects the checkpoint.
         primary_metric: the metric that selects the checkpoint.
         log: receives a warning about saturation, at most once a run.
+        clip: "hard" (default) or "smooth", which decides what saturation means.
         advice: "embeddings" and "proxies" -> what lets their radii differ again, to follow the
             warning. Default: none.
         log_interval: number of steps between records, at least 1. Default 10.
@@ -71,6 +85,7 @@ class RunHooks(HookContainer):
         select_space: str,
         primary_metric: str,
         log: logging.Logger,
+        clip: str = "hard",
         advice: Mapping[str, str] | None = None,
         log_interval: int = 10,
         on_epoch: Callable[[int, float], None] | None = None,
@@ -86,6 +101,7 @@ class RunHooks(HookContainer):
         self.identity = identity
         self.select_space = select_space
         self.log = log
+        self.clip = clip
         self.advice = advice or {}
         self.on_epoch = on_epoch
         self.snapshots = snapshots
@@ -303,7 +319,8 @@ class RunHooks(HookContainer):
             if value == 1.0 and points not in self._saturation_said:
                 self._saturation_said.append(points)
                 advice = self.advice.get(points)
-                self.log.warning(_SATURATED[points], when, f"; {advice}" if advice else "")
+                warning = _SATURATED[self.clip][points]
+                self.log.warning(warning, when, f"; {advice}" if advice else "")
 
     def _record(self, group, iteration, values):
         columns = self._columns.setdefault(group, list(values))

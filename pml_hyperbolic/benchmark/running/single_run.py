@@ -318,6 +318,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         select_space=select_space(pipeline.sizes),
         primary_metric=evaluation.select_by,
         log=log,
+        clip="hard" if pipeline.distance is None else pipeline.distance.clip,
         advice=_advice(pipeline),
         on_epoch=on_epoch,
         snapshots=snapshots,

@@ -30,7 +30,7 @@ from ..config import BenchmarkConfig, SearchRange, value_at
 from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
-from .proposals import FINISHED, Proposals
+from .proposals import FINISHED, Proposals, read_trials
 from .repeatable_sampler import LEARNT_FROM
 from .search_space import at_edge, distribution, points, size, spread, to_parameter, to_value
 from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
@@ -174,6 +174,13 @@ def search_benchmark(
 
 def _check(config, seeds):
     for name, method in config.methods.items():
+        if method.flat_twin_of is not None:
+            raise InputError(
+                f"{name} is the flat twin of {method.flat_twin_of} and shares its settings, which "
+                f"a search of its own would change: leave it out of methods "
+                f"(curvature_control: true adds twins to the tuned benchmark), or leave out its "
+                f"flat_twin_of"
+            )
         if not config.search_space(name):
             raise InputError(
                 f"{name} declares no search space: add for example search: {{loss_lr: {{low: 1e-4, "
@@ -414,7 +421,7 @@ def _known(search, storage, name, key):
     for study_name in optuna.get_all_study_names(storage):
         if study_name.startswith(search.study_prefix(name)):
             study = optuna.load_study(study_name=study_name, storage=storage)
-            for other in study.get_trials(deepcopy=False, states=FINISHED):
+            for other in read_trials(study, storage, FINISHED):
                 if other.user_attrs.get("key") == key:
                     return other
     return None

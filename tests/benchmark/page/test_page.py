@@ -1,5 +1,6 @@
 """The page is whole and self-contained, and one broken part does not take the others with it."""
 
+import errno
 import html
 import json
 import re
@@ -202,6 +203,18 @@ def test_an_error_that_nobody_expected_becomes_a_line(
     page = page_of(tiny.folder)
     assert list(sections_of(page)) == ORDER
     assert "KeyError" in html.unescape(problems_of(page)["training"][0])
+
+
+def test_a_disk_that_fails_ends_the_page_and_not_a_part_of_it(tiny, page_of, monkeypatch):
+    def fail(*arguments):
+        try:
+            raise OSError(errno.EIO, "Input/output error", "queries.npz")
+        except OSError as error:
+            raise ValueError("not a zip file") from error
+
+    monkeypatch.setattr(page_module, "training_section", fail)
+    with pytest.raises(OSError, match=r"queries\.npz"):
+        page_of(tiny.folder)
 
 
 def test_without_umap_the_disk_names_the_extra(tiny, page_of, problems_of, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
+from pml_hyperbolic.distances import PoincareSimilarity
 from pml_hyperbolic.losses import CHESTLoss
 
 
@@ -97,6 +98,21 @@ def test_full_saturation_is_warned_of_once(tmp_path, load, method, warning):
     assert f"WARNING {warning}" in log
     assert "initial_radius" in log
     assert rows[0].saturation["validation_saturation"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("clip", "said"),
+    [
+        ("hard", ["embeddings are at the clip radius", "one sphere", "equals cosine ranking"]),
+        ("smooth", ["embeddings are within 1 % of the clip radius", "nearly", "close to cosine"]),
+    ],
+)
+def test_the_warning_says_what_holds_for_the_clip(tmp_path, caplog, clip, said):
+    loss = CHESTLoss(3, 4, 4, distance=PoincareSimilarity(clip_radius=1.0, clip=clip))
+    loss(torch.full((6, 8), 9.0), torch.arange(6) % 3)
+    hooks(tmp_path, log_interval=1, clip=clip).end_of_iteration_hook(trainer_at(1, loss))
+    (line,) = caplog.messages
+    assert all(words in line for words in [*said, "saturation 1.0 at step 1"])
 
 
 def test_no_warning_without_saturation(tiny):

@@ -12,6 +12,7 @@ import pytest
 from pml_hyperbolic.benchmark.checking.check import check_benchmark
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.config import load_benchmark
+from pml_hyperbolic.benchmark.config.curvature_control import flat_twin
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.running import single_run
 from pml_hyperbolic.benchmark.running.single_run import execute_run, validate_run
@@ -394,6 +395,14 @@ def test_wrong_input(load, tmp_path, refused, arguments, message):
     load()
     command = ["search", tmp_path / "tiny.yaml", "--output", tmp_path / "runs", "--trials", "1"]
     assert message in refused(*command, *arguments)
+
+
+def test_a_flat_twin_is_not_searched_apart_from_its_method(load, tmp_path):
+    config = load(spaces={"chest": {"loss_lr": RATES}})
+    twin = flat_twin("chest", config.methods["chest"])
+    config = config.model_copy(update={"methods": {**config.methods, "flat": twin}})
+    with pytest.raises(InputError, match="flat is the flat twin of chest and shares its settings"):
+        search_benchmark(config, tmp_path / "runs", trials=1)
 
 
 def test_trials_must_be_said(load, tmp_path, refused):
