@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = ["InputError"]
+
 
 class InputError(ValueError):
     """What was given, what is expected and how to mend it; the command line exits with 2."""
@@ -22,4 +24,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
         close = [folded[c] for c in get_close_matches(name.lower(), folded, n=1, cutoff=0.5)]
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none is known here"
+    return f"known: {', '.join(known)}" if known else "none is known here, leave it out"

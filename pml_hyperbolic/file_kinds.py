@@ -1,8 +1,28 @@
 """What a file is, by its first bytes: for messages about a file that is not what was expected."""
 
 import pickle
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
+# What the readers of NumPy and torch raise for files that are damaged or something else.
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 # The first bytes of a file, where they begin, and what such a file is.
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "a JPEG image"),

@@ -24,6 +24,11 @@ _READ_ONLY = (
     "again"
 )
 _GONE = "it or its folder was removed meanwhile: run again"
+# Libraries look for a folder before they make it.
+_DENIED = (
+    "the disk has just said that it is not there, but it is: check the disk or choose another "
+    "folder, then run again"
+)
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -32,6 +37,7 @@ _REMEDIES = {
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
     errno.ELOOP: "it is a link, through which nothing is written: remove it, then run again",
+    errno.EEXIST: _DENIED,
     errno.ENOENT: _GONE,
     errno.ESTALE: _GONE,
 }
@@ -116,9 +122,34 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read; it names ``path``.
+    """
+    with named_file(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def named_file(path: str | Path) -> Iterator[None]:
+    """Let the errors of the system within the block name a file: it names none where reading fails.
+
+    Args:
+        path: of the file that the block reads.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_bytes(path).decode("utf-8"))
 
 
 def content_hash(content: Any) -> str:

@@ -6,6 +6,8 @@ import torch
 
 from .functional.validation import check_count
 
+__all__ = ["HyperbolicEmbedder", "TwoSpaceEmbedder"]
+
 
 class HyperbolicEmbedder(torch.nn.Sequential):
     """LayerNorm without affine parameters, then an orthogonal Linear with zero bias.

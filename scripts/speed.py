@@ -4,7 +4,7 @@
     python scripts/speed.py                     # all measurements, on the CPU with two threads
     python scripts/speed.py pairs hier          # some of them
     python scripts/speed.py --device cuda
-    python scripts/speed.py --write-readme      # and update the table in README.md
+    python scripts/speed.py --write-docs        # and update the table in docs/speed.md
 
 The sides of a comparison are measured alternately, and their medians are compared; ratios are
 formed within one run only. Peak memory is what a call allocates beyond its inputs; for searches on
@@ -38,7 +38,8 @@ from pml_hyperbolic.regularizers import HypHCRegularizer
 from pml_hyperbolic.utils.retrieval import PoincareKNN
 
 C, CLIP_RADIUS = 0.1, 2.3
-README_MARKS = "<!-- speed table: scripts/speed.py --write-readme -->", "<!-- end -->"
+PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+PAGE_MARKS = "<!-- speed table: scripts/speed.py --write-docs -->", "<!-- end -->"
 Sides = dict[str, Callable[[], object]]
 
 
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--references", type=int, default=20_000, help="to search (20000)")
     parser.add_argument("--json", type=Path, help="write figures, machine and versions here")
-    parser.add_argument("--write-readme", action="store_true", help="update README.md's table")
+    parser.add_argument("--write-docs", action="store_true", help="update docs/speed.md's table")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -71,8 +72,8 @@ def main() -> int:
     print(f"\n{describe(report['machine'])}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    if options.write_readme:
-        write_readme(rows, report["machine"])
+    if options.write_docs:
+        write_docs(rows, report["machine"])
     return 0
 
 
@@ -429,16 +430,17 @@ def markdown(rows: list[dict], *, header: bool = True) -> str:
     return "\n".join(lines)
 
 
-def write_readme(rows: list[dict], facts: dict) -> None:
-    """Replace the table between the markers in README.md."""
-    path = Path(__file__).parent.parent / "README.md"
-    text = path.read_text()
-    start, end = README_MARKS
+def write_docs(rows: list[dict], facts: dict) -> None:
+    """Replace the table between the markers in docs/speed.md."""
+    text = PAGE.read_text()
+    start, end = PAGE_MARKS
     head, _, rest = text.partition(start)
     _, found, tail = rest.partition(end)
     if not found:
-        raise SystemExit(f"README.md has no '{start}' ... '{end}' between which to write the table")
-    path.write_text(f"{head}{start}\n{markdown(rows)}\n\n{describe(facts)}\n{end}{tail}")
+        raise SystemExit(
+            f"docs/speed.md has no '{start}' ... '{end}' between which to write the table"
+        )
+    PAGE.write_text(f"{head}{start}\n{markdown(rows)}\n\n{describe(facts)}\n{end}{tail}")
 
 
 @contextlib.contextmanager

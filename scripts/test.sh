@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-set_up_environment benchmark,plots,postgresql,test
+set_up_environment benchmark,plots,postgresql,docs,test
 ruff check .
 ruff format --check .
 mypy

@@ -11,7 +11,7 @@ from pml_hyperbolic.errors import nearest
         ("epoch", ["epochs", "seeds"], "did you mean 'epochs'?"),
         ("EPOCHS", ["epochs", "seeds"], "did you mean 'epochs'?"),
         ("zzz", ["b", "a"], "known: a, b"),
-        ("zzz", [], "none is known here"),
+        ("zzz", [], "none is known here, leave it out"),
     ],
 )
 def test_nearest(name, known, answer):

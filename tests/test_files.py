@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,7 @@ def test_a_write_that_fails_leaves_no_part_and_names_the_file(tmp_path):
         (errno.EROFS, "may not be written: make it"),
         (errno.EACCES, "may not be written: make it"),
         (errno.ENOENT, "was removed meanwhile: run again"),
+        (errno.EEXIST, "said that it is not there, but it is: check the disk"),
     ],
 )
 def test_failures_of_the_disk_have_a_remedy(number, text):
@@ -96,6 +98,24 @@ def test_links_are_never_followed(tmp_path):
     assert not (folder / "x.json").is_symlink()
     assert (folder / "x.json").read_text() == "new"
     assert [path.name for path in folder.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_part_that_another_process_makes_meanwhile_is_not_written(tmp_path, monkeypatch, is_link):
+    """Between the removal of an old part and the making of the new one, anything may appear."""
+    outside, part = tmp_path / "outside", part_of(tmp_path / "x.json")
+    outside.write_text("mine")
+
+    def unlink(path, missing_ok=False):
+        assert path == part
+        monkeypatch.undo()
+        part.symlink_to(outside) if is_link else part.write_text("mine")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "x.json", "new")
+    assert outside.read_text() == "mine"
+    assert not (tmp_path / "x.json").exists()
 
 
 @pytest.mark.parametrize("survives", [True, False])

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pml_hyperbolic"
 # A room may import rooms on earlier lines only. The order says who builds on whom, not who does:
 # images, for example, use nothing of losses.
 LAYERS = (
-    ("pml_hyperbolic", "errors"),
+    ("pml_hyperbolic", "errors", "_pml"),
     ("files", "file_kinds", "argument_types", "escaping"),
-    ("checked_files",),
+    ("checked_files", "array_files"),
     ("functional",),
     ("distances",),
     ("regularizers", "heads"),
@@ -50,6 +50,8 @@ EXCEPTIONS = {
         "happens only when utils is asked for that name"
     ),
 }
+# What both generations of pytorch-metric-learning have; everything else of it goes through _pml.
+PUBLIC_IN_PML = {"distances", "losses", "miners", "reducers", "regularizers"}
 LARGEST_FILE = 450
 LARGEST_ROOM = 16
 LARGEST_BENCHMARK = 8
@@ -173,6 +175,40 @@ def test_modules_import_each_other_in_no_circle():
 def test_rooms_import_each_other_in_no_circle():
     rooms = [(room_of(i.module), room_of(i.imported)) for i in allowed(imports_of(PACKAGE))]
     assert circle((one, other) for one, other in rooms if one != other) is None
+
+
+def imports_beyond_the_public(package):
+    """Places and names of what modules of a package import of PML outside PUBLIC_IN_PML."""
+    found = []
+    for module, file in modules_of(package).items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for name in names_imported(node, module):
+                top, *parts = name.split(".")
+                # A name in a submodule has more parts: submodules are private in PML 3.
+                public = len(parts) in (1, 2) and parts[0] in PUBLIC_IN_PML
+                if top == "pytorch_metric_learning" and not public:
+                    found.append((module, name))
+    return found
+
+
+def test_only_one_file_knows_pml_beyond_its_public_modules():
+    assert {module for module, _ in imports_beyond_the_public(PACKAGE)} <= {"pml_hyperbolic._pml"}
+
+
+def test_private_modules_of_pml_are_noticed(tmp_path):
+    allowed = "from pytorch_metric_learning import losses\n"
+    allowed += "from pytorch_metric_learning.distances import BaseDistance\n"
+    refused = {
+        "a": "from pytorch_metric_learning import trainers\n",
+        "b": "from pytorch_metric_learning.utils import common_functions\n",
+        "c": "def f():\n    import pytorch_metric_learning.losses.margin_loss.MarginLoss\n",
+        "d": "import importlib\nimportlib.import_module('pytorch_metric_learning.samplers')\n",
+        "e": "import pytorch_metric_learning\n",
+    }
+    for name, text in {"allowed": allowed, **refused}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    found = imports_beyond_the_public(tmp_path)
+    assert [module.rpartition(".")[2] for module, _ in found] == list(refused)
 
 
 def test_no_file_is_too_long():

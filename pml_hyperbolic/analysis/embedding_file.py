@@ -1,7 +1,6 @@
 """EmbeddingFile: embeddings, labels and proxies from a file that anything may have written."""
 
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..array_files import read_arrays
 from ..distances import PoincareDistance
 from ..errors import InputError
-from ..file_kinds import why_unreadable
+from ..file_kinds import UNREADABLE, why_unreadable
 from .geometry import checked_embeddings, checked_labels, mapped_points
 
 _ARRAYS = ("embeddings", "labels", "proxies", "superclasses", "class_names", "paths")
 _GEOMETRY = ("c", "clip_radius", "clip", "inputs")  # which an argument can give too
+_EXPECTED = (
+    "expected embeddings (N, D) of floats, as numpy.savez('NAME.npz', embeddings=..., labels=...) "
+    "or torch.save({'embeddings': ..., 'labels': ...}, 'NAME.pt') writes them"
+)
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,16 @@ def read_embeddings(
             _checked(path, lambda n, r: mapped_points(r, distance, name=n), name, rows)
     names, paths = (_texts(path, content, name) for name in ("class_names", "paths"))
     if paths and len(paths) != len(embeddings):
-        raise InputError(f"{path}: {len(paths)} paths for {len(embeddings)} embeddings")
+        raise InputError(
+            f"{path}: {len(paths)} paths for {len(embeddings)} embeddings: save one path for each, "
+            f"or leave paths out"
+        )
     labels = found["labels"]
     if names and labels is not None and (labels.min() < 0 or labels.max() >= len(names)):
         raise InputError(
             f"{path}: labels from {labels.min()} to {labels.max()} for {len(names)} class names, "
-            f"expected 0 to {len(names) - 1}"
+            f"expected 0 to {len(names) - 1}: save one name for each label, or leave class_names "
+            f"out"
         )
     return EmbeddingFile(embeddings, class_names=names, paths=paths, distance=distance, **found)
 
@@ -110,7 +118,7 @@ def read_embeddings(
 def _read(path):
     """The named arrays of a file, ``embeddings`` among them."""
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}: {_EXPECTED}")
     readers = {".npz": _read_npz, ".pt": _read_pt}
     if path.suffix not in readers:
         raise InputError(f"{path} is neither .npz nor .pt: save embeddings as one of these")
@@ -118,34 +126,33 @@ def _read(path):
     unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY})
     if "embeddings" not in content:
         held = f"it holds {', '.join(unknown)}" if unknown else "it holds nothing else"
-        raise InputError(f"{path} has no array named 'embeddings': {held}")
+        raise InputError(f"{path} has no array named 'embeddings' ({held}): {_EXPECTED}")
     return content
 
 
 def _read_npz(path):
     try:
-        # numpy leaves a damaged file open if it has opened it itself.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_arrays(path)
+    except UNREADABLE as error:
         raise InputError(
-            f"{path} cannot be read as .npz of plain arrays: {why_unreadable(path, error)}"
+            f"{path} cannot be read as .npz of plain arrays ({why_unreadable(path, error)}): "
+            f"{_EXPECTED}"
         ) from None
 
 
 def _read_pt(path):
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch documents no exceptions; damage raises many kinds
+        content = read_arrays(path)
+    except UNREADABLE as error:
         raise InputError(
-            f"{path} cannot be read as .pt of plain tensors: {why_unreadable(path, error)}"
+            f"{path} cannot be read as .pt of plain tensors ({why_unreadable(path, error)}): "
+            f"{_EXPECTED}"
         ) from None
     if isinstance(content, (tuple, list)) and len(content) == 2:
         content = dict(zip(("embeddings", "labels"), content, strict=True))
     if not isinstance(content, Mapping):
         raise InputError(
-            f"{path} holds a {type(content).__name__}, expected a dictionary with 'embeddings' or "
-            f"a pair (embeddings, labels)"
+            f"{path} holds a {type(content).__name__}: {_EXPECTED}, or a pair (embeddings, labels)"
         )
     return {str(name): value for name, value in content.items()}
 
@@ -157,8 +164,10 @@ def _checked(path, check, name, value, *arguments):
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (TypeError, ValueError, RuntimeError):
-        kind = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
-        raise InputError(f"{path}: {name} must be an array of numbers, got {kind}") from None
+        kind = _in_words(value)
+        raise InputError(
+            f"{path}: {name} must be an array of numbers, got {kind}: save the file again"
+        ) from None
 
 
 def _geometry(path, content, given):
@@ -168,7 +177,10 @@ def _geometry(path, content, given):
         if value is not None:
             value = np.asarray(value)
             if value.size != 1:
-                raise InputError(f"{path}: {name} must be one value, got shape {value.shape}")
+                raise InputError(
+                    f"{path}: {name} must be one value, got shape {value.shape}: save it as one "
+                    f"number or word"
+                )
             value = value.item()
         if None not in (value, given[name]) and value != given[name]:
             raise InputError(
@@ -190,7 +202,7 @@ def _geometry(path, content, given):
     try:
         return PoincareDistance(**arguments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}: save the file with another geometry") from None
 
 
 def _texts(path, content, name):
@@ -199,5 +211,12 @@ def _texts(path, content, name):
         return ()
     texts = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{path}: {name} must be a list of texts")
+        raise InputError(
+            f"{path}: {name} must be a list of texts, got {_in_words(value)}: save them as "
+            f"text, or leave {name} out"
+        )
     return tuple(texts)
+
+
+def _in_words(value):
+    return f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__

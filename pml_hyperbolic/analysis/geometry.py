@@ -38,10 +38,14 @@ def checked_embeddings(
     """
     rows = torch.as_tensor(embeddings).detach().cpu()
     if rows.ndim != 2 or 0 in rows.shape:
-        raise InputError(f"{name} must have shape (N, D) with N, D >= 1, got {tuple(rows.shape)}")
+        raise InputError(
+            f"{name} must have shape (N, D) with N, D >= 1, got {tuple(rows.shape)}: give one row "
+            f"for each sample"
+        )
     if size is not None and rows.shape[1] != size:
         raise InputError(
-            f"{name} must have {size} columns like the embeddings, got {rows.shape[1]}"
+            f"{name} must have {size} columns like the embeddings, got {rows.shape[1]}: take both "
+            f"from one model"
         )
     rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
     bad = int((~torch.isfinite(rows)).any(1).sum())
@@ -61,9 +65,15 @@ def checked_labels(name: str, labels: np.ndarray | torch.Tensor, count: int) -> 
     """
     values = np.asarray(torch.as_tensor(labels).cpu())
     if values.shape != (count,):
-        raise InputError(f"{name} must have shape ({count},), got {values.shape}")
+        raise InputError(
+            f"{name} must have shape ({count},), one for each embedding, got {values.shape}: save "
+            f"both from the same samples"
+        )
     if values.dtype.kind not in "iu":
-        raise InputError(f"{name} must be integers, got {values.dtype}")
+        raise InputError(
+            f"{name} must be integers, got {values.dtype}: number the classes, and save their "
+            f"names as class_names"
+        )
     return values.astype(np.int64)
 
 

@@ -28,7 +28,8 @@ class SmallConv(Backbone, torch.nn.Sequential):
     def __init__(self, in_channels: int, width: int = 32, blocks: int = 2, pool: int = 1):
         if min(width, blocks, pool) < 1:
             raise ValueError(
-                f"width, blocks and pool must be at least 1, got {width}, {blocks} and {pool}"
+                f"width, blocks and pool must be at least 1, got {width}, {blocks} and {pool}: "
+                f"raise those below"
             )
         layers: list[torch.nn.Module] = []
         channels = in_channels

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..array_files import read_arrays
 from ..errors import nearest
 from ..file_kinds import why_unreadable
 from .backbone import Backbone
@@ -188,6 +189,9 @@ def _pretrained(model, weights, arguments):
     untrained = _create(model, arguments)
     torch.set_rng_state(start)
     try:
+        if weights is not None and not weights.endswith(".safetensors"):
+            # Not every version of timm refuses to run what a file holds.
+            read_arrays(Path(weights))
         trained = _create(model, arguments, **published)
     # The download, its cache and torch's unpickling raise exceptions of many kinds.
     except Exception as error:

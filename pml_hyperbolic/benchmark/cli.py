@@ -1,6 +1,7 @@
 """The command ``pml-hyperbolic``. Exit status: 0 done, 1 the work failed, 2 the input is wrong."""
 
 import argparse
+import logging
 import re
 import shlex
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import __version__
 from ..argument_types import count
 from ..embedder.commands import add_embedder_commands
 from ..errors import InputError, nearest
@@ -25,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; ``arguments`` default to the process's own."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    # It tells that it lists the system's fonts, in a machine's first run; figures have a font of
+    # matplotlib's own.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     try:
         options = _parse(arguments)
         options.words = shlex.join(["pml-hyperbolic", *arguments])
@@ -66,8 +71,10 @@ def _explain(error):
         if package is not None:
             return (
                 f"{package} is missing: install the extra `benchmark` with "
-                f"pip install 'pml_hyperbolic[benchmark]'"
+                f"pip install 'pml-hyperbolic[benchmark]'"
             ), 2
+    if isinstance(error, ImportError) and error.name == "pytorch_metric_learning":
+        return str(error), 2
     if isinstance(error, OSError) and is_storage_failure(error):
         return explain_os_error(error), 1
     if isinstance(error, KeyboardInterrupt):
@@ -77,6 +84,7 @@ def _explain(error):
 
 def _parser():
     parser = _OneLineParser(prog="pml-hyperbolic", description=__doc__.replace("``", ""))
+    parser.add_argument("--version", action="version", version=f"pml-hyperbolic {__version__}")
     common = _OneLineParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
@@ -95,13 +103,18 @@ def _parser():
         "curvature", _curvature, "suggest a curvature from the training images (Gromov's delta)"
     )
     for sub in (run, check, search, curvature):
-        sub.add_argument("config", type=Path, metavar="CONFIG", help="YAML file of a benchmark")
+        sub.add_argument(
+            "config",
+            type=Path,
+            metavar="CONFIG",
+            help="YAML file of a benchmark, or the name of a shipped one, such as digits",
+        )
         sub.add_argument(
             "overrides",
             nargs="*",
             metavar="key=value",
-            help="override a value of the config, e.g. protocol.epochs=3; an override of a swept "
-            "key selects that value",
+            help="override a value of the config, e.g. protocol.epochs=3 or "
+            "methods.chest.loss_lr=1; an override of a swept key selects that value",
         )
     run.add_argument(
         "--jobs",
@@ -182,9 +195,13 @@ def _parser():
         "folder",
         nargs="?",
         type=Path,
-        default=Path("benchmark_configs"),
         metavar="DIR",
-        help="folder of configs (default: benchmark_configs)",
+        help="folder of configs (default: the shipped ones)",
+    )
+    listing.add_argument(
+        "--arguments",
+        action="store_true",
+        help="show the arguments of data sets, backbones, losses, ... with their defaults",
     )
     add_embedder_commands(add)
     add_plot_command(add)
@@ -344,7 +361,7 @@ def _validate(options):
 
 
 def _curvature(options):
-    from .checking.curvature_estimate import estimate_curvature
+    from .checking.curvature_estimate import curvature_overrides, estimate_curvature
     from .config import load_benchmarks
 
     for config in _announced(load_benchmarks(options.config, options.overrides)):
@@ -354,6 +371,13 @@ def _curvature(options):
             f"samples of {found.sample_size} of {found.images} training images "
             f"({found.dimension} features)"
         )
+        overrides = curvature_overrides(config, found.c)
+        if overrides:
+            show_line("to train with it, add to `pml-hyperbolic run` those of:")
+        else:
+            show_line("no method states the c of a hyperbolic distance, which would take it")
+        for override in overrides:
+            show_line(f"  {override}")
     return 0
 
 
@@ -383,9 +407,11 @@ def _report(options):
 
 
 def _list(options):
+    from .config import shipped_folder
     from .listing import list_everything
 
-    show(list_everything(options.folder))
+    folder = options.folder or shipped_folder()
+    show(list_everything(folder, arguments=options.arguments))
     return 0
 
 

@@ -46,11 +46,15 @@ def command_line() -> str | None:
 
 
 def git_commit() -> str | None:
-    """Return the commit that this code is checked out at, None outside a repository."""
+    """Return the commit that this code is checked out at, None if it is installed."""
+    root = Path(__file__).parents[2]
+    # Installed packages may lie in a folder of someone else's repository.
+    if not (root / ".git").exists():
+        return None
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
+            cwd=root,
             capture_output=True,
             text=True,
             check=False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pytorch_metric_learning.distances import BaseDistance
 
+from .._pml import RecordsMixin
 from ..functional.pairwise import poincare_cdist, tangent_cdist
 from ..functional.poincare import (
     at_least_float32,
@@ -28,8 +29,17 @@ from ..functional.validation import (
 if TYPE_CHECKING:
     import geoopt
 
+# Statistics: the mean norms that BaseDistance of PML 2 records, and what is at the clip radius.
+_NORMS = (
+    "initial_avg_query_norm",
+    "initial_avg_ref_norm",
+    "final_avg_query_norm",
+    "final_avg_ref_norm",
+)
+_CLIPPED = ("clipped_query_fraction", "clipped_ref_fraction")
 
-class PoincareDistance(BaseDistance):
+
+class PoincareDistance(RecordsMixin, BaseDistance):
     """Geodesic distance on the Poincare ball of curvature ``-c``.
 
     Takes ordinary vectors, as a network's last layer or a proxy parameter holds them: tangent
@@ -55,11 +65,16 @@ class PoincareDistance(BaseDistance):
     Shapes: embeddings (N, D), distances (N, M) in float32 at least, whatever autocast says.
     ``forward(x, x)`` with one tensor is ``forward(x)``: its diagonal is exactly 0.
 
+    The geometry (c, clip_radius, clip, inputs) travels with the ``state_dict`` of any loss that
+    holds this object, as one tensor under the key ``_extra_state``. States of earlier versions,
+    which lack it, are loaded as they were.
+
     Raises:
-        ValueError: an argument is out of range; at call time, if embeddings are not 2-D, not
-            finite, or, with ``inputs="ball"``, not inside the ball. Values are checked on the CPU
-            only (on CUDA a check would make the host wait for the device), and neither in
-            ``torch.compile`` nor inside transforms of ``torch.func``.
+        ValueError: an argument is out of range; at ``load_state_dict``, the state is of another
+            geometry; at call time, if embeddings are not 2-D, not finite, or, with
+            ``inputs="ball"``, not inside the ball. Values are checked on the CPU only (on CUDA a
+            check would make the host wait for the device), and neither in ``torch.compile`` nor
+            inside transforms of ``torch.func``.
 
     Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (hard clip).
     """
@@ -98,6 +113,7 @@ class PoincareDistance(BaseDistance):
         if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
             raise ValueError(f"{name} needs a finite power > 0, got {power!r}")
         super().__init__(normalize_embeddings=False, **kwargs)
+        self.power = power
         self.c = float(c)
         self.clip_radius = None if clip_radius is None else float(clip_radius)
         self.inputs = inputs
@@ -106,9 +122,7 @@ class PoincareDistance(BaseDistance):
         # A record holds numbers: without a clip radius only the curvature is recorded.
         recorded = ["c"] if clip_radius is None else ["c", "clip_radius"]
         self.add_to_recordable_attributes(list_of_names=recorded, is_stat=False)
-        self.add_to_recordable_attributes(
-            list_of_names=["clipped_query_fraction", "clipped_ref_fraction"], is_stat=True
-        )
+        self.add_to_recordable_attributes(list_of_names=[*_NORMS, *_CLIPPED], is_stat=True)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -122,10 +136,19 @@ class PoincareDistance(BaseDistance):
         if self._is_fused and self.inputs == "tangent" and not self.collect_stats:
             return self._map_and_measure(query_emb, ref_emb)
         with full_precision(query_emb):
-            return super().forward(query_emb, ref_emb)
+            return self._map_then_measure(query_emb, ref_emb)
+
+    def _map_then_measure(self, query_emb, ref_emb):
+        """Map all embeddings and measure between the points, each by its hook."""
+        self.check_shapes(query_emb, ref_emb)
+        queries = self.maybe_normalize(query_emb)
+        references = queries if ref_emb is None else self.maybe_normalize(ref_emb)
+        raw_references = query_emb if ref_emb is None else ref_emb
+        self.set_default_stats(query_emb, raw_references, queries, references)
+        return self._powered(self.compute_mat(queries, references))
 
     def _map_and_measure(self, query_emb, ref_emb):
-        """What BaseDistance.forward does with the hooks of this class, in one step."""
+        """The same with the hooks of this class, in one step."""
         self.check_shapes(query_emb, ref_emb)
         references = query_emb if ref_emb is None else ref_emb
         if query_emb.shape[1] != references.shape[1]:
@@ -257,6 +280,51 @@ class PoincareDistance(BaseDistance):
 
         return geoopt.PoincareBall(c=torch.tensor(self.c, dtype=torch.float64))
 
+    def get_extra_state(self) -> torch.Tensor:
+        """The geometry as a tensor (4,) float64, which joins the ``state_dict``.
+
+        It holds c, the clip radius (infinity for none), and 1 or 0 for a smooth clip and for
+        inputs on the ball. A tensor on the CPU, whatever the default device, because other tools
+        that copy and save states expect tensors.
+        """
+        radius = math.inf if self.clip_radius is None else self.clip_radius
+        values = [self.c, radius, self.clip == "smooth", self.inputs == "ball"]
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Refuse the geometry of a loaded ``state_dict`` if it is not this object's.
+
+        Args:
+            state: what :meth:`get_extra_state` returned, in any floating-point precision.
+
+        Raises:
+            ValueError: it is another geometry, or none.
+        """
+        own, name = self.get_extra_state(), type(self).__name__
+        if not (torch.is_tensor(state) and state.is_floating_point() and state.shape == own.shape):
+            raise ValueError(
+                f"{name} needs its geometry in the state, a tensor of {len(own)} numbers, got "
+                f"{' '.join(repr(state).split()):.80}: save the state again, or remove the keys "
+                f"that end in _extra_state to load its weights unchecked"
+            )
+        # The state may have been saved in fewer bits.
+        here, there = _settings(own.to(state.dtype)), _settings(state)
+        here, there = (
+            ", ".join(f"{key}={known[key]!r}" for key in known if here[key] != there[key])
+            for known in (here, there)
+        )
+        if here:
+            raise ValueError(
+                f"{name} has {here}, but the state to load is of {there}: build it with {there}, "
+                f"or remove the keys that end in _extra_state from the state to use its weights "
+                f"with {here}"
+            )
+
+    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, *args):
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *args)
+        # States of earlier versions have no geometry.
+        missing[:] = [key for key in missing if key != f"{prefix}_extra_state"]
+
     def set_default_stats(
         self,
         query_emb: torch.Tensor,
@@ -264,11 +332,23 @@ class PoincareDistance(BaseDistance):
         query_emb_normalized: torch.Tensor,
         ref_emb_normalized: torch.Tensor,
     ) -> None:
-        """Record BaseDistance's mean norms and the fractions of clipped embeddings."""
-        super().set_default_stats(query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
-        if self.collect_stats:
-            self.clipped_query_fraction = self.clip_saturation(query_emb).item()
-            self.clipped_ref_fraction = self.clip_saturation(ref_emb).item()
+        """Record the mean norms, as BaseDistance of PML 2, and the fractions at the clip radius."""
+        if not self.collect_stats:
+            return
+        vectors = (query_emb, ref_emb, query_emb_normalized, ref_emb_normalized)
+        for name, rows in zip(_NORMS, vectors, strict=True):
+            setattr(self, name, torch.linalg.vector_norm(rows.detach(), dim=1).mean().item())
+        for name, rows in zip(_CLIPPED, (query_emb, ref_emb), strict=True):
+            setattr(self, name, self.clip_saturation(rows).item())
+
+    def check_shapes(self, query_emb: torch.Tensor, ref_emb: torch.Tensor | None) -> None:
+        """Raise ValueError unless queries and references are 2-D."""
+        for rows in (query_emb, ref_emb):
+            if rows is not None and rows.ndim != 2:
+                raise ValueError(
+                    f"{type(self).__name__} takes embeddings as a 2D tensor (N, D), got shape "
+                    f"{tuple(rows.shape)}: give one row for each of them"
+                )
 
     def _powered(self, values):
         return values if self.power == 1 else values**self.power
@@ -279,6 +359,18 @@ class PoincareDistance(BaseDistance):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
         return text
+
+
+def _settings(state):
+    """The arguments that a geometry (4,) stands for, to the decimal digits that its dtype holds."""
+    digits = round(-math.log10(torch.finfo(state.dtype).resolution))
+    c, radius, is_smooth, is_ball = (float(f"{value:.{digits}g}") for value in state.tolist())
+    return {
+        "c": c,
+        "clip_radius": None if math.isinf(radius) else radius,
+        "clip": "smooth" if is_smooth else "hard",
+        "inputs": "ball" if is_ball else "tangent",
+    }
 
 
 def _refuse_base_arguments(name, kwargs):

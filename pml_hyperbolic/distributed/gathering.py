@@ -6,8 +6,8 @@ import random
 import numpy as np
 import torch
 import torch.distributed as dist
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import numpy_random
 from .collectives import exchange, rank
 from .gradients import multiply_gradient
 
@@ -76,7 +76,7 @@ def _gather_rows(tensor, lengths):
 
 
 def _random_state(device):
-    numpy_source = c_f.NUMPY_RANDOM
+    numpy_source = numpy_random()
     return (
         random.getstate(),
         numpy_source.bit_generator.state
@@ -89,7 +89,7 @@ def _random_state(device):
 
 def _set_random_state(state, device):
     python_state, numpy_state, torch_state, cuda_state = state
-    numpy_source = c_f.NUMPY_RANDOM
+    numpy_source = numpy_random()
     random.setstate(python_state)
     if isinstance(numpy_source, np.random.Generator):
         numpy_source.bit_generator.state = numpy_state

@@ -4,11 +4,10 @@ import sys
 from collections.abc import Callable
 
 import torch
-from pytorch_metric_learning.trainers import BaseTrainer
-from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from .._pml import BaseTrainer, DistributedLossWrapper
 from .distributed_loss import DistributedLoss
 from .gradients import copy_from_rank_zero, synchronize_gradients
 

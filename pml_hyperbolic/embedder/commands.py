@@ -95,7 +95,7 @@ def open_model(name: str, device: str) -> "Embedder":
 def _embed(options):
     _check_suffix(options.output)
     embedder = open_model(options.model, options.device)
-    samples = embedder.samples(options.images)
+    samples = embedder.samples(options.images, note=_say_note)
     space = options.space
     embeddings = embedder.embed_samples(samples, space=space, **_how(options)).numpy()
     paths = [sample.name for sample in samples]
@@ -125,7 +125,7 @@ def _index(options):
     embedder = open_model(options.model, options.device)
     folder = Path(options.model).expanduser()
     model = str(folder.absolute()) if folder.is_dir() else options.model
-    index = ImageIndex.build(embedder, options.images, model=model, **_how(options))
+    index = ImageIndex.build(embedder, options.images, model=model, note=_say_note, **_how(options))
     index.save(options.output)
     show_line(f"{len(index)} images: {options.output}")
     return 0
@@ -141,7 +141,13 @@ def _find(options):
         raise InputError(f"{options.index} does not say where its model is: give it with --model")
     embedder = open_model(name, options.device)
     found = FoundImages.find(
-        index, embedder, options.images, options.k, space=options.space, **_how(options)
+        index,
+        embedder,
+        options.images,
+        options.k,
+        space=options.space,
+        note=_say_note,
+        **_how(options),
     )
     show(found.table())
     if options.html is not None:
@@ -150,13 +156,17 @@ def _find(options):
     return 0
 
 
+def _say_note(sentence):
+    show_line(f"note: {sentence}")
+
+
 def _how(options):
     return {"batch_size": options.batch_size, "precision": options.precision}
 
 
 def _check_suffix(path):
     if path.suffix not in (".npz", ".parquet"):
-        raise InputError(f"--output {path}: expected a file .npz or .parquet")
+        raise InputError(f"--output {path}: expected a file .npz or .parquet: choose one of these")
     if path.suffix == ".parquet":
         _pyarrow(path)
 

@@ -1,7 +1,7 @@
 """Embedder: a trained model with its preprocessing and its geometry."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from ..backbones import add_weights, to_trunk_device
 from ..errors import InputError
 from ..files import content_hash
 from ..functional.validation import check_count
-from ..utils import PoincareKNN
-from .cosine_knn import CosineKNN
+from ..utils import CosineKNN, PoincareKNN
 from .feature_samples import feature_samples
 from .image_samples import image_samples
 from .model_description import ModelDescription
@@ -91,15 +90,19 @@ class Embedder(torch.nn.Module):
     @classmethod
     def _assembled(cls, folder, description, weights, device):
         device = _chosen(device)
-        trunk, head = description.build()
-        embedder = cls(trunk, head, description)
         try:
+            # Before anything is built in a size that only a description names.
+            _check_sizes(description.layout, weights)
+            trunk, head = description.build()
+            embedder = cls(trunk, head, description)
             embedder.load_state_dict(weights)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{folder}: the weights do not fit the architecture, they are of another model or "
-                f"another version of it ({reason[:300]})"
+                f"another version of it ({reason[:300]}): get it again, or save the model again"
             ) from error
         embedder.trunk = to_trunk_device(trunk, device)
         return embedder.to(device)
@@ -162,18 +165,20 @@ class Embedder(torch.nn.Module):
             progress=progress,
         )
 
-    def samples(self, images: Any) -> list[Sample]:
+    def samples(self, images: Any, *, note: Callable[[str], object] | None = None) -> list[Sample]:
         """List what :meth:`embed` would embed, with names, labels and places of files.
 
         Args:
             images: as :meth:`embed`.
+            note: called with each sentence on files and folders that were passed over, and why.
+                Default: nothing is said.
 
         Raises:
             InputError: as :meth:`embed`; images themselves are not read yet.
         """
         if self.description.takes_features:
             return feature_samples(images, self.preprocessing.channels)
-        return image_samples(images)
+        return image_samples(images, note)
 
     def embed_samples(
         self,
@@ -314,6 +319,15 @@ class Embedder(torch.nn.Module):
         if len(broken):
             raise InputError(f"the embedding of {names[int(broken[0])]} is not finite")
         return embeddings
+
+
+def _check_sizes(layout, weights):
+    """Raise RuntimeError, as torch does, unless the head's weights have the sizes of the spaces."""
+    for space, size in layout.sizes.items():
+        name = f"head.{space}.1.weight" if len(layout.sizes) > 1 else "head.1.weight"
+        found = tuple(weights[name].shape) if name in weights else "none"
+        if found == "none" or found[:1] != (size,):
+            raise RuntimeError(f"the {space} space has dimension {size}, but {name} is {found}")
 
 
 def _chosen(device):

@@ -1,8 +1,6 @@
 """From precomputed features to samples, for a model without a backbone."""
 
 import os
-import pickle
-import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..array_files import read_arrays
 from ..errors import InputError
-from ..file_kinds import why_unreadable
+from ..file_kinds import UNREADABLE, why_unreadable
 from .sample import Sample
 
 _EXPECTED = "expected features (D,) or (N, D) of floats, or a file .npz or .pt with these"
@@ -81,26 +80,10 @@ def _read(path):
     if not path.is_file():
         raise InputError(f"{path} is missing: {_EXPECTED}")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as content:
-                features = content["features"]
-                labels = content["labels"] if "labels" in content.files else None
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            features, labels = content["features"], content.get("labels")
-        features = torch.as_tensor(features)
+        content = read_arrays(path, ("features", "labels"))
+        features, labels = torch.as_tensor(content["features"]), content.get("labels")
         labels = None if labels is None else np.asarray(labels)
-    except (
-        AttributeError,
-        LookupError,
-        OSError,
-        EOFError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except UNREADABLE as error:
         reason = why_unreadable(path, error)
         raise InputError(f"{path} cannot be read ({reason}): {_EXPECTED}") from error
     if labels is None or labels.ndim == 0:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..escaping import printable
 from ..files import write_text
-from ..images.image_archive import ImageArchive
+from ..images.image_archive import TAR_SUFFIXES, ImageArchive
 from ..images.image_decoding import decode_image
 from .embedder import Embedder
 from .image_index import ImageIndex
@@ -99,6 +100,7 @@ class FoundImages:
         k: int = 10,
         *,
         space: str | None = None,
+        note: Callable[[str], object] | None = None,
         **options: Any,
     ) -> "FoundImages":
         """Embed images and find the nearest ones in an index.
@@ -109,13 +111,14 @@ class FoundImages:
             images: as :meth:`Embedder.embed`.
             k: how many, >= 1; fewer where the index has fewer.
             space: to search. Default: the hyperbolic one where there is one.
+            note: as :meth:`Embedder.samples`.
             options: as :meth:`Embedder.embed`.
 
         Raises:
             InputError: as :meth:`Embedder.embed`, or the index is of another model.
         """
         index.check_model(embedder)
-        samples = embedder.samples(images)
+        samples = embedder.samples(images, note=note)
         queries = embedder.embed_samples(samples, **options)
         distances, indices = index.search(queries, min(k, len(index)), space=space)
         return cls(
@@ -205,6 +208,9 @@ class _Pictures:
     def _make(self, root, name):
         from PIL import Image
 
+        # An index names folders and zips. To read a tar, which another may name, would unpack it.
+        if root.lower().endswith(TAR_SUFFIXES) and not Path(root).is_dir():
+            raise InputError(f"{root} is neither a folder nor a zip: make the index again")
         if root not in self.archives:
             self.archives[root] = ImageArchive(root)
         pixels = decode_image(self.archives[root].read(name), name)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,13 @@ class ImageIndex:
 
     @classmethod
     def build(
-        cls, embedder: Embedder, images: Any, *, model: str = "", **options: Any
+        cls,
+        embedder: Embedder,
+        images: Any,
+        *,
+        model: str = "",
+        note: Callable[[str], object] | None = None,
+        **options: Any,
     ) -> "ImageIndex":
         """Embed images and index them.
 
@@ -55,12 +61,13 @@ class ImageIndex:
             embedder: the model.
             images: as :meth:`Embedder.embed`.
             model: where the model is, for whoever searches later. Default: not recorded.
+            note: as :meth:`Embedder.samples`.
             options: as :meth:`Embedder.embed`, except ``space``: all spaces are kept.
 
         Raises:
             InputError: as :meth:`Embedder.embed`.
         """
-        samples = embedder.samples(images)
+        samples = embedder.samples(images, note=note)
         return cls(
             embedder.embed_samples(samples, **options),
             [sample.name for sample in samples],
@@ -169,23 +176,63 @@ class ImageIndex:
         except InputError:
             raise
         # A damaged header may hold anything.
-        except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+        except (
+            SafetensorError,
+            LookupError,
+            OSError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(
                 f"{path} is not an index of images or is damaged ({reason}): make the index again"
             ) from error
         if _checksum(tensors) != checksum:
             raise InputError(f"{path} does not have the checksum it records: make the index again")
-        content: Mapping[str, Any] = json.loads(tensors["content"].numpy().tobytes())
-        return cls(
-            tensors["embeddings"],
+        # Whoever makes a file can make its checksum as well.
+        try:
+            return cls._checked(
+                tensors["embeddings"], json.loads(bytes(tensors["content"].numpy()))
+            )
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())
+            raise InputError(
+                f"{path} does not hold what an index holds ({reason:.200}): make the index again"
+            ) from error
+
+    @classmethod
+    def _checked(cls, embeddings: torch.Tensor, content: Mapping[str, Any]) -> "ImageIndex":
+        """Build the index of a file, of which every part may be anything."""
+        layout = SpaceLayout(content["spaces"], content["geometry"])
+        places = [None if place is None else tuple(place) for place in content["places"]]
+        index = cls(
+            embeddings,
             content["names"],
             content["labels"],
-            [None if place is None else tuple(place) for place in content["places"]],
-            SpaceLayout(content["spaces"], content["geometry"]),
+            places,
+            layout,
             content["fingerprint"],
             content["model"],
         )
+        columns = (len(index.embeddings), layout.dimension)
+        if embeddings.dtype != torch.float32 or tuple(embeddings.shape) != columns:
+            raise ValueError(
+                f"embeddings are {embeddings.dtype} of shape {tuple(embeddings.shape)}, expected "
+                f"float32 of {layout.dimension} columns"
+            )
+        if not len(embeddings) or not torch.isfinite(embeddings).all():
+            raise ValueError("embeddings must be at least one, and finite")
+        texts = [index.fingerprint, index.model, *index.names]
+        texts += [label for label in index.labels if label is not None]
+        texts += [part for place in places if place is not None for part in place]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a name, label, place, fingerprint or model is no text")
+        sizes = {len(index.names), len(index.labels), len(places), len(embeddings)}
+        if len(sizes) > 1 or any(place is not None and len(place) != 2 for place in places):
+            raise ValueError("embeddings, names, labels and places do not belong together")
+        return index
 
 
 def _checksum(tensors):

@@ -30,6 +30,7 @@ CARD_FILE = "README.md"
 _FORMAT = "pml_hyperbolic.Embedder"
 _VERSION = 1
 _CHECKSUMS = "sha256"
+_AGAIN = "get it again or save the model again"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -76,13 +77,13 @@ def read_pretrained(folder: Path) -> tuple[ModelDescription, dict[str, torch.Ten
 
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
-            raise InputError(f"{folder} lacks {name}: it is not a whole saved model")
+            raise InputError(f"{folder} lacks {name}: it is not a whole saved model, get it again")
     content = _read_config(folder / CONFIG_FILE)
     checksums = content[_CHECKSUMS]
     if _content_checksum(content) != checksums.get(CONFIG_FILE):
         raise InputError(
             f"{folder / CONFIG_FILE} does not have its own checksum: it is damaged or was edited, "
-            f"get it again or save the model again"
+            f"{_AGAIN}"
         )
     if file_checksum(folder / WEIGHTS_FILE) != checksums.get(WEIGHTS_FILE):
         raise InputError(
@@ -92,12 +93,13 @@ def read_pretrained(folder: Path) -> tuple[ModelDescription, dict[str, torch.Ten
     try:
         description = ModelDescription.from_json(content)
     except InputError as error:
-        raise InputError(f"{folder / CONFIG_FILE}: {error}") from error
+        raise InputError(f"{folder / CONFIG_FILE}: {error}: {_AGAIN}") from error
     try:
         return description, load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{folder / WEIGHTS_FILE} cannot be read as safetensors: {error}"
+            f"{folder / WEIGHTS_FILE} cannot be read as safetensors "
+            f"({' '.join(str(error).split())}): {_AGAIN}"
         ) from error
 
 
@@ -135,13 +137,14 @@ def find_pretrained(name: str | Path, *, revision: str | None = None) -> Path:
 def _read_config(file):
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise InputError(
-            f"{file} cannot be read as JSON: {' '.join(str(error).split())}"
+            f"{file} cannot be read as JSON ({' '.join(str(error).split())}): {_AGAIN}"
         ) from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputError(
-            f"{file} does not describe a model of pml_hyperbolic: expected the format {_FORMAT}"
+            f"{file} does not describe a model of pml_hyperbolic, expected the format {_FORMAT}: "
+            f"give the folder of a saved model"
         )
     if content.get("version") != _VERSION:
         raise InputError(
@@ -149,7 +152,7 @@ def _read_config(file):
             f"{_VERSION}: update pml_hyperbolic"
         )
     if not isinstance(content.get(_CHECKSUMS), dict):
-        raise InputError(f"{file} lacks its checksums ({_CHECKSUMS})")
+        raise InputError(f"{file} lacks its checksums ({_CHECKSUMS}): {_AGAIN}")
     return content
 
 

@@ -1,16 +1,15 @@
 """Read the folder of a finished run: the description of its model, and its weights."""
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..array_files import read_tensors
 from ..backbones import weights_hash
 from ..checked_files import open_checked, read_checked_json, read_checked_text
 from ..errors import InputError
-from ..file_kinds import why_unreadable
+from ..file_kinds import UNREADABLE, why_unreadable
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
 from .preprocessing import Preprocessing
@@ -22,6 +21,7 @@ _CONFIG, _CHECKPOINT, _RESULT = "config.yaml", "checkpoint.pt", "result.json"
 _FROZEN_TRUNK = "frozen_trunk.pt"
 # What both config.yaml and result.json say of the run, besides its method's name.
 _IDENTITY = ("fold", "seed", "protocol_hash", "method_hash")
+_AGAIN = "run the benchmark again"
 # Arguments of data sets that say where their files lie on the machine of the run.
 _PLACES = ("root", "unpacked")
 
@@ -57,7 +57,7 @@ def read_run(folder: Path) -> tuple[ModelDescription, dict[str, torch.Tensor]]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / _CONFIG} is not the config of a run "
-            f"({type(error).__name__}: {error}): run the benchmark again"
+            f"({type(error).__name__}: {error}): {_AGAIN}"
         ) from error
 
 
@@ -81,25 +81,27 @@ def _read_config(file):
 
     try:
         config = yaml.safe_load(read_checked_text(file))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        raise _unreadable(file, error) from error
     if not isinstance(config, dict) or any(key not in config for key in ("protocol", "method")):
-        raise InputError(f"{file} is not the config of a run: it lacks protocol or method")
+        raise InputError(
+            f"{file} is not the config of a run, it lacks protocol or method: {_AGAIN}"
+        )
     return config
 
 
 def _read_rows(file):
     try:
         rows = read_checked_json(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, RecursionError, ValueError) as error:
+        raise _unreadable(file, error) from error
     needed = {"method", "space", "dimension", "epoch", "seed", "protocol_hash"}
     if not (
         isinstance(rows, list)
         and rows
         and all(isinstance(row, dict) and row.keys() >= needed for row in rows)
     ):
-        raise InputError(f"{file} is not a result of `pml-hyperbolic run`")
+        raise InputError(f"{file} is not a result of `pml-hyperbolic run`: {_AGAIN}")
     return rows
 
 
@@ -112,22 +114,14 @@ def _check_same_run(folder, config, rows):
         known = identity.get(key)
         if known is not None and found - {known}:
             raise InputError(
-                f"{folder / _CONFIG} and {folder / _RESULT} are of different runs: {key} is "
-                f"{known!r} and {rows[0].get(key)!r}"
+                f"{folder / _CONFIG} and {folder / _RESULT} are of different runs, {key} is "
+                f"{known!r} and {rows[0].get(key)!r}: {_AGAIN}"
             )
 
 
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
+def _unreadable(file, error):
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"{file} cannot be read ({reason}): {_AGAIN}")
 
 
 def _read_frozen_trunk(file):
@@ -138,12 +132,12 @@ def _read_frozen_trunk(file):
         )
     try:
         with open_checked(file) as stream:
-            content = torch.load(stream, map_location="cpu", weights_only=True)
+            content = read_tensors(stream)
         weights = content["weights"]
         if weights_hash(weights) != content["hash"]:
             raise ValueError("its checksum is wrong")
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
+    except UNREADABLE as error:
+        reason = why_unreadable(file, error)
         raise InputError(
             f"{file} does not hold the weights of a frozen trunk or is damaged ({reason}): remove "
             f"it and run the benchmark again"
@@ -154,19 +148,20 @@ def _read_frozen_trunk(file):
 def _read_checkpoint(file, epoch):
     try:
         with open_checked(file) as stream:
-            checkpoint = torch.load(stream, map_location="cpu", weights_only=True)
+            checkpoint = read_tensors(stream)
         parts = [checkpoint["models"][part] for part in ("trunk", "embedder")]
         if not all(torch.is_tensor(tensor) for part in parts for tensor in part.values()):
             raise ValueError("its models are not tensors")
         of = checkpoint["epoch"]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = why_unreadable(file, error)
         raise InputError(
-            f"{file} is not the checkpoint of a run or is damaged ({reason})"
+            f"{file} is not the checkpoint of a run or is damaged ({reason}): {_AGAIN}"
         ) from error
     if of != epoch:
         raise InputError(
-            f"{file} is of another run: it is of epoch {of}, {_RESULT} selected epoch {epoch}"
+            f"{file} is of another run, its epoch is {of} and {_RESULT} selected epoch {epoch}: "
+            f"{_AGAIN}"
         )
     return checkpoint
 
@@ -246,7 +241,10 @@ def _in_channels(backbone, weights):
     """Count the channels of the first convolution, or the features that the head takes."""
     if backbone == "identity":
         head = [tensor for name, tensor in weights.items() if name.startswith("head.")]
-        return next(tensor.shape[1] for tensor in head if tensor.ndim == 2)
+        matrices = [tensor for tensor in head if tensor.ndim == 2]
+        if not matrices:
+            raise InputError(f"{_CHECKPOINT} holds no weights of a head: {_AGAIN}")
+        return matrices[0].shape[1]
     trunk = [tensor for name, tensor in weights.items() if name.startswith("trunk.")]
     return next((tensor.shape[1] for tensor in trunk if tensor.ndim == 4), 3)
 

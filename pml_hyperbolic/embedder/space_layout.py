@@ -9,8 +9,8 @@ from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 
 from ..distances import PoincareDistance, PoincareSimilarity
 from ..errors import InputError, nearest
+from ..utils.cosine_knn import CosineKNN
 from ..utils.retrieval import PoincareKNN
-from .cosine_knn import CosineKNN
 
 HYPERBOLIC = "hyperbolic"
 # The head puts the spaces in this order.

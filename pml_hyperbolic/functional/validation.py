@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Iterable
 
 import torch
 
@@ -60,6 +61,18 @@ def check_count(name: str, argument: str, value: int) -> int:
     if count < 1:
         raise ValueError(f"{name} needs an integer {argument} >= 1, got {value!r}")
     return count
+
+
+def distinct_counts(name: str, argument: str, values: Iterable[int]) -> list[int]:
+    """The counts as plain ints.
+
+    Raises:
+        ValueError: on behalf of ``name``, unless they are distinct integers of at least 1.
+    """
+    counts = [check_count(name, argument, value) for value in values]
+    if len(set(counts)) < len(counts):
+        raise ValueError(f"{name} needs distinct values of {argument}, got {counts}")
+    return counts
 
 
 def is_readable(tensor: torch.Tensor) -> bool:

@@ -18,6 +18,16 @@ from .limits import UnpackedSize, check_file_size
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+# Headers that tarfile holds in memory as a whole: names and attributes of the member that follows.
+_EXTENDED_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+# Our choice: the longest path that systems take has 4 KiB.
+_LONGEST_HEADER = 2**20
 
 
 class ImageArchive:
@@ -188,7 +198,10 @@ def unpack_tar(path: Path, target: Path) -> Path:
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
                 _unpack(path, target)
-    except (OSError, EOFError, *_DAMAGED) as error:
+    except InputError:
+        raise
+    # Headers that describe headers are read recursively, and their numbers may be anything.
+    except (OSError, EOFError, RecursionError, ValueError, OverflowError, *_DAMAGED) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path} cannot be unpacked into {target} ({reason}): download it again if it is "
@@ -212,13 +225,27 @@ def _unpack(path, target):
     try:
         part.mkdir()
         size = UnpackedSize(path, shutil.disk_usage(part).free)
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_Member) as archive:
             for member in archive:
                 size.add(member.size)
                 _write_member(archive, member, path, part)
         os.replace(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar whose headers are not so long that they would fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _EXTENDED_HEADERS and member.size > _LONGEST_HEADER:
+            raise InputError(
+                f"the tar has a header of {member.size:,} bytes, expected at most "
+                f"{_LONGEST_HEADER:,}: nothing was unpacked; download the official archive"
+            )
+        return member
 
 
 def _write_member(archive, member, path, folder):

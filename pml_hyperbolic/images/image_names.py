@@ -40,25 +40,32 @@ class ImageNames(NamedTuple):
             for kind, number in kinds.most_common()
         ]
         counted += [f"{hidden:,} hidden"] if hidden else []
-        what = f"{len(others) + hidden:,} files: {', '.join(counted)}" if counted else ""
+        total = len(others) + hidden
+        what = f"{total:,} {'file' if total == 1 else 'files'}: {', '.join(counted)}"
         if not images:
-            held = f"but {what}" if what else "and nothing else"
+            held = f"but {what}" if total else "and nothing else"
             raise InputError(
                 f"{archive.path} holds no images ({', '.join(IMAGE_SUFFIXES)}), {held}: give "
                 f"images of one of these formats, or convert others to one"
             )
-        notes = [f"{archive.path}: passed over {what}"] if what else []
-        for folders, problem in (
+        notes = [f"{archive.path}: passed over {what}"] if total else []
+        for folders, of_one, of_several in (
             (
                 _without(images, others, archive.empty_folders()),
-                "hold no images and are no classes",
+                "folder holds no images and is no class",
+                "folders hold no images and are no classes",
             ),
-            (sorted(archive.unreadable_folders()), "cannot be listed: their images are missing"),
+            (
+                sorted(archive.unreadable_folders()),
+                "folder cannot be listed: its images are missing",
+                "folders cannot be listed: their images are missing",
+            ),
         ):
             if folders:
+                problem = of_one if len(folders) == 1 else of_several
                 more = ", ..." if folders[_EXAMPLES:] else ""
                 notes.append(
-                    f"{archive.path}: {len(folders):,} folders {problem}: "
+                    f"{archive.path}: {len(folders):,} {problem}: "
                     f"{', '.join(folders[:_EXAMPLES])}{more}"
                 )
         return cls(images, notes)

@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 
+from ..array_files import HARMLESS_SIZE, LARGEST_RATIO
 from ..errors import InputError
 
 MEGAPIXELS_VARIABLE = "PML_HYPERBOLIC_MAX_MEGAPIXELS"
@@ -86,14 +87,11 @@ class UnpackedSize:
     _BLOCK = 4096
     # Some room stays for others.
     _SHARE = 0.95
-    # Our choice: archives of images hardly shrink, and lists of names shrink about tenfold.
-    _LARGEST_RATIO = 100
-    _HARMLESS = 2**30
 
     def __init__(self, path: Path, space: int):
         self.path = path
         self._by_space = int(self._SHARE * space)
-        self._by_ratio = max(self._HARMLESS, self._LARGEST_RATIO * path.stat().st_size)
+        self._by_ratio = max(HARMLESS_SIZE, LARGEST_RATIO * path.stat().st_size)
         self._size = 0
 
     def add(self, size: int) -> None:

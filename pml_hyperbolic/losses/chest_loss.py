@@ -1,14 +1,21 @@
 """CHESTLoss: SoftTriple in Euclidean and in hyperbolic space, with proxies clustered by HypHC."""
 
 import contextlib
+import functools
 import math
 
 import torch
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import BaseMetricLossFunction, SoftTripleLoss
-from pytorch_metric_learning.utils import common_functions as c_f
 
-from ..distances import PoincareSimilarity
+from .._pml import (
+    loss_term,
+    refuse_references,
+    self_references,
+    soft_triple_proxies,
+    zero_term,
+)
+from ..distances import PoincareSimilarity, check_shared_geometry
 from ..functional.poincare import at_least_float32, full_precision
 from ..functional.reading_waits import reading_waits
 from ..functional.validation import (
@@ -74,8 +81,9 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     "euclidean_loss", "hyperbolic_loss" (one value an element), "hierarchy_loss".
 
     Raises:
-        ValueError: an argument is out of range; at call time embeddings of another size or not
-            finite, or labels out of range (checked on the CPU only).
+        ValueError: an argument is out of range, or a regularizer of another hyperbolic geometry; at
+            call time embeddings of another size or not finite, or labels out of range (checked on
+            the CPU only).
 
     Source: Saeki, Kawahara, Aman, arXiv 2510.05643; SoftTriple: Qian et al., ICCV 2019.
     """
@@ -116,11 +124,12 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         )
         if not any((euclidean_weight, hyperbolic_weight, hierarchy_weight)):
             raise ValueError(f"{name} needs a weight > 0, got three zeros: it would learn nothing")
-        distance = self.get_default_distance() if distance is None else distance
+        super().__init__(distance=distance, **kwargs)
+        distance = self.distance
         check_instance(name, "distance", distance, PoincareSimilarity)
         check_maps_tangents(name, distance)
+        check_shared_geometry(self)
         _check_hierarchy(hierarchy_weight, hierarchy_similarity, hierarchy_regularizer, distance)
-        super().__init__(distance=distance, **kwargs)
         self.num_classes = num_classes
         self.centers_per_class = centers_per_class
         self.euclidean_size = euclidean_size
@@ -140,7 +149,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
                 la=la,
                 gamma=gamma,
                 margin=margin,
-                weight_init_func=c_f.TorchInitWrapper(torch.nn.init.normal_, std=std),
+                weight_init_func=functools.partial(torch.nn.init.normal_, std=std),
                 distance=space,
             )
 
@@ -172,13 +181,15 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         ref_labels: torch.Tensor | None,
     ) -> dict:
         """PML's loss dictionary of embeddings (N, D_E + D_H) with labels (N,)."""
-        c_f.ref_not_supported(embeddings, labels, ref_emb, ref_labels)
+        refuse_references("CHESTLoss", embeddings, labels, ref_emb, ref_labels)
         euclidean, hyperbolic = self.split_spaces(embeddings)
 
         def soft_triple_part(weight, soft_triple, vectors):
             if weight == 0 or len(vectors) == 0:
-                return self.zero_loss()
-            part = soft_triple.compute_loss(vectors, labels, indices_tuple, vectors, labels)["loss"]
+                return zero_term(vectors)
+            references = self_references(vectors, labels)
+            terms = soft_triple.compute_loss(vectors, labels, indices_tuple, *references)
+            (part,) = terms.values()
             return {**part, "losses": weight * part["losses"]}
 
         loss_dict = {
@@ -186,15 +197,13 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
             "hyperbolic_loss": soft_triple_part(
                 self.hyperbolic_weight, self.hyperbolic, hyperbolic
             ),
-            "hierarchy_loss": self.zero_loss(),
+            "hierarchy_loss": zero_term(embeddings),
         }
-        hyperbolic_proxies = self.hyperbolic.fc.t()
+        hyperbolic_proxies = self.hyperbolic.proxies
         if self.hierarchy_weight > 0:
-            loss_dict["hierarchy_loss"] = {
-                "losses": self.hierarchy_weight * self.hierarchy(hyperbolic_proxies),
-                "indices": None,
-                "reduction_type": "already_reduced",
-            }
+            loss_dict["hierarchy_loss"] = loss_term(
+                self.hierarchy_weight * self.hierarchy(hyperbolic_proxies)
+            )
         self.record_parts(
             loss_dict,
             self.distance.clip_saturation(hyperbolic),
@@ -233,8 +242,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         """The Euclidean (N, D_E) and the hyperbolic (N, D_H) part of embeddings."""
         return embeddings.split([self.euclidean_size, self.hyperbolic_size], dim=1)
 
-    def get_default_distance(self) -> PoincareSimilarity:
+    def default_distance(self) -> PoincareSimilarity:
         return PoincareSimilarity()
+
+    get_default_distance = default_distance  # its name in PML 2
 
     def _sub_loss_names(self):
         return ["euclidean_loss", "hyperbolic_loss", "hierarchy_loss"]
@@ -247,7 +258,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         check_embeddings("CHESTLoss", embeddings, self.euclidean_size + self.hyperbolic_size)
         slope = 2 * self.euclidean.la * self.euclidean_weight
         shortest = max(_SHORTEST_NORMALIZED, slope / torch.finfo(embeddings.dtype).max)
-        embeddings = embeddings.to(self.euclidean.fc.dtype)
+        embeddings = embeddings.to(self.euclidean.proxies.dtype)
         euclidean, hyperbolic = self.split_spaces(embeddings)
         length = torch.linalg.vector_norm(euclidean.detach(), dim=1, keepdim=True)
         if is_readable(length) and not (length < shortest).any():
@@ -256,21 +267,26 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
 
     def _euclidean_proxy_similarity(self, i, j):
         """(1 + cosine) / 2 of Euclidean proxies: the default teacher of the hierarchy."""
-        dtype = at_least_float32(self.euclidean.fc.dtype)
-        first, second = (self.euclidean.fc.detach().index_select(1, k).to(dtype) for k in (i, j))
+        columns = self.euclidean.proxies.detach().t()
+        dtype = at_least_float32(columns.dtype)
+        first, second = (columns.index_select(1, k).to(dtype) for k in (i, j))
         return (1 + torch.cosine_similarity(first, second, dim=0)) / 2
 
     def _same_class(self, i, j):
         """1 for proxies of one class, else 0; a class's centres lie side by side."""
         same = i // self.centers_per_class == j // self.centers_per_class
-        return same.to(at_least_float32(self.euclidean.fc.dtype))
+        return same.to(at_least_float32(self.euclidean.proxies.dtype))
 
 
 class _SoftTriple(SoftTripleLoss):
     """PML's SoftTripleLoss without its two obstacles to torch.func and to asynchronous devices."""
 
+    @property
+    def proxies(self):
+        return soft_triple_proxies(self)
+
     def cast_types(self, dtype, device):
-        # PML assigns to ``.data`` at every call, which torch.func forbids.
+        # PML 2 assigns to ``.data`` at every call, which torch.func forbids.
         if self.fc.dtype != dtype or self.fc.device != device:
             super().cast_types(dtype, device)
 

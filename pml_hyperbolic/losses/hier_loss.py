@@ -2,8 +2,8 @@
 
 import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import refuse_references
 from ..functional.validation import required_labels
 from ..regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
@@ -47,8 +47,8 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
 
     Raises:
         ValueError: an argument is out of range, an inverted distance or one with
-            ``inputs="ball"``; at call time embeddings of another size or not finite (checked on
-            the CPU only).
+            ``inputs="ball"``, an embedding regularizer of another hyperbolic geometry; at call time
+            embeddings of another size or not finite (checked on the CPU only).
 
     Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
     """
@@ -63,7 +63,7 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
     ) -> dict:
         """PML's loss dictionary of embeddings (N, embedding_size) with labels (N,)."""
         labels = required_labels("HIERLoss", labels)
-        c_f.ref_not_supported(embeddings, labels, ref_emb, ref_labels)
+        refuse_references("HIERLoss", embeddings, labels, ref_emb, ref_labels)
         proxies = self.proxies.to(embeddings.dtype)
         with torch.no_grad():
             relevance = torch.exp(-self.distance(embeddings))

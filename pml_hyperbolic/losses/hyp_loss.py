@@ -4,12 +4,13 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 
-from ..distances import PoincareDistance
+from .._pml import RecordsMixin, has_references, loss_term
+from ..distances import PoincareDistance, check_shared_geometry
 from ..functional.poincare import at_least_float32, full_precision
 from ..functional.validation import check_positive, required_labels
 
 
-class HypLoss(BaseMetricLossFunction):
+class HypLoss(RecordsMixin, BaseMetricLossFunction):
     """Hyp: cross-entropy of every ordered pair of views, against the other classes in both views.
 
     A batch holds m rows of each of B classes; ``z_i`` (B, D) are the i-th rows of all classes in
@@ -35,7 +36,8 @@ class HypLoss(BaseMetricLossFunction):
     accelerator the number of rows of the classes is waited for.
 
     Raises:
-        ValueError: ``temperature`` is out of range; at call time classes of unequal size or of one
+        ValueError: ``temperature`` is out of range, or a regularizer of another hyperbolic
+            geometry; at call time classes of unequal size or of one
             row, a miner's output or ``ref_emb``: the loss compares views of one whole batch.
 
     Source: Ermolov et al., CVPR 2022, arXiv 2203.10833.
@@ -44,11 +46,14 @@ class HypLoss(BaseMetricLossFunction):
     def __init__(self, temperature: float = 0.2, *, distance: BaseDistance | None = None, **kwargs):
         check_positive("HypLoss", temperature=temperature)
         super().__init__(distance=distance, **kwargs)
+        check_shared_geometry(self)
         self.temperature = temperature
         self.add_to_recordable_attributes(list_of_names=["temperature"], is_stat=False)
 
-    def get_default_distance(self) -> BaseDistance:
+    def default_distance(self) -> BaseDistance:
         return PoincareDistance()
+
+    get_default_distance = default_distance  # its name in PML 2
 
     def compute_loss(
         self,
@@ -60,7 +65,7 @@ class HypLoss(BaseMetricLossFunction):
     ) -> dict:
         """PML's loss dictionary of embeddings (N, D) with labels (N,)."""
         labels = required_labels("HypLoss", labels)
-        if indices_tuple is not None or ref_emb is not embeddings or ref_labels is not labels:
+        if indices_tuple is not None or has_references(embeddings, labels, ref_emb, ref_labels):
             raise ValueError(
                 "HypLoss takes neither a miner's output (indices_tuple) nor ref_emb, because it "
                 "compares the views of one whole batch: leave them out, or use PML's NTXentLoss"
@@ -75,12 +80,8 @@ class HypLoss(BaseMetricLossFunction):
         anchors = rows.unsqueeze(2).expand(m, b, m)
         positives = rows.T.expand(m, b, m)
         other = ~torch.eye(m, dtype=torch.bool, device=rows.device).unsqueeze(1).expand(m, b, m)
-        loss = {
-            "losses": m * (m - 1) * losses[other],
-            "indices": (anchors[other], positives[other]),
-            "reduction_type": "pos_pair",
-        }
-        return {"loss": loss}
+        pairs = (anchors[other], positives[other])
+        return {"loss": loss_term(m * (m - 1) * losses[other], pairs, "pos_pair")}
 
 
 def _rows_by_view(labels):

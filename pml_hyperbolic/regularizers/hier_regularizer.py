@@ -10,11 +10,14 @@ class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
     """HIER as an ``embedding_regularizer=`` of any PML loss: the hierarchy is found unsupervised.
 
     Where labels are at hand, :class:`~pml_hyperbolic.losses.HIERLoss` is the paper's method; here
-    relevance is ``exp(-d)`` alone. Its proxies are parameters: give them to an optimizer.
+    relevance is ``exp(-d)`` alone. Its proxies are parameters: give them to an optimizer. Its
+    distance is the loss's own object, where that is hyperbolic: see
+    :func:`~pml_hyperbolic.distances.check_shared_geometry`.
 
     Args:
-        embedding_size, num_proxies, margin, temperature, num_neighbors, triplets_per_anchor,
-        anchor_as_negative, distance, kwargs: as HIERLoss.
+        embedding_size, num_proxies: as HIERLoss.
+        margin, temperature, num_neighbors, triplets_per_anchor, anchor_as_negative: as HIERLoss.
+        distance, kwargs: as HIERLoss.
 
     Shapes: embeddings (N, embedding_size). Sub-losses: "data_loss", "proxy_loss".
 

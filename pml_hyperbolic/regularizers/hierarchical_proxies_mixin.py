@@ -7,7 +7,8 @@ import torch
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.reducers import MeanReducer
 
-from ..distances import PoincareDistance
+from .._pml import loss_term, zero_term
+from ..distances import PoincareDistance, check_shared_geometry
 from ..functional.hier import hier_loss, hierarchical_triplet_losses
 from ..functional.poincare import full_precision
 from ..functional.reading_waits import reading_waits
@@ -62,6 +63,7 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
                 f"the spherical HIER"
             )
         super().__init__(distance=distance, **kwargs)
+        check_shared_geometry(self)
         self.embedding_size = embedding_size
         self.num_proxies = num_proxies
         self.hier_margin = margin
@@ -84,8 +86,17 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         with full_precision(embeddings):
             return super().forward(embeddings.to(dtype), *args, **kwargs)
 
-    def get_default_distance(self) -> BaseDistance:
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        # A state of another geometry is refused before it replaces the proxies.
+        key = f"{prefix}distance._extra_state"
+        if isinstance(self.distance, PoincareDistance) and key in state_dict:
+            self.distance.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def default_distance(self) -> BaseDistance:
         return PoincareDistance()
+
+    get_default_distance = default_distance  # its name in PML 2
 
     def _sub_loss_names(self):
         return ["data_loss", "proxy_loss"]
@@ -97,21 +108,21 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
         accelerator: how many triplets there are need not be waited for then.
         """
         if reading_waits(relevance.device) and self._data_loss_is_averaged():
-            return self._reduced(self._loss(relevance, to_proxies))
+            return loss_term(self._loss(relevance, to_proxies))
         triplets = reciprocal_neighbor_triplets(relevance, **self._draws())
         if triplets.shape[1] == 0:
-            return self._reduced(to_proxies.sum() * 0)
+            return zero_term(to_proxies)
         losses = hierarchical_triplet_losses(
             to_proxies, triplets, margin=self.hier_margin, temperature=self.temperature
         )
-        return {"losses": losses, "indices": tuple(triplets), "reduction_type": "triplet"}
+        return loss_term(losses, tuple(triplets), "triplet")
 
     def proxy_part(self, between: torch.Tensor) -> dict:
         """HIER's loss of the proxies themselves, given the distances between them (P, P).
 
         Its triplets are of proxies, not of batch elements: no reducer could index them.
         """
-        return self._reduced(self._loss(torch.exp(-between.detach()), between))
+        return loss_term(self._loss(torch.exp(-between.detach()), between))
 
     def clip_saturation(self, vectors: torch.Tensor) -> torch.Tensor:
         """The fraction of raw vectors (N, D) at the clip radius; 0 for a distance without one."""
@@ -134,9 +145,6 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
             "triplets_per_anchor": self.triplets_per_anchor,
             "anchor_as_negative": self.anchor_as_negative,
         }
-
-    def _reduced(self, loss):
-        return {"losses": loss, "indices": None, "reduction_type": "already_reduced"}
 
     def _data_loss_is_averaged(self):
         by_name = getattr(self.reducer, "reducers", {})

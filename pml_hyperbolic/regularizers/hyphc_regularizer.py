@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
+from .._pml import RecordsMixin, loss_term, zero_term
 from ..distances import PoincareDistance
 from ..functional.hyphc import hyphc_loss_of_corners, hyphc_loss_of_tangents
 from ..functional.poincare import at_least_float32, full_precision, with_riemannian_gradient
@@ -17,7 +18,7 @@ from ..functional.validation import (
 )
 
 
-class HypHCRegularizer(BaseRegularizer):
+class HypHCRegularizer(RecordsMixin, BaseRegularizer):
     """HypHC on weights or embeddings: similar points get a deep lowest common ancestor.
 
     The mean over triplets (i, j, k) of ``w_ij + w_ik + w_jk - <w, softmax(d_o / temperature)>``,
@@ -76,7 +77,7 @@ class HypHCRegularizer(BaseRegularizer):
         """PML's loss dictionary of raw vectors (P, D)."""
         self.distance.check_shapes(x, None)
         if len(x) < 3:
-            return {"loss": {"losses": 0, "indices": None, "reduction_type": "already_reduced"}}
+            return {"loss": zero_term(x)}
         i, j, k = triplets = _distinct_triplets(len(x), self.num_triplets, x.device)
         with full_precision(x):
             weights = None
@@ -98,10 +99,12 @@ class HypHCRegularizer(BaseRegularizer):
                 loss = hyphc_loss_of_tangents(
                     corners, weights, temperature=self.temperature, **ball
                 )
-        return {"loss": {"losses": loss, "indices": None, "reduction_type": "already_reduced"}}
+        return {"loss": loss_term(loss)}
 
-    def get_default_distance(self) -> PoincareDistance:
+    def default_distance(self) -> PoincareDistance:
         return PoincareDistance()
+
+    get_default_distance = default_distance  # its name in PML 2
 
 
 def _rows(x, index):

@@ -1,12 +1,11 @@
 """SubLossRecordsMixin: keeps the parts of a loss and the clip saturation of each forward pass."""
 
 import torch
-from pytorch_metric_learning.utils.module_with_records_and_reducer import (
-    ModuleWithRecordsReducerAndDistance,
-)
+
+from .._pml import RecordsMixin
 
 
-class SubLossRecordsMixin(ModuleWithRecordsReducerAndDistance):
+class SubLossRecordsMixin(RecordsMixin):
     """Keeps each sub-loss and the clip saturation of the last forward pass as attributes.
 
     ``sub_losses`` maps the names of sub-losses to detached scalars: their means, before any custom
@@ -36,8 +35,7 @@ class SubLossRecordsMixin(ModuleWithRecordsReducerAndDistance):
     ) -> None:
         """Record the parts of this forward pass; ``loss_dict`` is what compute_loss returns."""
         self.sub_losses = {
-            name: torch.as_tensor(part["losses"]).detach().float().mean()
-            for name, part in loss_dict.items()
+            name: part["losses"].detach().float().mean() for name, part in loss_dict.items()
         }
         self.embedding_saturation = embedding_saturation
         self.proxy_saturation = proxy_saturation

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 import tqdm
-from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
-from pytorch_metric_learning.utils import common_functions as c_f
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from .._pml import AccuracyCalculator, GlobalEmbeddingSpaceTester
+from .._pml import common_functions as c_f
 from ..utils import EmbeddingSpace, EmbeddingSpacesCalculator
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 import tqdm
-from pytorch_metric_learning import trainers
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .. import _pml
+from ..distances import check_shared_geometry
 from ..distributed.collectives import rank, world_size
 from ..distributed.gathering import gather_batch
 from ..distributed.gradients import multiply_gradient
@@ -21,7 +21,7 @@ from .finite_check import FiniteCheck, NonFiniteError
 from .optimizer_coverage import check_optimizer_coverage
 
 
-class MetricLossOnly(trainers.MetricLossOnly):
+class MetricLossOnly(_pml.MetricLossOnly):
     """PML's ``MetricLossOnly``, which keeps the dtype of loss parameters and stops on divergence.
 
     Models may run under autocast. Miners and losses never do: they receive embeddings in the dtype
@@ -58,8 +58,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
 
     Raises:
         ValueError: an argument is out of range; from :meth:`train`, a trainable parameter of the
-            models or losses is in no optimizer or in two, or the parts of the trainer cannot be
-            trained in several processes.
+            models or losses is in no optimizer or in two, a regularizer of a loss has another
+            hyperbolic geometry, or the parts of the trainer cannot be trained in several processes.
         NonFiniteError: from :meth:`train`, embeddings, the loss or its parameters became NaN or
             infinite.
     """
@@ -119,6 +119,8 @@ class MetricLossOnly(trainers.MetricLossOnly):
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         """Train from ``start_epoch`` to ``num_epochs``, both included."""
+        for loss in self.loss_funcs.values():
+            check_shared_geometry(loss)
         check_optimizer_coverage(
             self._without_frozen({**self.models, **self.loss_funcs}),
             self._without_frozen(self.optimizers),
@@ -130,7 +132,7 @@ class MetricLossOnly(trainers.MetricLossOnly):
         self.initialize_dataloader()
         for self.epoch in range(start_epoch, num_epochs + 1):
             self.set_to_train()
-            c_f.LOGGER.info("TRAINING EPOCH %d", self.epoch)
+            _pml.logger().info("TRAINING EPOCH %d", self.epoch)
             with tqdm.tqdm(
                 range(self.iterations_per_epoch),
                 desc=f"epoch {self.epoch}",

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from .accuracy_calculator import HyperbolicAccuracyCalculator
 from .cosine_accuracy_calculator import CosineAccuracyCalculator
+from .cosine_knn import CosineKNN
 from .embedding_space import EmbeddingSpace
 from .embedding_spaces_calculator import EmbeddingSpacesCalculator
 from .poincare_kmeans import PoincareKMeans
-from .recall_at_k_mixin import RecallAtKMixin
+from .recall_at_k import RecallAtKMixin
 from .retrieval import PoincareKNN
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CosineAccuracyCalculator",
+    "CosineKNN",
     "DistributedLoss",
     "EmbeddingSpace",
     "EmbeddingSpacesCalculator",

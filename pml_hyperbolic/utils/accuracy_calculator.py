@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from .._pml import AccuracyCalculator, logger, numpy_to_torch
 from ..distances import PoincareDistance
 from ..functional.validation import check_finite
-from .recall_at_k_mixin import RecallAtKMixin
+from .recall_at_k import RecallAtKMixin
 from .retrieval import PoincareKMeans, PoincareKNN
 
 
@@ -61,15 +60,13 @@ class HyperbolicAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
     ) -> dict[str, float]:
         """As PML's, with float64 embeddings and labels of any size kept exact."""
         if self._ranks_geodesically:
-            c_f.LOGGER.info("ranking by geodesic distance (c=%g)", self.distance.c)
+            logger().info("ranking by geodesic distance (c=%g)", self.distance.c)
         given = {"query": query, "reference": query if reference is None else reference}
-        given = {name: c_f.numpy_to_torch(rows) for name, rows in given.items()}
+        given = {name: numpy_to_torch(rows) for name, rows in given.items()}
         for rows in given.values():
             check_finite(type(self).__name__, rows)
         self._uncast.update(
-            (name, rows.to(self.device))
-            for name, rows in given.items()
-            if rows.dtype == torch.float64
+            (name, rows) for name, rows in given.items() if rows.dtype == torch.float64
         )
         try:
             return super().get_accuracy(query, query_labels, reference, *arguments, **options)
@@ -92,9 +89,9 @@ class _UncastKNN(PoincareKNN):
 
     def __call__(self, query, k, reference=None, ref_includes_query=False):
         return super().__call__(
-            self.uncast.get("query", query),
+            _uncast(self.uncast, "query", query),
             k,
-            self.uncast.get("reference", reference),
+            _uncast(self.uncast, "reference", reference),
             ref_includes_query,
         )
 
@@ -107,4 +104,11 @@ class _UncastKMeans(PoincareKMeans):
         self.uncast = uncast
 
     def __call__(self, x, nmb_clusters):
-        return super().__call__(self.uncast.get("query", x), nmb_clusters)
+        return super().__call__(_uncast(self.uncast, "query", x), nmb_clusters)
+
+
+def _uncast(uncast, name, rows):
+    """The rows as they were given, on the device that PML's calculator has moved them to."""
+    given = uncast.get(name)
+    # A calculator that searches for some of the queries only passes its own rows.
+    return rows if given is None or given.shape != rows.shape else given.to(rows.device)

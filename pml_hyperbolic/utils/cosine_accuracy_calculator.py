@@ -4,15 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import CosineSimilarity
-from pytorch_metric_learning.utils import common_functions as c_f
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from pytorch_metric_learning.utils.inference import CustomKNN, FaissKNN
 
+from .._pml import IS_VERSION_3, AccuracyCalculator, FaissKNN, logger, numpy_to_torch
+from .cosine_knn import CosineKNN
 from .inner_product_search import faiss_or_none
-from .recall_at_k_mixin import RecallAtKMixin
-
-_QUERY_BATCH = 1024  # queries that a torch search compares with all references at a time
+from .recall_at_k import RecallAtKMixin
 
 
 class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
@@ -22,9 +18,10 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
     scores a hyperbolic space of the same embedding.
 
     Args:
-        knn_func: default PML's FaissKNN if FAISS is installed, else an exact search with torch.
-        kmeans_func: default PML's FaissKMeans if FAISS is installed, else scikit-learn's k-means.
-        recall_at, k, kwargs: as :class:`RecallAtKMixin`.
+        knn_func: default PML's FaissKNN if FAISS is installed, else :class:`CosineKNN`.
+        kmeans_func: default that of PML 2, its FaissKMeans, if FAISS is installed; else, and with
+            PML 3, scikit-learn's k-means.
+        recall_at, kwargs: as :class:`RecallAtKMixin`; kwargs are also those of PML's calculator.
 
     Raises:
         ValueError: as RecallAtKMixin.
@@ -39,8 +36,9 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
     ):
         has_faiss = faiss_or_none() is not None
         if knn_func is None:
-            knn_func = FaissKNN() if has_faiss else _TorchKNN()
-        if kmeans_func is None and not has_faiss:
+            knn_func = FaissKNN() if has_faiss else CosineKNN()
+        # The calculator of PML 3 has no k-means of its own.
+        if kmeans_func is None and (IS_VERSION_3 or not has_faiss):
             kmeans_func = _sklearn_kmeans
         super().__init__(knn_func=knn_func, kmeans_func=kmeans_func, **kwargs)
 
@@ -53,7 +51,7 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         **options: Any,
     ) -> dict[str, float]:
         """As PML's, for the normalised embeddings, with labels of any size kept exact."""
-        c_f.LOGGER.info("ranking by cosine similarity")
+        logger().info("ranking by cosine similarity")
         reference = None if reference is None else _normalized(reference)
         return super().get_accuracy(
             _normalized(query), query_labels, reference, *arguments, **options
@@ -64,26 +62,12 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         return "_".join(filter(None, [super().description(), "cosine"]))
 
 
-class _TorchKNN(CustomKNN):
-    """PML's CustomKNN by cosine similarity, which can be pickled after a call as well."""
-
-    def __init__(self):
-        super().__init__(CosineSimilarity(), _QUERY_BATCH)
-
-    def __call__(self, query, k, reference, ref_includes_query=False):
-        try:
-            return super().__call__(query, k, reference, ref_includes_query)
-        finally:
-            # PML leaves a local function here, which pickle refuses.
-            self.distance.iter_fn = None
-
-
 def _normalized(rows):
-    return torch.nn.functional.normalize(c_f.numpy_to_torch(rows).float())
+    return torch.nn.functional.normalize(numpy_to_torch(rows).float())
 
 
 def _sklearn_kmeans(x, nmb_clusters):
     from sklearn.cluster import KMeans
 
     kmeans = KMeans(nmb_clusters, n_init=1, max_iter=20, random_state=0)
-    return torch.from_numpy(kmeans.fit_predict(c_f.to_numpy(x))).long().to(x.device)
+    return torch.from_numpy(kmeans.fit_predict(x.cpu().numpy())).long().to(x.device)

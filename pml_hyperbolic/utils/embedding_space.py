@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from .._pml import AccuracyCalculator
 
 
 class EmbeddingSpace(NamedTuple):

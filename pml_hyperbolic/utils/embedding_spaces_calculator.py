@@ -81,6 +81,9 @@ class EmbeddingSpacesCalculator:
                     f"the space {name!r} takes columns {columns.start}:{columns.stop}, "
                     f"got embeddings with {width} columns"
                 )
+        # Not every calculator takes them: that of PML 3 is only known to choose when it is made.
+        chosen = {"include": include, "exclude": exclude}
+        chosen = {argument: names for argument, names in chosen.items() if names}
         scores = {}
         for name, columns in self._columns.items():
             own = self.spaces[name].accuracy_calculator.get_accuracy(
@@ -89,8 +92,7 @@ class EmbeddingSpacesCalculator:
                 None if reference is None else reference[:, columns],
                 reference_labels,
                 ref_includes_query,
-                include,
-                exclude,
+                **chosen,
             )
             if name == self.primary:
                 scores.update(own)

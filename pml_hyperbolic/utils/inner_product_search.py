@@ -1,12 +1,11 @@
 """Search for the largest inner products: FAISS where it is installed, else torch; both exact."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import logger
 from ..functional.poincare import full_precision
 from .lifted_points import slices
 
@@ -50,7 +49,7 @@ def inner_product_search(
                     metric=faiss.METRIC_INNER_PRODUCT,
                     device=left.device.index,
                 )
-        c_f.LOGGER.info(
+        logger().info(
             "searching with torch instead of FAISS: %d candidates exceed the %d that FAISS can "
             "select on a GPU",
             k,
@@ -101,7 +100,7 @@ def faiss_or_none() -> Any:
     except ModuleNotFoundError:
         return None
     except ImportError as error:
-        logging.getLogger(c_f.LOGGER_NAME).warning(
+        logger().warning(
             "FAISS cannot be imported (%s), searching with torch: "
             "faiss-cpu and faiss-gpu installed together break each other",
             error,

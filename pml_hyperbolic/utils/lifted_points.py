@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import numpy_to_torch
 from ..distances import PoincareDistance
 from ..functional.poincare import has_float64
 
@@ -154,7 +154,7 @@ def as_rows(name: str, rows: Any) -> torch.Tensor:
     Raises:
         ValueError: unless it is floating-point and two-dimensional.
     """
-    rows = c_f.numpy_to_torch(rows)
+    rows = numpy_to_torch(rows)
     if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not rows.is_floating_point():
         given = (
             f"{rows.dtype} of shape {tuple(rows.shape)}"

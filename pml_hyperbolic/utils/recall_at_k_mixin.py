@@ -1,20 +1,20 @@
-"""RecallAtKMixin: recall at any K, and exact labels, for PML's AccuracyCalculator."""
+"""RecallAtKMixin: recall at any K, and exact labels, for the AccuracyCalculator of PML 2."""
 
 import functools
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
-from pytorch_metric_learning.utils.accuracy_calculator import (
+
+from .._pml import (
     EQUALITY,
     AccuracyCalculator,
     maybe_get_avg_of_avgs,
     nan_accuracy,
+    numpy_to_torch,
     try_getting_not_lone_labels,
 )
-
-from ..functional.validation import check_count
+from ..functional.validation import distinct_counts
 
 
 class RecallAtKMixin(AccuracyCalculator):
@@ -43,12 +43,8 @@ class RecallAtKMixin(AccuracyCalculator):
         k: int | str | None = "max_bin_count",
         **kwargs: Any,
     ):
-        recall_at = [check_count(type(self).__name__, "recall_at", K) for K in recall_at]
-        if len(set(recall_at)) < len(recall_at):
-            raise ValueError(
-                f"{type(self).__name__} needs distinct values of recall_at, got {recall_at}"
-            )
-        self._recall_at = {f"recall_at_{K}": K for K in recall_at}
+        values = distinct_counts(type(self).__name__, "recall_at", recall_at)
+        self._recall_at = {f"recall_at_{K}": K for K in values}
         self._own_k: int | None = None
         # PML finds metrics as attributes named calculate_*.
         for name, K in self._recall_at.items():
@@ -94,10 +90,10 @@ class RecallAtKMixin(AccuracyCalculator):
         """
         if self.label_comparison_fn is not EQUALITY:
             return query_labels, reference_labels
-        query_labels = c_f.numpy_to_torch(query_labels)
+        query_labels = numpy_to_torch(query_labels)
         if reference_labels is None:
             return torch.unique(query_labels, dim=0, return_inverse=True)[1], None
-        reference_labels = c_f.numpy_to_torch(reference_labels).to(query_labels.device)
+        reference_labels = numpy_to_torch(reference_labels).to(query_labels.device)
         both = torch.cat([query_labels, reference_labels])
         dense = torch.unique(both, dim=0, return_inverse=True)[1]
         return dense[: len(query_labels)], dense[len(query_labels) :]

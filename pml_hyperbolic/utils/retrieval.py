@@ -6,10 +6,12 @@
 from pathlib import Path
 
 import torch
-from pytorch_metric_learning.utils import common_functions as c_f
 
+from .._pml import logger
+from ..array_files import read_tensors
 from ..checked_files import DamagedFile, open_checked, write_checked
 from ..distances import PoincareDistance
+from ..file_kinds import UNREADABLE, why_unreadable
 from ..functional.validation import check_count
 from .certified_search import nearest
 from .lifted_points import LiftedPoints, as_rows, check_hyperbolic
@@ -116,7 +118,7 @@ class PoincareKNN:
         self.index = None if self.reset_after else references
         self.second_look_fraction = found.second_looks / max(len(query), 1)
         self.all_certified = found.all_certified
-        c_f.LOGGER.info(
+        logger().info(
             "%d nearest neighbours by geodesic distance (c=%g): exact, %.2f%% second looks",
             k,
             self.distance.c,
@@ -160,13 +162,23 @@ class PoincareKNN:
         """
         try:
             with open_checked(Path(filename)) as file:
-                content = torch.load(file, weights_only=True)
+                content = read_tensors(file, device=None)
         except DamagedFile as error:
             raise ValueError(
                 f"{filename} is damaged ({error}): save the references again"
             ) from error
+        except OSError:
+            raise
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{filename} was not written by {type(self).__name__}.save() "
+                f"({why_unreadable(Path(filename), error)}): save the references again"
+            ) from error
         if not isinstance(content, dict) or set(content) != {"geometry", "embeddings"}:
-            raise ValueError(f"{filename} was not written by {type(self).__name__}.save()")
+            raise ValueError(
+                f"{filename} was not written by {type(self).__name__}.save(), which stores a "
+                f"geometry and embeddings: save the references again"
+            )
         if content["geometry"] != self._geometry():
             raise ValueError(
                 f"{filename} was saved under {content['geometry']}, but this "
@@ -230,7 +242,7 @@ class PoincareKNN:
         # 1e-3, because rows normalised in half precision are no closer to 1.
         if unit and bool(((points.norm - 1).abs() < 1e-3).all()):
             self._warned = True
-            c_f.LOGGER.warning(
+            logger().warning(
                 "All %d embeddings have unit L2 norm: if the model, tester or InferenceModel "
                 "normalises them (normalize_embeddings=True), their hyperbolic radius is lost",
                 len(raw),

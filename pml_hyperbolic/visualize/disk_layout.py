@@ -229,7 +229,7 @@ def _umap():
         import umap.spectral
     except ImportError as error:
         raise InputError(
-            f"the disk needs umap-learn ({error}): pip install 'pml_hyperbolic[plots]'"
+            f"the disk needs umap-learn ({error}): pip install 'pml-hyperbolic[plots]'"
         ) from None
     return umap
 

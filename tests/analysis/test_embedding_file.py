@@ -178,5 +178,5 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         read_embeddings(tmp_path / "b.npz")
     torch.save(torch.ones(2), tmp_path / "c.pt")
-    with pytest.raises(InputError, match="holds a Tensor, expected a dictionary"):
+    with pytest.raises(InputError, match="holds a Tensor: expected embeddings"):
         read_embeddings(tmp_path / "c.pt")

@@ -163,7 +163,7 @@ def test_a_missing_extra_is_one_sentence(
             monkeypatch.delitem(sys.modules, name)
     line = refused("run", config_file, "--output", tmp_path / "runs")
     assert line.startswith(f"pml-hyperbolic: {package} is missing")
-    assert "pip install 'pml_hyperbolic[benchmark]'" in line
+    assert "pip install 'pml-hyperbolic[benchmark]'" in line
     assert not (tmp_path / "runs").exists()
 
 

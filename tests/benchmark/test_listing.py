@@ -1,5 +1,7 @@
 """What `pml-hyperbolic list` names."""
 
+import re
+
 import yaml
 
 from pml_hyperbolic.benchmark.cli import main
@@ -82,3 +84,29 @@ def test_only_what_a_method_can_use_is_listed(config_file):
 def test_an_empty_folder(tmp_path, capsys):
     assert main(["list", str(tmp_path)]) == 0
     assert section(capsys.readouterr().out, f"benchmarks in {tmp_path}") == ["(none)"]
+
+
+def test_the_shipped_configs_are_listed_anywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    benchmarks = next(i for i, line in enumerate(lines) if line.startswith("benchmarks in "))
+    names = [line.strip().split(":")[0] for line in lines[benchmarks + 1 :]]
+    assert {"digits", "birds", "paper/hier_cub200", "ablations/chest"} <= set(names)
+
+
+def test_arguments_are_listed_with_their_defaults(config_file, capsys):
+    assert main(["list", str(config_file.parent), "--arguments"]) == 0
+    text = capsys.readouterr().out
+    assert "omniglot(root, size=None, verify=True)" in section(text, "data sets")
+    backbones = section(text, "backbones")
+    assert "small_conv(width=32, blocks=2, pool=1), from the protocol: in_channels" in backbones
+    losses = section(text, "losses")
+    (soft_triple,) = [line for line in losses if line.startswith("SoftTripleLoss(")]
+    assert soft_triple.startswith("SoftTripleLoss(centers_per_class=10, la=20, gamma=0.1, ")
+    assert soft_triple.endswith("), from the protocol: num_classes, embedding_size")
+    # A loss gives its base what that requires; only its own arguments without default are needed.
+    (multi_similarity,) = [line for line in losses if line.startswith("MultiSimilarityLoss(")]
+    assert multi_similarity.startswith("MultiSimilarityLoss(alpha=2, beta=50, base=0.5, embedding_")
+    assert "RiemannianCosineSimilarity(distance, " in text
+    assert not re.search(r" at 0x[0-9a-f]+", text)

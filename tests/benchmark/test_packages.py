@@ -19,7 +19,13 @@ def declared(key):
 
 
 def test_the_extra_is_that_of_pyproject():
-    assert declared("benchmark") == set(packages.BENCHMARK_PACKAGES)
+    # The extra also holds PML itself, below version 3.
+    assert declared("benchmark") - declared("dependencies") == set(packages.BENCHMARK_PACKAGES)
+
+
+def test_only_the_extra_needs_version_2_of_pml():
+    bounds = re.findall(r'"pytorch-metric-learning([^"]*)"', PYPROJECT.read_text())
+    assert bounds == [">=2.9", ">=2.9,<3"]
 
 
 def test_all_packages_are_those_of_pyproject():
@@ -46,6 +52,35 @@ def test_versions_are_those_installed():
     assert set(versions) <= set(packages.PACKAGES)
 
 
-def test_absent_packages_are_left_out(monkeypatch):
-    monkeypatch.setattr(packages, "PACKAGES", ("numpy", "no-such-package-here"))
-    assert list(packages.package_versions()) == ["numpy"]
+def test_absent_packages_are_left_out():
+    assert list(packages.package_versions(["numpy", "no-such-package-here"])) == ["numpy"]
+
+
+def test_the_version_of_this_project_is_that_of_its_code(monkeypatch):
+    monkeypatch.setattr(packages, "__version__", "9.9")
+    assert packages.package_versions()["pml_hyperbolic"] == "9.9"
+
+
+def test_requirements_of_what_is_not_installed_are_none():
+    assert packages.requirements("no-such-package-here") == []
+    assert packages.unfit("no-such-package-here", {"torch": "1"}) == []
+
+
+def test_an_extra_adds_to_what_is_always_required():
+    always = {one.name for one in packages.requirements("pml_hyperbolic")}
+    assert "torch" in always
+    assert {one.name for one in packages.requirements("pml_hyperbolic", "postgresql")} == {
+        "psycopg"
+    }
+    assert not {"psycopg", "timm"} & always
+
+
+def test_unfit_are_those_outside_the_range(monkeypatch):
+    monkeypatch.setattr(
+        packages.importlib.metadata, "requires", lambda name: ["a>=2", "B_c<3", "d; extra == 'x'"]
+    )
+    installed = {"a": "1.9", "b-c": "2.9+cu1", "d": "1"}
+    ((requirement, version),) = packages.unfit("any", installed)
+    assert (requirement.name, version) == ("a", "1.9")
+    assert packages.unfit("any", {**installed, "a": "2.0rc1"}) != []
+    assert packages.unfit("any", {**installed, "a": "3.0rc1"}) == []

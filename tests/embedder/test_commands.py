@@ -1,6 +1,7 @@
 """The commands: photos in; embeddings, an index or the nearest photos out."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -160,3 +161,18 @@ def test_what_is_refused(model, photos, tmp_path, refused, digits_benchmark):
         "embed", model, photos, "--output", tmp_path / "file" / "photos.npz"
     )
     assert not output.exists()
+
+
+def test_what_is_passed_over_is_said_by_every_command(model, photo_paths, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(photo_paths[0], folder)
+    (folder / "b.heic").write_bytes(b"")
+    note = f"note: {folder}: passed over 1 file: 1 .heic (such as b.heic)\n"
+    for command in (
+        ("embed", model, folder, "--output", tmp_path / "a.npz"),
+        ("index", model, folder, "--output", tmp_path / "a.index"),
+        ("find", tmp_path / "a.index", folder),
+    ):
+        assert run(*command) == 0
+        assert capsys.readouterr().out.startswith(note)

@@ -1,10 +1,12 @@
 """What was found, as a table and as a page that needs nothing else."""
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import io
 import re
+import tarfile
 
 import numpy as np
 import pytest
@@ -100,6 +102,16 @@ def test_names_are_escaped_and_lost_pictures_said(embedder, photo_paths, tmp_pat
     # The query came from memory, one file is gone.
     assert text.count("no picture") == 2
     assert text.count("data:image/jpeg") == 1
+
+
+def test_a_tar_that_an_index_names_is_not_unpacked(index, embedder, photo_paths, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(photo_paths[0], "a.jpg")
+    place = (str(tmp_path / "a.tar"), "a.jpg")
+    foreign = dataclasses.replace(index, places=[place] * len(index))
+    FoundImages.find(foreign, embedder, photo_paths[0], 1).write_page(tmp_path / "page.html")
+    assert "no picture" in (tmp_path / "page.html").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "page.html"]
 
 
 def test_where_nothing_can_be_written(index, embedder, photo_paths, tmp_path):

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pml_hyperbolic.embedder import Embedder, ImageIndex
+from pml_hyperbolic.embedder.image_index import _checksum
 from pml_hyperbolic.errors import InputError
 
 
@@ -109,3 +110,58 @@ def test_refused_queries(index):
 def test_a_moved_model_has_the_same_fingerprint(index, digits_run, tmp_path):
     shutil.copytree(digits_run.folder, tmp_path / "moved" / "fold0_seed0")
     index.check_model(Embedder.load(tmp_path / "moved" / "fold0_seed0"))
+
+
+def stored(index, **changes):
+    """The parts of an index, as its file holds them."""
+    index.save(file := changes.pop("file"))
+    with safe_open(file, "pt") as opened:
+        content = json.loads(bytes(opened.get_tensor("content").numpy()))
+        embeddings = opened.get_tensor("embeddings")
+    return {"embeddings": embeddings, **content, **changes}
+
+
+def write(file, embeddings, text):
+    """An index with the checksum of whatever is in it."""
+    tensors = {"embeddings": embeddings, "content": torch.frombuffer(text, dtype=torch.uint8)}
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    header = json.dumps({"version": 1, "sha256": _checksum(tensors)})
+    save_file(tensors, file, metadata={"pml_hyperbolic.ImageIndex": header})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"embeddings": torch.zeros(50, 3)}, "expected float32 of 8 columns"),
+        ({"embeddings": torch.zeros(50, 8).long()}, "embeddings are torch.int64"),
+        ({"embeddings": torch.full((50, 8), torch.nan)}, "must be at least one, and finite"),
+        ({"embeddings": torch.zeros(49, 8)}, "do not belong together"),
+        ({"names": ["a"]}, "do not belong together"),
+        ({"names": None}, "NoneType"),
+        ({"names": [3] * 50}, "is no text"),
+        ({"labels": ["a"] * 49}, "do not belong together"),
+        ({"labels": [[]] * 50}, "is no text"),
+        ({"places": [["a", "b", "c"]] * 50}, "do not belong together"),
+        ({"places": [["a", 3]] * 50}, "is no text"),
+        ({"places": [3] * 50}, "not iterable"),
+        ({"model": 3}, "is no text"),
+        ({"spaces": {"euclidean": 8}}, "a hyperbolic space and its geometry come together"),
+        ({"spaces": {"euclidean": -8, "hyperbolic": 16}}, "a dimension of at least 1"),
+        ({"spaces": 8}, "TypeError"),
+        ({"geometry": {"PoincareDistance": {"c": -1}}}, "curvature c must be"),
+        ({"geometry": {"os.system": {}}}, "a geometry is"),
+    ],
+)
+def test_a_foreign_index_with_its_own_checksum_is_refused(index, tmp_path, changes, message):
+    content = stored(index, file=tmp_path / "a.index", **changes)
+    embeddings = content.pop("embeddings")
+    write(tmp_path / "b.index", embeddings, bytearray(json.dumps(content).encode()))
+    with pytest.raises(InputError, match=rf"b.index does not hold what an index .*({message})"):
+        ImageIndex.load(tmp_path / "b.index")
+
+
+@pytest.mark.parametrize("text", [b"{}", b"no JSON", b"[" * 100_000, b"\xff\xfe"])
+def test_a_foreign_index_of_other_text_is_refused(tmp_path, text):
+    write(tmp_path / "b.index", torch.zeros(1, 8), bytearray(text))
+    with pytest.raises(InputError, match=r"b.index does not hold what an index holds .*: make the"):
+        ImageIndex.load(tmp_path / "b.index")

@@ -75,3 +75,17 @@ def test_what_is_refused(images, message):
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(InputError, match="holds no images"):
         image_samples(tmp_path)
+
+
+def test_what_is_passed_over_is_said(tmp_path):
+    (tmp_path / "photos" / "empty").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "photos" / "notes.txt").write_text("")
+    said = []
+    assert (
+        len(image_samples([tmp_path / "photos", tmp_path / "photos" / "a.png"], said.append)) == 2
+    )
+    assert said == [
+        f"{tmp_path}/photos: passed over 1 file: 1 .txt (such as notes.txt)",
+        f"{tmp_path}/photos: 1 folder holds no images and is no class: empty",
+    ]

@@ -66,7 +66,7 @@ def test_files_of_another_run_are_refused(copy, digits_benchmark, hyp_run):
     other = digits_benchmark / "chest" / "fold0_seed1" / "result.json"
     kept = (copy / "result.json").read_text()
     (copy / "result.json").write_text(other.read_text())
-    with pytest.raises(InputError, match="are of different runs: seed is 0 and 1"):
+    with pytest.raises(InputError, match="are of different runs, seed is 0 and 1"):
         Embedder.load(copy)
     (copy / "result.json").write_text(kept)
     shutil.copy(hyp_run.folder / "checkpoint.pt", copy)
@@ -77,7 +77,7 @@ def test_files_of_another_run_are_refused(copy, digits_benchmark, hyp_run):
 def test_a_checkpoint_of_another_epoch_is_refused(copy):
     checkpoint = torch.load(copy / "checkpoint.pt", weights_only=True)
     torch.save({**checkpoint, "epoch": 7}, copy / "checkpoint.pt")
-    with pytest.raises(InputError, match=r"it is of epoch 7, result\.json selected epoch 1"):
+    with pytest.raises(InputError, match=r"its epoch is 7 and result\.json selected epoch 1"):
         Embedder.load(copy)
 
 

@@ -3,6 +3,12 @@
  * It stands between the process and the C library, so that SQLite and all other libraries are
  * covered. Modes: 1 kills the process (in the middle of a write), 2 fills the disk for good, 3 gives
  * one input/output error, 4 makes the disk read-only for good.
+ *
+ * FAULTS_MODE and FAULTS_NUMBER spoil that operation of every process that begins with them.
+ *
+ * A listener, if there is one, is told of every operation: its name, kind and file. The clock can be
+ * stopped, so that two undisturbed commands write the same bytes. Flushing is counted, and can fail,
+ * but does not wait for the disk: a killed process, unlike a power cut, loses nothing of its files.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -17,19 +23,29 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { READS, ALLOCATES, CHANGES };
+/* What operations do; the server and the tests know these numbers. */
+enum { READS, FLUSHES, WRITES, ALLOCATES, CHANGES };
 enum { NOTHING, KILL, FULL, BROKEN, READ_ONLY };
 #define FILES 65536
 
-static unsigned char tracked[FILES];
+typedef void (*listener_type)(const char *name, int kind, const char *path);
+
+/* The path of each open file below the root. */
+static char *tracked[FILES];
 static long *count;
-static long target;
+static long target, stopped_clock;
 static int mode, armed, failing;
+static listener_type listener;
+
+void faults_arm(long number, int how);
 
 __attribute__((constructor)) static void start(void) {
+    const char *how = getenv("FAULTS_MODE"), *number = getenv("FAULTS_NUMBER");
     count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (how != NULL && number != NULL) faults_arm(atol(number), atoi(how));
 }
 
 void faults_arm(long number, int how) {
@@ -42,9 +58,19 @@ void faults_arm(long number, int how) {
 
 long faults_count(void) { return *count; }
 
+/* The time of day from now on, in seconds. */
+void faults_stop_clock(long seconds) { stopped_clock = seconds; }
+
+void faults_listen(listener_type told) { listener = told; }
+
 /* The error of this operation, 0 if it succeeds, -1 if the process dies in the middle of it. */
-static int step(int kind) {
+static int step(const char *name, int kind, const char *path) {
     if (!armed) return 0;
+    if (listener != NULL) {
+        int before = errno;
+        listener(name, kind, path);
+        errno = before;
+    }
     if (!failing) {
         if (++*count != target) return 0;
         if (mode == KILL) return -1;
@@ -54,7 +80,7 @@ static int step(int kind) {
         }
         failing = 1;
     }
-    if (mode == FULL && kind == ALLOCATES) return ENOSPC;
+    if (mode == FULL && (kind == FLUSHES || kind == WRITES || kind == ALLOCATES)) return ENOSPC;
     if (mode == READ_ONLY && kind != READS) return EROFS;
     return 0;
 }
@@ -64,16 +90,16 @@ static void die(void) { kill(getpid(), SIGKILL); }
 static int below(int folder, const char *path) {
     const char *root = getenv("FAULTS_ROOT");
     if (root == NULL || path == NULL) return 0;
-    if (path[0] != '/') return folder >= 0 && folder < FILES && tracked[folder];
+    if (path[0] != '/') return folder >= 0 && folder < FILES && tracked[folder] != NULL;
     return strncmp(path, root, strlen(root)) == 0;
 }
 
-static int known(int file) { return file >= 0 && file < FILES && tracked[file]; }
+static int known(int file) { return file >= 0 && file < FILES && tracked[file] != NULL; }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-#define FAIL(kind, bad)                    \
+#define FAIL(name, kind, path, bad)        \
     do {                                   \
-        int error = step(kind);            \
+        int error = step(name, kind, path); \
         if (error == -1) die();            \
         if (error) {                       \
             errno = error;                 \
@@ -81,10 +107,15 @@ static int known(int file) { return file >= 0 && file < FILES && tracked[file]; 
         }                                  \
     } while (0)
 
-static int opened(int file, int is_below) {
-    if (file >= 0 && file < FILES) tracked[file] = is_below;
+static int opened(int file, const char *path, int is_below) {
+    if (file >= 0 && file < FILES) {
+        free(tracked[file]);
+        tracked[file] = is_below ? strdup(path) : NULL;
+    }
     return file;
 }
+
+static int opening(int flags) { return (flags & O_ACCMODE) == O_RDONLY ? READS : ALLOCATES; }
 
 #define OPEN(name)                                                              \
     int name(const char *path, int flags, ...) {                                \
@@ -93,8 +124,8 @@ static int opened(int file, int is_below) {
         mode_t rights = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0; \
         va_end(more);                                                           \
         int ours = below(-1, path);                                             \
-        if (ours) FAIL((flags & O_ACCMODE) == O_RDONLY ? READS : ALLOCATES, -1); \
-        return opened(REAL(name)(path, flags, rights), ours);                   \
+        if (ours) FAIL("open", opening(flags), path, -1);                       \
+        return opened(REAL(name)(path, flags, rights), path, ours);             \
     }
 OPEN(open)
 OPEN(open64)
@@ -106,28 +137,28 @@ OPEN(open64)
         mode_t rights = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0; \
         va_end(more);                                                           \
         int ours = below(folder, path);                                         \
-        if (ours) FAIL((flags & O_ACCMODE) == O_RDONLY ? READS : ALLOCATES, -1); \
-        return opened(REAL(name)(folder, path, flags, rights), ours);           \
+        if (ours) FAIL("open", opening(flags), path, -1);                       \
+        return opened(REAL(name)(folder, path, flags, rights), path, ours);     \
     }
 OPENAT(openat)
 OPENAT(openat64)
 
 #define FOPEN(name)                                                   \
     FILE *name(const char *path, const char *how) {                   \
-        if (below(-1, path)) FAIL(how[0] == 'r' ? READS : ALLOCATES, NULL); \
+        if (below(-1, path)) FAIL("open", how[0] == 'r' ? READS : ALLOCATES, path, NULL); \
         return REAL(name)(path, how);                                 \
     }
 FOPEN(fopen)
 FOPEN(fopen64)
 
 int close(int file) {
-    if (file >= 0 && file < FILES) tracked[file] = 0;
+    opened(file, NULL, 0);
     return REAL(close)(file);
 }
 
 ssize_t write(int file, const void *data, size_t size) {
     if (known(file)) {
-        int error = step(ALLOCATES);
+        int error = step("write", WRITES, tracked[file]);
         if (error == -1) {
             REAL(write)(file, data, size / 2);
             die();
@@ -143,7 +174,7 @@ ssize_t write(int file, const void *data, size_t size) {
 #define PWRITE(name, offset_type)                                             \
     ssize_t name(int file, const void *data, size_t size, offset_type where) { \
         if (known(file)) {                                                    \
-            int error = step(ALLOCATES);                                      \
+            int error = step("write", WRITES, tracked[file]);                                      \
             if (error == -1) {                                                \
                 REAL(name)(file, data, size / 2, where);                      \
                 die();                                                        \
@@ -159,79 +190,131 @@ PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
 
 ssize_t read(int file, void *data, size_t size) {
-    if (known(file)) FAIL(READS, -1);
+    if (known(file)) FAIL("read", READS, tracked[file], -1);
     return REAL(read)(file, data, size);
 }
 
 ssize_t pread(int file, void *data, size_t size, off_t where) {
-    if (known(file)) FAIL(READS, -1);
+    if (known(file)) FAIL("read", READS, tracked[file], -1);
     return REAL(pread)(file, data, size, where);
 }
 
 ssize_t pread64(int file, void *data, size_t size, off64_t where) {
-    if (known(file)) FAIL(READS, -1);
+    if (known(file)) FAIL("read", READS, tracked[file], -1);
     return REAL(pread64)(file, data, size, where);
 }
 
-#define ON_FILE(name)                      \
-    int name(int file) {                   \
-        if (known(file)) FAIL(ALLOCATES, -1); \
-        return REAL(name)(file);           \
-    }
-ON_FILE(fsync)
-ON_FILE(fdatasync)
+int fsync(int file) {
+    if (!known(file)) return REAL(fsync)(file);
+    FAIL("flush", FLUSHES, tracked[file], -1);
+    return 0;
+}
+
+int fdatasync(int file) {
+    if (!known(file)) return REAL(fdatasync)(file);
+    FAIL("flush", FLUSHES, tracked[file], -1);
+    return 0;
+}
 
 int ftruncate(int file, off_t size) {
-    if (known(file)) FAIL(CHANGES, -1);
+    if (known(file)) FAIL("truncate", CHANGES, tracked[file], -1);
     return REAL(ftruncate)(file, size);
 }
 
 int ftruncate64(int file, off64_t size) {
-    if (known(file)) FAIL(CHANGES, -1);
+    if (known(file)) FAIL("truncate", CHANGES, tracked[file], -1);
     return REAL(ftruncate64)(file, size);
 }
 
 int truncate(const char *path, off_t size) {
-    if (below(-1, path)) FAIL(CHANGES, -1);
+    if (below(-1, path)) FAIL("truncate", CHANGES, path, -1);
     return REAL(truncate)(path, size);
 }
 
 int truncate64(const char *path, off64_t size) {
-    if (below(-1, path)) FAIL(CHANGES, -1);
+    if (below(-1, path)) FAIL("truncate", CHANGES, path, -1);
     return REAL(truncate64)(path, size);
 }
 
 int rename(const char *from, const char *to) {
-    if (below(-1, to)) FAIL(CHANGES, -1);
+    if (below(-1, to)) FAIL("rename", CHANGES, to, -1);
     return REAL(rename)(from, to);
 }
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to) {
-    if (below(to_folder, to)) FAIL(CHANGES, -1);
+    if (below(to_folder, to)) FAIL("rename", CHANGES, to, -1);
     return REAL(renameat)(from_folder, from, to_folder, to);
 }
 
 int unlink(const char *path) {
-    if (below(-1, path)) FAIL(CHANGES, -1);
+    if (below(-1, path)) FAIL("remove", CHANGES, path, -1);
     return REAL(unlink)(path);
 }
 
 int unlinkat(int folder, const char *path, int flags) {
-    if (below(folder, path)) FAIL(CHANGES, -1);
+    if (below(folder, path)) FAIL("remove", CHANGES, path, -1);
     return REAL(unlinkat)(folder, path, flags);
 }
 
 int rmdir(const char *path) {
-    if (below(-1, path)) FAIL(CHANGES, -1);
+    if (below(-1, path)) FAIL("remove", CHANGES, path, -1);
     return REAL(rmdir)(path);
 }
 
 int mkdir(const char *path, mode_t rights) {
-    if (below(-1, path)) FAIL(ALLOCATES, -1);
+    if (below(-1, path)) FAIL("make folder", ALLOCATES, path, -1);
     return REAL(mkdir)(path, rights);
 }
 
+int mkdirat(int folder, const char *path, mode_t rights) {
+    if (below(folder, path)) FAIL("make folder", ALLOCATES, path, -1);
+    return REAL(mkdirat)(folder, path, rights);
+}
+
+#define LOOK_UP(name)                                                        \
+    int name(const char *path, struct stat *found) {                         \
+        if (below(-1, path)) FAIL("look up", READS, path, -1);               \
+        return REAL(name)(path, found);                                      \
+    }
+LOOK_UP(stat)
+LOOK_UP(lstat)
+
+#define LOOK_UP_64(name)                                                     \
+    int name(const char *path, struct stat64 *found) {                       \
+        if (below(-1, path)) FAIL("look up", READS, path, -1);               \
+        return REAL(name)(path, found);                                      \
+    }
+LOOK_UP_64(stat64)
+LOOK_UP_64(lstat64)
+
+int fstatat(int folder, const char *path, struct stat *found, int flags) {
+    if (below(folder, path)) FAIL("look up", READS, path, -1);
+    return REAL(fstatat)(folder, path, found, flags);
+}
+
+int fstatat64(int folder, const char *path, struct stat64 *found, int flags) {
+    if (below(folder, path)) FAIL("look up", READS, path, -1);
+    return REAL(fstatat64)(folder, path, found, flags);
+}
+
+int access(const char *path, int how) {
+    if (below(-1, path)) FAIL("look up", READS, path, -1);
+    return REAL(access)(path, how);
+}
+
+int faccessat(int folder, const char *path, int how, int flags) {
+    if (below(folder, path)) FAIL("look up", READS, path, -1);
+    return REAL(faccessat)(folder, path, how, flags);
+}
+
 DIR *opendir(const char *path) {
-    if (below(-1, path)) FAIL(READS, NULL);
+    if (below(-1, path)) FAIL("list", READS, path, NULL);
     return REAL(opendir)(path);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    if (clock != CLOCK_REALTIME || stopped_clock == 0) return REAL(clock_gettime)(clock, now);
+    now->tv_sec = stopped_clock;
+    now->tv_nsec = 0;
+    return 0;
 }

@@ -1,7 +1,8 @@
 """What must be true of a command that met a fault, and of the files after the next command."""
 
+import hashlib
 import json
-import os
+import re
 import sqlite3
 from contextlib import closing
 
@@ -11,25 +12,17 @@ import yaml
 
 from pml_hyperbolic.benchmark.results.row import read_rows
 
-# How many operations of each command and mode are tried: all, a number, or the default.
-EFFORT = os.environ.get("PML_HYPERBOLIC_FAULTS", "")
+_PROCESS = re.compile(rb'"pid": \d+')
 
 
-def chosen(count, default):
-    """Return the numbers of the operations to spoil: all, or some at equal distances."""
-    if EFFORT == "all":
-        return list(range(1, count + 1))
-    some = min(int(EFFORT or default), count)
-    return sorted({round(1 + (count - 1) * i / max(some - 1, 1)) for i in range(some)})
-
-
-def faults_of(answer, mode, number):
-    """What is wrong with the end of a command that met a fault; nothing if it is right."""
+def faults_of(answer, mode, number, folder):
+    """Return what is wrong with the end of a command that met a fault in a folder."""
     if answer.status == "hangs":
         return ["it hangs"]
-    # A command does not always need as many operations, as it may wait for something.
-    if mode == "kill" and answer.count >= number:
+    if mode == "kill":
         return [] if answer.status == -9 else [f"it was not killed: {answer.status}"]
+    if answer.count < number:
+        return [f"it has {answer.count} operations"]
     wrong = []
     if "Traceback" in answer.err:
         wrong.append("a traceback")
@@ -39,11 +32,24 @@ def faults_of(answer, mode, number):
         wrong.append(f"status {answer.status}")
     if len(answer.messages) != 1:
         wrong.append(f"{len(answer.messages)} messages: {answer.err[-300:]}")
-    elif "/" not in answer.messages[0] or ": " not in answer.messages[0][20:]:
+    elif str(folder) not in answer.messages[0] or ": " not in answer.messages[0][20:]:
         wrong.append(f"no file or no remedy: {answer.messages[0]}")
     if "results: " in answer.out:
         wrong.append("results beside an error")
     return wrong
+
+
+def state_of(folder):
+    """Return a checksum of all files in a folder, names and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        digest.update(f"{path.relative_to(folder)}\0{path.is_dir()}\0".encode())
+        if path.is_file():
+            content = path.read_bytes()
+            if path.name.startswith((".owner.json", "..owner.json")):
+                content = _PROCESS.sub(b"", content)
+            digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def contents(folder):
@@ -51,10 +57,39 @@ def contents(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or path.name in (".lock", ".owner.json"):
+        if path.is_dir() or path.name in (".lock", ".owner.json") or path.suffix == ".lock":
             continue
         found[name] = _content(path)
     return found
+
+
+def report_contents(folder):
+    """Return the files of a report."""
+    return {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+
+
+def search_contents(folder):
+    """Return the configs that a search wrote, and its finished trials."""
+    (search,) = folder.iterdir()
+    files = [path for path in search.rglob("*") if path.is_file() and "trials" not in path.parts]
+    configs = {path.name: path.read_bytes() for path in files if path.suffix == ".yaml"}
+    names = {path.name: None for path in files if path.suffix not in (".yaml", ".db", ".lock")}
+    return {**names, **configs, "trials": finished_trials(search / "search.db")}
+
+
+def finished_trials(database):
+    """Return proposal, settings and score of the finished trials of a search."""
+    query = """
+        select proposal.value_json, settings.value_json, score.value from trials as trial
+        join trial_user_attributes as proposal
+            on proposal.trial_id = trial.trial_id and proposal.key = 'proposal'
+        join trial_user_attributes as settings
+            on settings.trial_id = trial.trial_id and settings.key = 'values'
+        join trial_values as score on score.trial_id = trial.trial_id
+        where trial.state = 'COMPLETE'
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        return sorted(connection.execute(query))
 
 
 def _content(path):
@@ -88,9 +123,8 @@ def tables(database):
         }
 
 
-def differences(folder, reference):
-    """Names of the files that two folders do not have alike."""
-    ours, theirs = contents(folder), contents(reference)
+def differences(ours, theirs):
+    """Names of the contents that are not alike."""
     return sorted(
         name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
     )

@@ -1,18 +1,25 @@
 """A process that has imported everything, and forks one child for each command it is asked for.
 
 Run as ``python -m tests.faults.server`` with ``faults.c`` preloaded; it answers JSON lines. A fresh
-process would import torch for each of many hundred commands.
+process would import torch for each of many thousand commands.
 """
 
 import ctypes
+import functools
+import gc
 import json
 import os
 import signal
 import sys
 import time
+import uuid
+from pathlib import Path
 
 # Long enough for any command here, on a busy machine.
 _SECONDS = 240
+_PACKAGE = str(Path(__file__).parents[2] / "pml_hyperbolic") + os.sep
+# The innermost lines of the package that an operation was called from: these are told.
+_LINES = 2
 
 
 def serve():
@@ -33,35 +40,65 @@ def _obey(order, faults):
                 return {"status": _main(order["words"])}
             finally:
                 sys.stdout = before
+                # A child that collects garbage would copy the pages of all that was imported.
+                gc.collect()
+                gc.freeze()
     child = os.fork()
     if child == 0:
         _child(order, faults)
-    ending = time.monotonic() + _SECONDS
-    while time.monotonic() < ending:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            return {"status": code, "count": faults.faults_count()}
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return {"status": "hangs", "count": faults.faults_count()}
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return {
+        "status": "hangs" if code == -signal.SIGALRM else code,
+        "count": faults.faults_count(),
+    }
 
 
 def _child(order, faults):
+    signal.alarm(_SECONDS)
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
     sys.stdout = os.fdopen(1, "w")
     sys.stderr = os.fdopen(2, "w")
     status = 99
+    # Two undisturbed commands write the same bytes if the time stands still for them.
+    faults.faults_stop_clock(ctypes.c_long(order["clock"]))
+    time.perf_counter = lambda: 0.0
+    uuid.uuid4 = lambda: uuid.UUID(int=order["clock"])
+    operations = None
+    if order.get("operations"):
+        operations, listener = _listener()
+        faults.faults_listen(listener)
     try:
         faults.faults_arm(ctypes.c_long(order["number"]), order["mode"])
         status = _main(order["words"])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        if operations is not None:
+            with open(order["operations"], "w") as file:
+                json.dump(operations, file)
         os._exit(status)
+
+
+def _listener():
+    """Return a list of the operations to come, and the function of the C library that fills it.
+
+    Each is its name, its kind, its file, and the lines of the package from which it was called.
+    """
+    operations = []
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+    def listener(name, kind, path):
+        lines, frame = [], sys._getframe().f_back
+        while frame is not None and len(lines) < _LINES:
+            if frame.f_code.co_filename.startswith(_PACKAGE):
+                lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+            frame = frame.f_back
+        operations.append([name.decode(), kind, os.fsdecode(path), lines])
+
+    return operations, listener
 
 
 def _main(words):
@@ -69,17 +106,33 @@ def _main(words):
     import tqdm
 
     from pml_hyperbolic.benchmark.cli import main
-    from pml_hyperbolic.benchmark.page import page
-    from pml_hyperbolic.benchmark.tuning import heartbeat
 
-    # After a kill, a search waits until the trial that was begun is surely abandoned.
-    heartbeat.HEARTBEAT_SECONDS, heartbeat.GRACE_SECONDS = 1, 3
-    # Drawing takes a minute; what it reads is tested with flipped bits.
-    page.make_page = lambda *arguments, **options: "<html></html>"
     tqdm.tqdm.monitor_interval = 0
     torch.set_num_threads(1)
     return main(words)
 
 
+def _save_time():
+    """Leave out what takes long and has nothing to do with the files of a command."""
+    import numpy as np
+    from alembic.util import pyfiles
+    from matplotlib.figure import Figure
+
+    from pml_hyperbolic.benchmark import environment
+    from pml_hyperbolic.images import image_cache
+    from pml_hyperbolic.visualize import disk_layout
+
+    # The cache is used even for the smallest data set.
+    image_cache.IN_MEMORY = 0
+
+    # The same for all commands.
+    environment.package_versions = functools.cache(environment.package_versions)
+    pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)
+    # The figures of a page are made of what was read; they are neither laid out nor drawn.
+    disk_layout._layout = lambda rows, *others: np.zeros((len(rows), 2))
+    Figure.savefig = lambda figure, stream, **options: stream.write(b"drawn")
+
+
 if __name__ == "__main__":
+    _save_time()
     serve()

@@ -1,5 +1,6 @@
 """Folders, zips and tars are read in place or unpacked once, never outside their folder."""
 
+import gzip
 import io
 import multiprocessing
 import os
@@ -254,3 +255,54 @@ def test_bombs_in_a_tar_are_not_unpacked(tmp_path, monkeypatch, size, message):
     with pytest.raises(InputError, match=message):
         ImageArchive(path)
     assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == ["tree.tar"]
+
+
+def long_header(kind, size, named):
+    """A tar whose one file has a header of ``size`` bytes of a kind."""
+    header, file = tarfile.TarInfo("h"), tarfile.TarInfo("a.png")
+    header.type, header.size = kind, size
+    value = named(size)
+    return (
+        header.tobuf(tarfile.GNU_FORMAT)
+        + value
+        + bytes(-len(value) % tarfile.BLOCKSIZE)
+        + file.tobuf(tarfile.GNU_FORMAT)
+        + bytes(2 * tarfile.BLOCKSIZE)
+    )
+
+
+def record(size):
+    return b"%d comment=" % size + b"x" * (size - len(b"%d comment=" % size) - 1) + b"\n"
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (tarfile.XHDTYPE, record),
+        (tarfile.XGLTYPE, record),
+        (tarfile.GNUTYPE_LONGNAME, lambda size: b"n" * size),
+        (tarfile.GNUTYPE_LONGLINK, lambda size: b"n" * size),
+    ],
+)
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, suffix, kind, named):
+    path = tmp_path / f"a{suffix}"
+    pack = gzip.compress if suffix == ".tgz" else bytes
+    path.write_bytes(pack(long_header(kind, 2**20 + 1, named)))
+    message = r"header of 1,048,577 bytes, expected at most 1,048,576: nothing was unpacked; downl"
+    with pytest.raises(InputError, match=message):
+        ImageArchive(path)
+    assert not (tmp_path / "a.unpacked").exists()
+    path.write_bytes(pack(long_header(kind, 200, named)))
+    assert len(ImageArchive(path).names()) == 1
+
+
+def test_headers_that_describe_headers_without_end_are_refused(tmp_path):
+    header = tarfile.TarInfo("h")
+    header.type = tarfile.XHDTYPE
+    header.size = 100
+    one = header.tobuf(tarfile.GNU_FORMAT) + record(100) + bytes(tarfile.BLOCKSIZE - 100)
+    (tmp_path / "a.tar").write_bytes(one * 5000)
+    with pytest.raises(InputError, match=r"a.tar cannot be unpacked into .*recursion"):
+        ImageArchive(tmp_path / "a.tar")
+    assert not (tmp_path / "a.unpacked").exists()

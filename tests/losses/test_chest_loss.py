@@ -459,10 +459,13 @@ def test_copies_are_independent_of_the_original():
     assert second(x, labels).item() == pytest.approx(similar, rel=1e-6)
 
 
-def test_state_dict_holds_the_proxies_alone():
+def test_state_dict_holds_the_proxies_and_the_geometry_alone():
     first, second = build(), build()
     second.load_state_dict(first.state_dict())
-    assert sorted(first.state_dict()) == ["euclidean.fc", "hyperbolic.fc"]
+    distances = ("distance", "hierarchy.distance", "hyperbolic.distance")
+    assert sorted(first.state_dict()) == sorted(
+        ["euclidean.fc", "hyperbolic.fc", *(f"{name}._extra_state" for name in distances)]
+    )
     x, labels = batch()
     torch.manual_seed(0)
     value = first(x, labels)

@@ -360,10 +360,10 @@ def test_sub_losses_and_saturation_are_exposed_without_statistics():
     assert 0 <= float(loss_fn.proxy_saturation) <= 1
 
 
-def test_state_dict_holds_the_proxies_alone_and_restores_the_loss():
+def test_state_dict_holds_proxies_and_geometry_and_restores_the_loss():
     x, labels = batch()
     first, second = small_loss(), small_loss()
-    assert list(first.state_dict()) == ["proxies"]
+    assert list(first.state_dict()) == ["proxies", "distance._extra_state"]
     second.load_state_dict(first.state_dict())
     values = []
     for loss_fn in (first, second, copy.deepcopy(first)):

@@ -170,6 +170,7 @@ def state(trainer):
         f"{name}.{path}": value.clone()
         for name, module in modules.items()
         for path, value in module.state_dict().items()
+        if not path.endswith("_extra_state")
     }
 
 

@@ -62,6 +62,12 @@ def near_duplicates_at_the_boundary():
     return 0.9999 * torch.nn.functional.normalize(base), BALL
 
 
+def cloud_at_the_boundary():
+    """More near-ties than a shortlist holds, which float32 orders at random."""
+    base = directions(1, 16) + 1e-4 * directions(200, 16)
+    return 0.9999 * torch.nn.functional.normalize(base), BALL
+
+
 def mixed_radii():
     return directions(400, 32) * torch.rand(400, 1, dtype=torch.float64) * 0.999, BALL
 
@@ -80,6 +86,7 @@ CASES = [
     near_boundary,
     near_duplicates,
     near_duplicates_at_the_boundary,
+    cloud_at_the_boundary,
     mixed_radii,
     flat_twin,
     tiny_norms,

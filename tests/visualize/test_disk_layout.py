@@ -147,7 +147,7 @@ def test_the_embeddings_of_hiers_authors_gather_in_their_classes(hier_cars):
 
 def test_without_umap_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(InputError, match=r"pip install 'pml_hyperbolic\[plots\]'"):
+    with pytest.raises(InputError, match=r"pip install 'pml-hyperbolic\[plots\]'"):
         disk_frames([torch.randn(10, 3)], distance=BALL)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from pytorch_metric_learning.samplers import MPerClassSampler
-from pytorch_metric_learning.utils import common_functions as c_f
+
+from ..._pml import MPerClassSampler
+from ..._pml import common_functions as c_f
 
 
 class ClassSampler(MPerClassSampler):

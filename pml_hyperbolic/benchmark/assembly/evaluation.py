@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ..._pml import AccuracyCalculator
 from ...distances import PoincareDistance
 from ...testers import EmbeddingSpacesTester
 from ...utils import (

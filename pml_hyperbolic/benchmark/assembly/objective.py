@@ -13,6 +13,15 @@ from ...functional.class_ancestors import class_ancestors
 from ..config import MethodConfig
 from .registry import REGISTRY, accepted_arguments, build, find
 
+# Arguments of losses, regularizers and miners that the protocol determines, and never a config.
+PROTOCOL_ARGUMENTS = (
+    "num_classes",
+    "embedding_size",
+    "euclidean_size",
+    "hyperbolic_size",
+    "ancestors",
+)
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -201,7 +210,7 @@ def _parameter_groups(method, where, loss, regularizer):
         if rate is None:
             raise InputError(
                 f"{where}: {key} is required: its {sum(p.numel() for p in parameters)} parameters "
-                f"need a learning rate of their own"
+                f"need a learning rate of their own, add it"
             )
         groups.append({"params": parameters, "lr": rate, "weight_decay": method.loss_weight_decay})
     if method.loss_weight_decay and not groups:

@@ -185,15 +185,15 @@ def from_registry(
     return call(registry[name], arguments, where=f"{where}: {name}", fill=fill)
 
 
-def accepted_arguments(target: Callable[..., Any]) -> set[str]:
-    """Return the argument names of a function, or of a class with the bases it forwards them to."""
+def accepted_arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a function, or of a class with the bases it forwards them to."""
     if not inspect.isclass(target):
-        return _names(target)[0]
-    accepted = set()
+        return _named(target)[0]
+    accepted: dict[str, inspect.Parameter] = {}
     for cls in target.__mro__:
         if "__init__" in vars(cls):
-            names, passes_on = _names(vars(cls)["__init__"])
-            accepted |= names
+            named, passes_on = _named(vars(cls)["__init__"])
+            accepted |= {name: p for name, p in named.items() if name not in accepted}
             if not passes_on:
                 break
     return accepted
@@ -212,14 +212,14 @@ def _level_fills(fill, where):
     ]
 
 
-def _names(function):
+def _named(function):
     parameters = inspect.signature(function).parameters.values()
-    names = {
-        p.name
+    named = {
+        p.name: p
         for p in parameters
         if p.name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
-    return names, any(p.kind == p.VAR_KEYWORD for p in parameters)
+    return named, any(p.kind == p.VAR_KEYWORD for p in parameters)
 
 
 def _name_and_arguments(spec, where):

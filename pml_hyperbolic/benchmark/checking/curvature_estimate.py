@@ -9,6 +9,7 @@ from ...functional.hyperbolicity import suggested_curvature
 from ..assembly.pipeline import Pipeline
 from ..assembly.protocol_data import ProtocolData
 from ..config import BenchmarkConfig
+from ..config.curvature_control import curvature_paths
 
 # The time is cubic in the number of points: about a second per sample.
 _SAMPLE_SIZE = 1000
@@ -65,6 +66,24 @@ def estimate_curvature(config: BenchmarkConfig) -> CurvatureEstimate:
         samples=_SAMPLES,
         dimension=features.shape[1],
     )
+
+
+def curvature_overrides(config: BenchmarkConfig, c: float) -> list[str]:
+    """The overrides that give a curvature to the hyperbolic methods of a benchmark.
+
+    Args:
+        config: the benchmark.
+        c: curvature magnitude, written with four digits.
+
+    Returns:
+        ``methods.NAME.path=c`` for each hyperbolic distance that a method names. A method whose
+        distance is a default of its loss has none.
+    """
+    return [
+        f"methods.{name}.{path}={c:.4g}"
+        for name, method in config.methods.items()
+        for path in curvature_paths(method)
+    ]
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from ...errors import InputError
 from ..assembly.objective import build_objective
 from ..assembly.pipeline import Pipeline
 from ..config import BenchmarkConfig, MethodConfig
+from ..config.validation_message import validation_message
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def check_fairness(config: BenchmarkConfig, facts: Mapping[str, MethodFacts]) ->
         notes += [f"{name}: {doubt}" for doubt in facts[name].doubts]
         if method.tuned is not None and method.tuned.at_edge:
             notes.append(
-                f"{name}: its tuned {' and '.join(method.tuned.at_edge)} lies at the edge of its "
-                f"search space: extend it and search again"
+                f"{name}: the search chose {' and '.join(method.tuned.at_edge)} at the edge of "
+                f"what it tried: extend the range there, or search again with more trials"
             )
     return notes
 
@@ -169,7 +170,7 @@ def _check_search_space(pipeline):
             try:
                 candidate = method.with_values({path: value})
             except ValidationError as error:
-                raise InputError(f"{where}: {error.errors()[0]['msg']}") from None
+                raise InputError(f"{where}: {validation_message(error)}") from None
             _build(candidate, where, pipeline)
 
 

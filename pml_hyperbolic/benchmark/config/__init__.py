@@ -2,15 +2,9 @@
 
 from .benchmark import BenchmarkConfig, PublishedConfig
 from .dotted_paths import value_at
+from .folders import METHOD_FOLDER, TUNED_FOLDER, benchmark_files, shipped_folder
 from .image import AugmentationConfig, ImageConfig, RandomResizedCropConfig
-from .loading import (
-    METHOD_FOLDER,
-    TUNED_FOLDER,
-    load_benchmark,
-    load_benchmarks,
-    read_benchmark,
-    read_method,
-)
+from .loading import load_benchmark, load_benchmarks, read_benchmark, read_method
 from .method import SPACES, HeadConfig, MethodConfig, Rates, RegularizerConfig, TunedConfig
 from .optimization import OptimizerConfig, ScheduleConfig
 from .protocol import EvaluationConfig, ProtocolConfig, SamplerConfig
@@ -42,9 +36,11 @@ __all__ = [
     "Splits",
     "StrictModel",
     "TunedConfig",
+    "benchmark_files",
     "load_benchmark",
     "load_benchmarks",
     "read_benchmark",
     "read_method",
+    "shipped_folder",
     "value_at",
 ]

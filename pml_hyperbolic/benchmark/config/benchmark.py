@@ -35,7 +35,8 @@ class PublishedConfig(StrictModel):
     def _known_metric(self):
         if metric_key(self.metric) is None:
             raise ValueError(
-                f"unknown metric {self.metric!r}: expected R@1, R@K, R-Precision or MAP@R"
+                f"unknown metric {self.metric!r}, expected R@1, R@K, R-Precision or MAP@R: choose "
+                f"one of these"
             )
         return self
 

@@ -71,6 +71,26 @@ def flat_twin(name: str, method: MethodConfig) -> MethodConfig:
     return MethodConfig.model_validate({**content, **flat, "about": about, "flat_twin_of": name})
 
 
+def curvature_paths(method: MethodConfig) -> list[str]:
+    """Return the dotted path of c in each hyperbolic distance that a method names.
+
+    Args:
+        method: its config. A distance that it leaves to a default is not named.
+    """
+    content = method.model_dump(include={"loss", "regularizer", "miner"})
+    return list(_paths_of_c(content))
+
+
+def _paths_of_c(content, prefix=""):
+    if isinstance(content, str) and content in _HYPERBOLIC_DISTANCES:
+        yield f"{prefix}{content}.c"
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        if key in _HYPERBOLIC_DISTANCES:
+            yield f"{prefix}{key}.c"
+        else:
+            yield from _paths_of_c(value, f"{prefix}{key}.")
+
+
 def _flattened(content: Any, inside: str | None = None) -> Any:
     if not isinstance(content, Mapping):
         return content

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError
+from .folders import find_config
 from .yaml_files import read_mapping
 
 EXTENDS = "extends"
@@ -30,7 +31,8 @@ def read_chain(path: Path, content: dict | None = None, *, named: bool = False) 
     """Read a config and the files that it extends.
 
     Args:
-        path: the config. ``extends`` is relative to the folder of the file that states it.
+        path: the config. ``extends`` is relative to the folder of the file that states it, or the
+            name of a shipped config.
         content: used in place of what the file holds, for a method inside a benchmark. Default:
             the file is read.
         named: whether a config that extends another needs a ``name`` of its own. Default False.
@@ -57,9 +59,13 @@ def read_chain(path: Path, content: dict | None = None, *, named: bool = False) 
             return parts
         if not isinstance(extends, str) or not extends:
             raise InputError(
-                f"{path}: {EXTENDS} must be one file, relative to this one, got {extends!r}"
+                f"{path}: {EXTENDS} must be one file, relative to this one, or the name of a "
+                f"shipped config, got {extends!r}"
             )
-        path, content = path.parent / extends, None
+        try:
+            path, content = find_config(extends, path.parent), None
+        except InputError as error:
+            raise InputError(f"{path}: {EXTENDS}: {error}") from None
         _check_length(path, [part.file for part in parts])
 
 

@@ -22,8 +22,8 @@ class ImageConfig(StrictModel):
     def _crop_fits(self):
         if self.resize is not None and self.resize < self.size:
             raise ValueError(
-                f"resize ({self.resize}) must not be below size ({self.size}): the centre crop "
-                f"would be larger than the image"
+                f"resize ({self.resize}) must not be below size ({self.size}), or the centre crop "
+                f"would be larger than the image: raise it, or leave it out"
             )
         return self
 
@@ -45,7 +45,9 @@ class RandomResizedCropConfig(StrictModel):
     @model_validator(mode="after")
     def _at_most_the_image(self):
         if self.scale[1] > 1:
-            raise ValueError(f"scale is a share of the image's area, at most 1, got {self.scale}")
+            raise ValueError(
+                f"scale is a share of the image's area, at most 1, got {self.scale}: lower it"
+            )
         return self
 
 

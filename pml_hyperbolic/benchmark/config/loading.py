@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,20 +13,17 @@ from ...errors import InputError, nearest
 from .benchmark import BenchmarkConfig
 from .dotted_paths import put_at
 from .extending import Part, merge_chain, read_chain
-from .method import MethodConfig
-from .optimization import RATE_TAGS
-from .splits import SPLITS_TAGS, kind_of_splits
+from .folders import METHOD_FOLDER, TUNED_FOLDER, find_config, shipped_folder
+from .method import SETTINGS, MethodConfig
+from .splits import kind_of_splits
 from .strict_model import NAME_PATTERN, StrictModel
 from .sweep import SWEEP, check_override, check_sweep, select, variants
+from .validation_message import validation_message
 from .yaml_files import parse_yaml
 
-METHOD_FOLDER = "methods"
-TUNED_FOLDER = "tuned"
 # What a method file says of its own settings only: one that extends it has other settings.
 NOT_INHERITED = ("tuned", "search_trials", "flat_twin_of")
-_NO_METHODS = (
-    f"there are none: copy {METHOD_FOLDER}/ of a shipped config beside this one, or extend that"
-)
+_METHODS = "methods"
 _Model = TypeVar("_Model", bound=StrictModel)
 
 
@@ -56,22 +53,27 @@ def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[Benc
     Methods are looked up by name, in the folder of the config first and then in those of the files
     it extends. In each folder come first, for each of the files in turn, ``tuned/<file>_<value>/``
     of a sweep, ``tuned/<file>/``, and the methods written in the file itself; then ``methods/``.
+    The shipped methods come last.
 
     Args:
         path: YAML file with ``name``, ``protocol`` and ``methods``, or with ``extends: FILE`` and
-            the keys that differ from that file's.
+            the keys that differ from that file's; or the name of a shipped config.
         overrides: ``key=value`` with a dotted key of that file and a value in YAML. An override
-            of a swept key selects that value.
+            of a swept key selects that value. ``methods.NAME.key=value`` changes a method as a
+            file that extends it would; one that was tuned then counts as not tuned.
 
     Raises:
         InputError: naming the file, the key and how to fix it.
     """
-    path = Path(path)
+    path = find_config(path)
     parts = _read_parts(path)
     content = copy.deepcopy(_content(parts))
-    for override in overrides or []:
-        _apply_override(content, override)
+    parsed = [_parsed(override) for override in overrides or []]
+    for override in parsed:
+        if not override.of_method:
+            _apply_override(content, override)
     names = _method_names(path, content)
+    changes = _method_changes([o for o in parsed if o.of_method], names)
     configs = []
     for suffix, values in variants(content.pop(SWEEP, None), path):
         one = copy.deepcopy(content)
@@ -81,11 +83,14 @@ def load_benchmarks(path: Path, overrides: list[str] | None = None) -> list[Benc
             except KeyError as error:
                 section = error.args[0]
                 raise InputError(
-                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config"
+                    f"{path}: {SWEEP}: {key}: {section!r} is not a section of the config: give "
+                    f"the path of a setting, such as protocol.embedding_size"
                 ) from None
         if suffix and isinstance(one.get("name"), str):
             one["name"] += suffix
-        one["methods"] = {name: _load_method(path, parts, suffix, name) for name in names}
+        one["methods"] = {
+            name: _load_method(path, parts, suffix, name, changes.get(name)) for name in names
+        }
         config = _validated(BenchmarkConfig, one, path)
         published = [item for item in config.published if item.matches(config.protocol)]
         configs.append(config.model_copy(update={"published": published}))
@@ -155,34 +160,49 @@ def _defined(part):
 def _method_names(path, content):
     names = content.get("methods")
     if names is None and "loss" in content:
-        raise InputError(
-            f"{path} is a method: give the benchmark that names it, such as "
-            f"benchmark_configs/digits.yaml"
-        )
+        raise InputError(f"{path} is a method: give the benchmark that names it, such as digits")
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise InputError(f"{path}: methods must be a list of method names, got {names!r}")
+        raise InputError(
+            f"{path}: methods must be a list of method names, got {names!r}: write them in "
+            f"brackets, such as methods: [chest, proxy_anchor]"
+        )
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: methods must differ from each other, got {names}")
+        raise InputError(
+            f"{path}: methods must differ from each other, got {names}: name each one once"
+        )
     for name in names:
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(
                 f"{path}: a method's name consists of letters, digits and . _ -, got {name!r}: "
-                f"methods are looked up in the folder {METHOD_FOLDER} beside the config"
+                f"choose a name in the folder {METHOD_FOLDER} beside the config"
             )
     return names
 
 
-def _load_method(path, parts, suffix, name):
+def _load_method(path, parts, suffix, name, change):
     found = next(_candidates(parts, suffix, name), None)
     if found is None:
-        known = set(_known_methods(parts, suffix))
         expected = path.parent / METHOD_FOLDER / f"{name}.yaml"
-        raise InputError(
-            f"{path}: no method {name!r} ({expected}): "
-            + (nearest(name, known) if known else _NO_METHODS)
-        )
+        known = set(_known_methods(parts, suffix))
+        raise InputError(f"{path}: no method {name!r} ({expected}): {nearest(name, known)}")
     source, file, content = found
-    return _validated(MethodConfig, read_method(file, content), source)
+    said = read_method(file, content)
+    if change is not None:
+        source, said = f"{source}, overridden", _changed_method(file, said, change)
+    return _validated(MethodConfig, said, source)
+
+
+def _changed_method(file, said, change):
+    """A method as a file that extends it and says ``change`` would have it.
+
+    It has other settings than those that a search found for it, which it therefore declares.
+    """
+    if change.keys() & set(SETTINGS):
+        tuned = "search_trials" in said or "tuned" in said
+        said = {key: said[key] for key in said if key not in NOT_INHERITED}
+        if tuned:
+            said["different_search_trials"] = True
+    return merge_chain([Part(file, change), Part(file, said)], _method_section_replaces)
 
 
 def _candidates(parts, suffix, name):
@@ -219,6 +239,7 @@ def _places(parts, suffix) -> Iterator[Path | Part]:
             yield folder / METHOD_FOLDER / stem
             yield part
         yield folder / METHOD_FOLDER
+    yield shipped_folder() / METHOD_FOLDER
 
 
 def _benchmark_section_replaces(path, parent, child):
@@ -250,24 +271,68 @@ def _name_of(spec):
     return spec
 
 
-def _apply_override(content, override):
+class _Override(NamedTuple):
+    """``key=value`` of the command line."""
+
+    text: str
+    key: str
+    value: Any
+
+    @property
+    def of_method(self):
+        return self.key.startswith(f"{_METHODS}.")
+
+
+def _parsed(override):
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(
             f"an override is key=value, for example protocol.epochs=3: got {override!r}"
         )
-    value = parse_yaml(text, f"the override {override}")
+    return _Override(override, key, parse_yaml(text, f"the override {override}"))
+
+
+def _apply_override(content, override):
+    text, key, value = override
     sweep = content.get(SWEEP)
     if isinstance(sweep, dict) and key in sweep:
         sweep[key] = select(sweep[key], value)
         return
-    check_override(key, sweep, override)
+    check_override(key, sweep, text)
+    _put(content, key, override, "the config")
+
+
+def _method_changes(overrides, names):
+    """What overrides say of methods, as name -> nested mapping."""
+    changes: dict[str, dict] = {}
+    for override in overrides:
+        path = override.key.removeprefix(f"{_METHODS}.")
+        # A name may contain dots, and one method's may begin with another's.
+        name = max((n for n in names if f"{path}.".startswith(f"{n}.")), key=len, default=None)
+        if name is None:
+            given = path.partition(".")[0]
+            raise InputError(
+                f"the override {override.text}: no method {given!r} in this benchmark: "
+                f"{nearest(given, names)}"
+            )
+        if path == name:
+            raise InputError(
+                f"the override {override.text}: give a key of {name}, such as "
+                f"{_METHODS}.{name}.loss_lr=1, or choose the methods with {_METHODS}=[{name}]"
+            )
+        change = changes.setdefault(name, {})
+        _put(change, path.removeprefix(f"{name}."), override, f"the method {name}")
+    return changes
+
+
+def _put(content, key, override, place):
     try:
-        put_at(content, key, value)
+        put_at(content, key, override.value)
     except KeyError as error:
         section = error.args[0]
         raise InputError(
-            f"the override {override}: {section!r} is not a section of the config"
+            f"the override {override.text}: {section!r} is not a section of {place}: give the path "
+            f"of a setting, such as protocol.epochs=3"
         ) from None
 
 
@@ -275,18 +340,4 @@ def _validated(model: type[_Model], content, source) -> _Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(
-            str(part) for part in first["loc"] if part not in (*SPLITS_TAGS, *RATE_TAGS)
-        )
-        cause = first.get("ctx", {}).get("error")
-        problem = str(cause) if isinstance(cause, ValueError) else _plain(first)
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        at = f"{source}: {where}: " if where else f"{source}: "
-        raise InputError(f"{at}{problem}{more}") from None
-
-
-def _plain(error):
-    if error["type"] == "missing":
-        return "this key is required"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+        raise InputError(f"{source}: {validation_message(error)}") from None

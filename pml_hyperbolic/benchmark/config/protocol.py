@@ -36,7 +36,9 @@ class SamplerConfig(StrictModel):
         if self.batch_size % self.samples_per_class:
             raise ValueError(
                 f"batch_size must be a multiple of samples_per_class, got {self.batch_size} and "
-                f"{self.samples_per_class}"
+                f"{self.samples_per_class}: set it to "
+                f"{-(-self.batch_size // self.samples_per_class) * self.samples_per_class}, for "
+                f"example"
             )
         return self
 
@@ -107,12 +109,14 @@ class ProtocolConfig(StrictModel):
         if not self.evaluation.scored_epochs(self.epochs):
             raise ValueError(
                 f"evaluation.{first} ({getattr(self.evaluation, first)}) must not exceed epochs "
-                f"({self.epochs}): no checkpoint would ever be selected"
+                f"({self.epochs}), or no checkpoint would ever be selected: lower it, or train for "
+                f"more epochs"
             )
         if self.schedule.trunk_frozen_epochs >= self.epochs:
             raise ValueError(
                 f"schedule.trunk_frozen_epochs ({self.schedule.trunk_frozen_epochs}) must be less "
-                f"than epochs ({self.epochs}): the trunk would never train"
+                f"than epochs ({self.epochs}), or the trunk would never train: lower it, or set "
+                f"trunk: frozen"
             )
         if isinstance(self.splits, ListedSplits):
             self.check_batch(len(self.splits.train))
@@ -149,7 +153,7 @@ class ProtocolConfig(StrictModel):
         if missing:
             raise ValueError(
                 f"run_folds names {missing}, but splits has {self.number_of_folds} folds, "
-                f"numbered from 0"
+                f"numbered from 0: leave these out"
             )
         return self
 
@@ -167,7 +171,7 @@ class ProtocolConfig(StrictModel):
         if batch_classes > classes:
             raise ValueError(
                 f"a batch would hold {batch_classes} classes (sampler.batch_size / "
-                f"samples_per_class), but splits.train has {classes}"
+                f"samples_per_class), but splits.train has {classes}: lower sampler.batch_size"
             )
         whole = classes // batch_classes
         if self.sampler.unique_classes and self.steps_per_epoch > whole:

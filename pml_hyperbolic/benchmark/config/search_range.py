@@ -25,16 +25,25 @@ class SearchRange(StrictModel):
         ends = self.ends
         kinds = (ends is not None) + (self.grid is not None) + (self.choices is not None)
         if kinds != 1 or (self.low is None) != (self.high is None):
-            raise ValueError("expected either low with high, or grid, or choices")
+            raise ValueError(
+                "expected either low with high, or grid, or choices: keep one of these kinds"
+            )
         if ends is not None and not ends[0] < ends[1]:
-            raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
+            raise ValueError(
+                f"low must be less than high, got {self.low} and {self.high}: exchange them"
+            )
         if self.log and (ends is None or ends[0] <= 0):
-            raise ValueError("log needs low and high, both greater than 0")
+            raise ValueError(
+                f"log needs low and high, both greater than 0, got {self.low} and {self.high}: "
+                f"raise them, or leave log out"
+            )
         if self.grid is not None and sorted(set(self.grid)) != self.grid:
-            raise ValueError(f"grid must increase, got {self.grid}")
+            raise ValueError(f"grid must increase, got {self.grid}: sort it")
         # 1 == True, but they are different choices.
         if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
-            raise ValueError(f"choices must differ from each other, got {self.choices}")
+            raise ValueError(
+                f"choices must differ from each other, got {self.choices}: keep one of each"
+            )
         return self
 
     @property

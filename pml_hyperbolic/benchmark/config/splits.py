@@ -26,8 +26,8 @@ class ListedSplits(StrictModel):
                 common = sorted(set(getattr(self, first)) & set(getattr(self, second)))
                 if common:
                     raise ValueError(
-                        f"classes {common} are in both {first} and {second}: splits must be "
-                        f"class-disjoint"
+                        f"classes {common} are in both {first} and {second}, but splits must be "
+                        f"class-disjoint: keep each in one of them"
                     )
         return self
 

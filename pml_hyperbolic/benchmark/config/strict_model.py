@@ -56,18 +56,20 @@ def _one_name(content: Any) -> Any:
         name, arguments = next(iter(content.items()))
         if isinstance(name, str) and (arguments is None or isinstance(arguments, dict)):
             return {name: arguments or {}}
-    raise ValueError(f"expected Name or {{Name: {{argument: value}}}}, got {content!r}")
+    raise ValueError(
+        f"expected Name or {{Name: {{argument: value}}}}, got {content!r}: write one name"
+    )
 
 
 def _ascending(values: list) -> list:
     if values[0] > values[1]:
-        raise ValueError(f"expected [smallest, largest], got {values}")
+        raise ValueError(f"expected [smallest, largest], got {values}: exchange them")
     return values
 
 
 def _distinct(values: list) -> list:
     if len(set(values)) != len(values):
-        raise ValueError(f"values must differ from each other, got {values}")
+        raise ValueError(f"values must differ from each other, got {values}: keep one of each")
     return values
 
 

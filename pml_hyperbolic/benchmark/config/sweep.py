@@ -44,8 +44,8 @@ def variants(sweep: Any, source: object) -> list[Variant]:
         return [Variant("", {})]
     if not isinstance(sweep, Mapping) or not sweep:
         raise InputError(
-            f"{source}: {SWEEP} must be a mapping of protocol keys to values, such as "
-            f"{{protocol.embedding_size: [64, 128]}}, got {sweep!r}"
+            f"{source}: {SWEEP} must be a mapping of protocol keys to values, got {sweep!r}: write "
+            f"{{protocol.embedding_size: [64, 128]}}, for example"
         )
     columns = [
         [(label, key, value) for label, value in _labelled(key, values, source)]
@@ -105,8 +105,8 @@ def check_override(key: str, sweep: Any, override: str) -> None:
 def _labelled(key, values, source):
     if not isinstance(key, str) or not key.startswith("protocol."):
         raise InputError(
-            f"{source}: {SWEEP}: only keys of the protocol can be swept, such as "
-            f"protocol.embedding_size, got {key!r}"
+            f"{source}: {SWEEP}: only keys of the protocol can be swept, got {key!r}: give one "
+            f"such as protocol.embedding_size"
         )
     if isinstance(values, list) and values:
         pairs = [(_label(value), value) for value in values]
@@ -115,7 +115,7 @@ def _labelled(key, values, source):
     else:
         raise InputError(
             f"{source}: {SWEEP}: {key} must be a list of values or a mapping of labels to values, "
-            f"got {values!r}"
+            f"got {values!r}: write the values in brackets"
         )
     for label, value in pairs:
         if label is None:
@@ -126,7 +126,8 @@ def _labelled(key, values, source):
     labels = [label for label, _ in pairs]
     if len(set(labels)) < len(labels):
         raise InputError(
-            f"{source}: {SWEEP}: {key}: values must differ from each other, got {labels}"
+            f"{source}: {SWEEP}: {key}: values must differ from each other, got {labels}: keep one "
+            f"of each"
         )
     return pairs
 

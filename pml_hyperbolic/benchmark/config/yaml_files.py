@@ -20,6 +20,7 @@ _NOT_PLAIN = {
     "tag:yaml.org,2002:omap": "an ordered mapping",
     "tag:yaml.org,2002:pairs": "a list of pairs",
 }
+_KINDS = {type(None): "nothing", list: "a list", str: "text", int: "a number", float: "a number"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -71,7 +72,10 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             where = f"{self.name}, line {key_node.start_mark.line + 1}"
             if isinstance(key, list | dict):
-                raise InputError(f"{where}: a key must be a single word, got {key!r}")
+                raise InputError(
+                    f"{where}: a key must be a single word, got {key!r}: write a word before the "
+                    f"colon"
+                )
             if key in seen:
                 raise InputError(
                     f"{where}: the key {key!r} occurs twice in one mapping: keep one of them"
@@ -113,7 +117,8 @@ def parse_yaml(text: str, source: str) -> object:
         return loader.get_single_data()
     except RecursionError:
         raise InputError(
-            f"{source} is not valid YAML: it is nested too deep, expected at most {_DEEPEST} levels"
+            f"{source} is not valid YAML: it is nested too deep, expected at most {_DEEPEST} "
+            f"levels: write it flatter"
         ) from None
     except yaml.reader.ReaderError as error:
         number = text.count("\n", 0, error.position) + 1
@@ -125,12 +130,18 @@ def parse_yaml(text: str, source: str) -> object:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{line} is not valid YAML: {problem}") from None
+        raise InputError(
+            f"{source}{line} is not valid YAML: {problem}: {_remedy(problem)}"
+        ) from None
     # An impossible date, such as 2026-13-01, or a number of another base.
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{source} is not valid YAML: {error}") from None
+        problem = str(error)
+        # Python's own advice is to change a setting of Python.
+        if "integer string conversion" in problem:
+            problem = "it has a whole number of more than 4,300 digits"
+        raise InputError(f"{source} is not valid YAML: {problem}: write another value") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -158,13 +169,30 @@ def read_mapping(path: Path) -> dict:
             f"{path} is damaged or was edited ({error}): remove its first line if that is meant"
         ) from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(
+            f"cannot read {path}: {error.strerror}: give a YAML file, such as "
+            f"benchmark_configs/digits.yaml"
+        ) from None
     except UnicodeDecodeError:
-        raise InputError(f"cannot read {path}: it is not UTF-8 text") from None
+        raise InputError(
+            f"cannot read {path}: it is not UTF-8 text: give a YAML file in this encoding"
+        ) from None
     mapping = parse_yaml(text, str(path))
     if not isinstance(mapping, dict):
-        raise InputError(f"{path} must hold a mapping of keys, got {type(mapping).__name__}")
+        raise InputError(
+            f"{path} must hold a mapping of keys, got {_KINDS.get(type(mapping), 'a value')}: "
+            f"write `key: value` in each line"
+        )
     return mapping
+
+
+def _remedy(problem):
+    """What to do about a problem that YAML's parser names."""
+    if "tag" in problem:
+        return "remove the tag, the word that begins with !"
+    if "alias" in problem:
+        return "write the value itself in place of the alias, or text with * in quotes"
+    return "mend that line, or put text with special characters in quotes"
 
 
 def dump_yaml(content: object, *, compact: bool = False) -> str:

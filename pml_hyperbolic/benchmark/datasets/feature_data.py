@@ -1,14 +1,13 @@
 """FeatureData: precomputed features instead of images."""
 
-import pickle
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...array_files import read_arrays
 from ...errors import InputError
-from ...file_kinds import why_unreadable
+from ...file_kinds import UNREADABLE, why_unreadable
 from .labelled_data import LabelledData
 
 _EXPECTED = (
@@ -95,28 +94,21 @@ class FeatureData(LabelledData):
 
 def _read(path):
     try:
-        # Neither reader executes code that a file might contain.
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as content:
-                return content["features"], content["labels"]
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        pair = (content["features"], content["labels"]) if isinstance(content, dict) else content
-        features, labels = pair
-        # NumPy has no bfloat16.
-        features = features.float() if features.is_floating_point() else features
-        return features.numpy(), labels.numpy()
-    except (
-        AttributeError,
-        LookupError,
-        OSError,
-        EOFError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+        content = read_arrays(path, ("features", "labels"))
+        if isinstance(content, dict):
+            content = content["features"], content["labels"]
+        features, labels = map(_as_array, content)
+        return features, labels
+    except UNREADABLE as error:
         reason = why_unreadable(path, error)
         raise InputError(
             f"{path} cannot be read ({reason}): expected an .npz or .pt file with {_EXPECTED}"
         ) from error
+
+
+def _as_array(values):
+    if torch.is_tensor(values):
+        # NumPy has no bfloat16.
+        values = values.detach().float() if values.is_floating_point() else values
+        return values.numpy()
+    return np.asarray(values)

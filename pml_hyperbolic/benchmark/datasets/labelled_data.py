@@ -57,6 +57,6 @@ class LabelledData:
         if missing:
             raise ValueError(
                 f"{type(self).__name__} has no classes {missing}: its classes are "
-                f"{self.labels[:, 0].min()} to {self.labels[:, 0].max()}"
+                f"{self.labels[:, 0].min()} to {self.labels[:, 0].max()}, choose among these"
             )
         return np.flatnonzero(np.isin(self.labels[:, 0], classes))

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ..._pml import AccuracyCalculator
 from ..results.metric_names import MAP_AT_R, PRECISION_AT_1, QUERY_KEYS, R_PRECISION, recall_k
 
 # Number of neighbours, of all queries together, beyond which ranking whole classes of more than a

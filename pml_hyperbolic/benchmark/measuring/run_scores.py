@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from ..._pml import AccuracyCalculator
+from ...array_files import check_unpacked_size
 from ...checked_files import open_checked, write_checked
 from ...distances import PoincareDistance
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
@@ -109,7 +110,9 @@ def save_test(folder: Path, test_set: EmbeddedTestSet, scores: RunScores) -> Non
 
 def load_test(folder: Path) -> EmbeddedTestSet:
     """Return the test set that :func:`save_test` wrote."""
-    with open_checked(folder / QUERIES_FILE) as stream, np.load(stream) as arrays:
+    with open_checked(folder / QUERIES_FILE) as stream:
+        check_unpacked_size(stream)
+        arrays = np.load(stream)
         rows = {
             name.removeprefix("rows/"): arrays[name]
             for name in arrays.files

@@ -1,8 +1,10 @@
 """The report as one HTML page, every part of which may fail without the others."""
 
+import errno
 from collections.abc import Callable
 
 from ...errors import InputError
+from ...files import disk_failure
 from ..reporting.compared_runs import ComparedRuns
 from ..reporting.report import Report
 from ..reporting.tables import LEVELS_TITLE
@@ -31,6 +33,9 @@ def make_page(compared: ComparedRuns, report: Report, *, command: str | None = N
         compared: the runs and how they compare.
         report: made of them.
         command: that makes the page, which shows it. Default none.
+
+    Raises:
+        OSError: the disk failed while a file was read, which the next call may well read.
     """
     groups, baseline, results = compared.groups, compared.baseline, compared.results
     tables = {table.title: table for table in report.tables}
@@ -95,6 +100,10 @@ def _guarded(name: str, title: str, make: Callable[[], Section]) -> Section:
         problem = str(error)
     # Files of other versions and other hands hold whatever they hold: the page shows the rest.
     except Exception as error:
+        failure = disk_failure(error, "a database of records")
+        # A full disk can only concern the cache of images.
+        if failure is not None and failure.errno == errno.EIO:
+            raise failure from error
         problem = f"This part could not be made ({type(error).__name__}: {error})."
     return Section(name, title, problems=[" ".join(problem.split())])
 

@@ -76,11 +76,15 @@ def _plot(options):
     output = options.output or Path(f"{options.kind}.png")
     if output.suffix.lower() not in suffixes:
         raise InputError(
-            f"--output {output}: expected a file {', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            f"--output {output}: expected a file {', '.join(suffixes[:-1])} or {suffixes[-1]}: "
+            f"choose one of these"
         )
     for path in options.runs:
         if not path.exists():
-            raise InputError(f"there is no folder or file {path}")
+            raise InputError(
+                f"there is no folder or file {path}: give the folder of a benchmark that "
+                f"`pml-hyperbolic run` made, or a file of embeddings"
+            )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         options.output = output

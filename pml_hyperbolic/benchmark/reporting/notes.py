@@ -148,11 +148,11 @@ def _edge_notes(results):
                 continue
             if found.get("at_edge"):
                 values = " and ".join(
-                    f"{path} = {value_at(settings, path)}" for path in found["at_edge"]
+                    f"{path} = {value_at(settings, path):g}" for path in found["at_edge"]
                 )
                 yield (
-                    f"{method}: its tuned {values} lies at the edge of the searched range, so a "
-                    f"wider range may hold a better one."
+                    f"{method}: the search chose {values}, at the edge of what it tried: there may "
+                    f"be a better value beyond."
                 )
 
 

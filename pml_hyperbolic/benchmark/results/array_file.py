@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array_files import check_unpacked_size
 from ...checked_files import open_checked, write_checked
 
 
@@ -31,5 +32,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         Exception: of any kind, for a damaged file.
     """
-    with open_checked(path) as stream, np.load(stream) as archive:
+    with open_checked(path) as stream:
+        check_unpacked_size(stream)
+        archive = np.load(stream)
         return {name: archive[name] for name in archive.files}

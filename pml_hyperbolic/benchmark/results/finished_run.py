@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...array_files import check_unpacked_size
 from ...checked_files import open_checked
 from ...errors import InputError
 from ...files import is_storage_failure
@@ -87,7 +88,9 @@ class FinishedRun:
         if not file.is_file():
             return None
         try:
-            with open_checked(file) as stream, np.load(stream) as archive:
+            with open_checked(file) as stream:
+                check_unpacked_size(stream)
+                archive = np.load(stream)
                 return archive[name] if name in archive.files else None
         # zipfile and pickle may raise anything.
         except Exception as error:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_metric_learning.utils.logging_presets import HookContainer
 
+from ..._pml import HookContainer
 from ...checked_files import DamagedFile, open_checked, write_checked
 from ..assembly.evaluation import clip_saturation, radius_histogram, space_metrics
 from ..results.radii_by_epoch import RadiiByEpoch

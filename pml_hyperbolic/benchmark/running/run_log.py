@@ -4,6 +4,9 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from ...escaping import printable, printable_lines
 
 
 class RunLog:
@@ -19,7 +22,7 @@ class RunLog:
 
     def __enter__(self) -> logging.Logger:
         self._handler = _LogFile(self.path, encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._handler.setFormatter(_Escaped("%(asctime)s %(levelname)s %(message)s"))
         self._before = []
         for logger in (self.logger, logging.getLogger("PML")):
             self._before.append((logger, logger.level, logger.propagate))
@@ -36,6 +39,17 @@ class RunLog:
         # What cannot be written is lost: a full disk is said by the files that matter.
         with suppress(OSError):
             self._handler.close()
+
+
+class _Escaped(logging.Formatter):
+    """One line for each message, and tracebacks, with their control characters as escapes."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return printable_lines(super().formatException(ei))
 
 
 class _LogFile(logging.FileHandler):

@@ -299,8 +299,9 @@ def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, stat
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None, snapshots=None):
     """Train to the last epoch and return (trainer, hooks); the selected epoch is a checkpoint."""
-    from pytorch_metric_learning.utils import common_functions as c_f
     from record_keeper import RecordKeeper, RecordWriter
+
+    from ..._pml import common_functions as c_f
 
     with named_errors(folder):
         record_writer = RecordWriter(str(folder / RECORDS_FOLDER))

@@ -7,11 +7,16 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from ...files import content_checksum
 from .heartbeat import HEARTBEAT, Heartbeat, Watch, heartbeat
 from .repeatable_sampler import repeatable_sampler
+from .storage import named_damage, refuse_damaged
+from .trial_checksum import CHECKSUM, is_damaged, trial_checksum
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-_PROPOSAL, _SEARCH, _PLANNED = "proposal", "search", "planned"
+_PROPOSAL, _SEARCH, _PLANNED, _CLAIM = "proposal", "search", "planned", "claim"
+# A heartbeat may arrive just before a trial is finished.
+_CHANGING = (HEARTBEAT,)
 
 
 class Proposals:
@@ -34,6 +39,9 @@ class Proposals:
         plan: parameters that are tried first, in this order.
         distributions: Optuna's distribution of each parameter.
         search: the identity of this search, the same for all its workers.
+
+    Raises:
+        InputError: the database is damaged; likewise from all methods that read trials.
     """
 
     def __init__(
@@ -46,9 +54,10 @@ class Proposals:
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
         search: str,
     ):
-        self.study = optuna.create_study(
-            study_name=study_name, storage=storage, direction="maximize", load_if_exists=True
-        )
+        with named_damage(storage):
+            self.study = optuna.create_study(
+                study_name=study_name, storage=storage, direction="maximize", load_if_exists=True
+            )
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study_name)
         self._trials = trials
@@ -69,7 +78,7 @@ class Proposals:
 
     def reclaim(self) -> int:
         """Fail abandoned trials; return the number of trials that may be abandoned."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = read_trials(self.study, self._storage, (TrialState.RUNNING,))
         gone, unsure = self._watch.sort(running, _SEARCH)
         for trial in gone:
             self.finish(trial, TrialState.FAIL)
@@ -77,7 +86,7 @@ class Proposals:
 
     def abandon_own(self) -> None:
         """Fail the running trials of this search, whose workers have been ended."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in read_trials(self.study, self._storage, (TrialState.RUNNING,)):
             if trial.user_attrs.get(_SEARCH) == self._search:
                 self.finish(trial, TrialState.FAIL)
 
@@ -96,6 +105,7 @@ class Proposals:
             _SEARCH: self._search,
             HEARTBEAT: heartbeat(),
             _PLANNED: point is not None,
+            _CLAIM: content_checksum([number, point]),
         }
         template = create_trial(
             state=TrialState.RUNNING,
@@ -126,6 +136,12 @@ class Proposals:
         """Give a trial its final state; False if another worker has given it one already."""
         values = None if value is None else [value]
         try:
+            if state in FINISHED:
+                stored = self._storage.get_trial(trial._trial_id)
+                checksum = trial_checksum(
+                    self.study.study_name, stored, state, value, changing=_CHANGING
+                )
+                self._storage.set_trial_user_attr(trial._trial_id, CHECKSUM, checksum)
             return self._storage.set_trial_state_values(trial._trial_id, state, values)
         except UpdateFinishedTrialError:
             return False
@@ -134,8 +150,13 @@ class Proposals:
         """Number of a proposal -> its trials, the first ones first."""
         trials: dict[int, list[FrozenTrial]] = {}
         unnumbered = 0
-        for trial in self.study.get_trials(deepcopy=False):
-            number = trial.user_attrs.get(_PROPOSAL)
+        for trial in read_trials(self.study, self._storage):
+            attributes = trial.user_attrs
+            number = attributes.get(_PROPOSAL)
+            # What is proposed next depends on failed and running trials, too.
+            claimed = [number, trial.params if attributes.get(_PLANNED) else None]
+            if attributes.get(_CLAIM, content_checksum(claimed)) != content_checksum(claimed):
+                refuse_damaged(self._storage, f"trial {trial.number} of {self.study.study_name}")
             # Searches once did not number their proposals: the finished trials were the first ones.
             if number is None and trial.state in FINISHED:
                 number = unnumbered
@@ -151,6 +172,29 @@ class Proposals:
             return first.params if first.user_attrs.get(_PLANNED) else None
         others = [trial.params for trials in taken.values() for trial in trials]
         return next((point for point in self._plan if point not in others), None)
+
+
+def read_trials(
+    study: optuna.Study,
+    storage: optuna.storages.RDBStorage,
+    states: Sequence[TrialState] | None = None,
+) -> list[FrozenTrial]:
+    """Return the trials of a study, after the checksums of the finished ones were verified.
+
+    Args:
+        study: to read.
+        storage: of the study.
+        states: of the trials. Default: all.
+
+    Raises:
+        InputError: the database is damaged.
+    """
+    with named_damage(storage):
+        trials = study.get_trials(deepcopy=False, states=states)
+    for trial in trials:
+        if trial.state in FINISHED and is_damaged(study.study_name, trial, changing=_CHANGING):
+            refuse_damaged(storage, f"trial {trial.number} of {study.study_name}")
+    return trials
 
 
 def _alive(trials):

@@ -3,6 +3,9 @@
 import numpy as np
 from optuna.samplers import TPESampler
 
+# Optuna's default: TPE proposes at random until so many trials are finished.
+LEARNT_FROM = 10
+
 
 def repeatable_sampler(proposal: int, seed: int = 0) -> TPESampler:
     """Return the sampler of one proposal.
@@ -12,12 +15,12 @@ def repeatable_sampler(proposal: int, seed: int = 0) -> TPESampler:
     is killed and the proposal is repeated, and something else for every other number.
 
     TPE is chosen because it takes ordered, unordered and continuous settings in one space, adapts
-    to finished trials (random search and Sobol points do not), and begins as random search, so it
-    costs nothing where there are few trials.
+    to finished trials (random search and Sobol points do not). Its first proposals would be random
+    and leave gaps, so a search plans as many trials as TPE needs to learn from.
 
     Args:
         proposal: its number in the study, >= 0.
         seed: the seed of the search. Default 0.
     """
     entropy = np.random.SeedSequence([seed, proposal])
-    return TPESampler(seed=int(entropy.generate_state(1)[0]))
+    return TPESampler(n_startup_trials=LEARNT_FROM, seed=int(entropy.generate_state(1)[0]))

@@ -14,7 +14,7 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from ...distributed.worker_process import become_worker
+from ...distributed.worker_process import become_worker, ended_in_order
 from ...errors import InputError
 from ...files import (
     content_hash,
@@ -30,8 +30,9 @@ from ..config import BenchmarkConfig, SearchRange, value_at
 from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
-from .proposals import FINISHED, Proposals
-from .search_space import at_edge, distribution, points, size, to_parameter, to_value
+from .proposals import FINISHED, Proposals, read_trials
+from .repeatable_sampler import LEARNT_FROM
+from .search_space import at_edge, distribution, points, size, spread, to_parameter, to_value
 from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
 from .tuned_config import Found, tuned_files
 
@@ -95,8 +96,9 @@ def search_benchmark(
     """Search each method's own space with ``trials`` trials, and write the best as a new config.
 
     The first trial has the settings of the method's file, moved to the nearest point of the space
-    if they lie outside. A space with no more points than trials is searched completely. A trial
-    that diverges counts with the worst score, and settings that were tried before are not trained
+    if they lie outside. A space with no more points than trials is searched completely; in a larger
+    one the next trials are spread evenly, and from the eleventh on TPE proposes them. A trial that
+    diverges counts with the worst score, and settings that were tried before are not trained
     again. Finished trials are kept: the same call resumes the search, and any number of processes
     and machines may share a storage. Trials train on the first of the folds to run. With one
     worker the trials are the same however often it is killed and started again; with several they
@@ -150,7 +152,8 @@ def search_benchmark(
             if jobs == 1:
                 errors = _work_here(search, opened, proposals, show, data)
             else:
-                errors = _work_in_processes(search, proposals, jobs, show)
+                with ended_in_order():
+                    errors = _work_in_processes(search, proposals, jobs, show)
         found = []
         for name, mine in proposals.items():
             if name in errors:
@@ -214,7 +217,7 @@ def _plan(search, name):
     """The points that a method tries first, as Optuna's parameters."""
     space = search.space(name)
     own = _own_parameters(search, name)
-    rest = points(space) if size(space) <= search.trials else []
+    rest = points(space) if size(space) <= search.trials else spread(space, LEARNT_FROM - 1)
     return [own, *(point for point in rest if point != own)]
 
 
@@ -419,7 +422,7 @@ def _known(search, storage, name, key):
     for study_name in optuna.get_all_study_names(storage):
         if study_name.startswith(search.study_prefix(name)):
             study = optuna.load_study(study_name=study_name, storage=storage)
-            for other in study.get_trials(deepcopy=False, states=FINISHED):
+            for other in read_trials(study, storage, FINISHED):
                 if other.user_attrs.get("key") == key:
                     return other
     return None
@@ -441,5 +444,9 @@ def _found(search, name, proposals) -> Found:
         own_value=next((trial.value for trial in complete if trial.params == own), None),
         trials=len(trials),
         diverged=len(trials) - len(complete),
-        at_edge=[path for path, value in values.items() if at_edge(space[path], value)],
+        at_edge=[
+            path
+            for path, value in values.items()
+            if at_edge(space[path], value, [trial.user_attrs["values"][path] for trial in trials])
+        ],
     )

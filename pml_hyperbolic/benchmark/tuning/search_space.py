@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -10,6 +10,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from scipy.stats.qmc import Sobol
 
 from ..config import SearchRange
 
@@ -64,10 +65,41 @@ def points(space: Space) -> Iterator[dict[str, Any]]:
         yield dict(zip(space, row, strict=True))
 
 
-def at_edge(allowed: SearchRange, value: Any) -> bool:
-    """Whether a value lies at the edge of its range or grid. Choices have no edge."""
+def spread(space: Space, count: int) -> list[dict[str, Any]]:
+    """The first points of Sobol's sequence in a space, as Optuna's parameters.
+
+    Each setting by itself takes evenly spaced values (of the logarithm where its range is
+    logarithmic): the first 7 points divide its range into 8 equal parts, the first 15 into 16.
+
+    Args:
+        space: path -> range.
+        count: the number of points; a shorter list is the beginning of a longer one.
+    """
+    # The point at the lower ends of all ranges begins the sequence, and is left out.
+    sequence = Sobol(len(space), scramble=False).random_base2((count + 1).bit_length())
+    return [
+        {
+            path: _at(allowed, share)
+            for (path, allowed), share in zip(space.items(), row, strict=True)
+        }
+        for row in sequence[1 : count + 1].tolist()
+    ]
+
+
+def at_edge(allowed: SearchRange, value: Any, tried: Sequence[Any]) -> bool:
+    """Whether a value lies at the edge of its range, or no trial went further to one side.
+
+    Choices have no edge.
+
+    Args:
+        allowed: the range or grid.
+        value: the chosen value.
+        tried: the values of all trials.
+    """
     if allowed.choices is not None:
         return False
+    if value in (min(tried), max(tried)):
+        return True
     if allowed.grid is not None:
         return value in (allowed.grid[0], allowed.grid[-1])
     ends = _ends(allowed)
@@ -76,6 +108,17 @@ def at_edge(allowed: SearchRange, value: Any) -> bool:
     scale = math.log if allowed.log else float
     low, high = map(scale, ends)
     return not _EDGE <= (scale(value) - low) / (high - low) <= 1 - _EDGE
+
+
+def _at(allowed, share):
+    """Optuna's parameter at a share of a range, 0 <= share < 1."""
+    kind = distribution(allowed)
+    if isinstance(kind, CategoricalDistribution):
+        return kind.choices[int(share * len(kind.choices))]
+    # A whole number has a part of the range of its own.
+    low, high = (kind.low, kind.high + 1) if isinstance(kind, IntDistribution) else _ends(allowed)
+    value = low * (high / low) ** share if allowed.log else low + share * (high - low)
+    return int(value) if isinstance(kind, IntDistribution) else value
 
 
 def _ends(allowed):

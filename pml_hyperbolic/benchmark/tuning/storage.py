@@ -4,10 +4,12 @@ import contextlib
 import errno
 import importlib.util
 import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -22,6 +24,7 @@ _SQLITE_TIMEOUT = 60
 _SERVER_TIMEOUT = 10
 # Seconds in which another process makes some more tables.
 _PAUSE = 0.2
+_MALFORMED = "malformed"
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 
 
@@ -75,13 +78,16 @@ def _open(url):
         if importlib.util.find_spec("psycopg") is None:
             raise InputError(
                 _without_password(f"--storage {url}: psycopg is missing: install the extra ")
-                + "`postgresql` with pip install 'pml_hyperbolic[postgresql]'"
+                + "`postgresql` with pip install 'pml-hyperbolic[postgresql]'"
             )
         target = _POSTGRESQL.sub("postgresql+psycopg://", url, count=1)
         # The server may have closed a connection during a trial, which may take hours.
         options = {"connect_args": {"connect_timeout": _SERVER_TIMEOUT}, "pool_pre_ping": True}
     try:
+        _check_sqlite(url)
         return _with_tables(target, options)
+    except InputError:
+        raise
     # SQLAlchemy and the database drivers raise exceptions of many types.
     except Exception as error:
         failure = disk_failure(error, sqlite_file(url))
@@ -111,6 +117,76 @@ def _with_tables(url, options, attempts=5):
             raise
     time.sleep(_PAUSE)
     return _with_tables(url, options, attempts - 1)
+
+
+def _check_sqlite(url):
+    """Refuse a damaged SQLite file, whose searches would otherwise go on with what is left.
+
+    SQLite finds pages and indexes that do not fit together, and rows of trials that are not there.
+    What the rows say has checksums of its own.
+    """
+    file = sqlite_file(url)
+    if file == url or not Path(file).is_file():
+        return
+    try:
+        problem = _sqlite_damage(file)
+    except sqlite3.DatabaseError as error:
+        if _MALFORMED not in str(error):
+            raise
+        # That is also what SQLite says where a disk failed to read a page. A disk that fails for
+        # good fails here; one that failed once is tried again.
+        Path(file).read_bytes()
+        try:
+            problem = _sqlite_damage(file)
+        except sqlite3.DatabaseError as error:
+            problem = str(error)
+    if problem is not None:
+        _refuse(url, problem)
+
+
+def _sqlite_damage(file):
+    """Return what SQLite finds damaged in a file, None for nothing."""
+    with contextlib.closing(sqlite3.connect(file, timeout=_SQLITE_TIMEOUT)) as connection:
+        (problem,) = connection.execute("pragma integrity_check(1)").fetchone()
+        orphan = connection.execute("pragma foreign_key_check").fetchone()
+    if problem != "ok":
+        return problem
+    return None if orphan is None else f"a row of {orphan[0]} belongs to no other"
+
+
+@contextlib.contextmanager
+def named_damage(storage: optuna.storages.RDBStorage) -> Iterator[None]:
+    """Refuse a database in whose rows Optuna meets what it never wrote.
+
+    Raises:
+        InputError: the block raised what a damaged row causes.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AssertionError) as error:
+        refuse_damaged(storage, str(error)[:200] or type(error).__name__)
+
+
+def refuse_damaged(storage: optuna.storages.RDBStorage, what: str) -> NoReturn:
+    """Refuse a damaged database.
+
+    Args:
+        storage: of the search.
+        what: of it is damaged.
+
+    Raises:
+        InputError: always.
+    """
+    _refuse(storage.url, what)
+
+
+def _refuse(url, what) -> NoReturn:
+    reason = " ".join(what.split())
+    raise InputError(
+        f"{_without_password(sqlite_file(url))} is damaged ({reason}): the values that it would "
+        f"choose are not those of the trials; restore a copy of it, or move it away and search "
+        f"again"
+    )
 
 
 def sqlite_file(url: str) -> str:

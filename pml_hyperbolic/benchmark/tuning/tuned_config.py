@@ -25,7 +25,8 @@ class Found:
             outside the searched space.
         trials: the number of trials that count, the same for all methods.
         diverged: the number of these that became NaN or infinite.
-        at_edge: the paths whose chosen value lies at the edge of its range.
+        at_edge: the paths whose chosen value lies at the edge of its range, or beyond which no
+            trial went.
     """
 
     method: str
@@ -43,8 +44,8 @@ class Found:
             return None
         edges = " and ".join(f"{path} = {self.values[path]:g}" for path in self.at_edge)
         return (
-            f"{self.method}: {edges} at the edge of the searched range: extend the range there and "
-            f"search again"
+            f"{self.method}: {edges} at the edge of what was searched: extend the range there, or "
+            f"search again with more trials"
         )
 
 
@@ -91,7 +92,8 @@ def tuned_files(
             f"{100 * one.value:.1f}% ({own} at the start)."
         ]
         lines += [
-            f"{path} lies at the edge of its range: a search over a wider range may find better."
+            f"{path} lies at the edge of what was searched: a wider range or more trials may find "
+            f"better."
             for path in one.at_edge
         ]
         files[tuned / f"{one.method}.yaml"] = _commented(lines, method)

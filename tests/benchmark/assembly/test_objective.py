@@ -5,11 +5,17 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import MultipleLosses
 
-from pml_hyperbolic.benchmark.assembly.objective import Objective, build_objective
+from pml_hyperbolic.benchmark.assembly import objective
+from pml_hyperbolic.benchmark.assembly.objective import (
+    PROTOCOL_ARGUMENTS,
+    Objective,
+    build_objective,
+)
 from pml_hyperbolic.benchmark.config import MethodConfig
 from pml_hyperbolic.errors import InputError
 
 POINCARE = {"PoincareDistance": {"c": 0.1}}
+POINCARE_SIMILARITY = {"PoincareSimilarity": {"c": 0.1}}
 FLAT, BALL, BOTH = {"euclidean": 8}, {"hyperbolic": 8}, {"euclidean": 4, "hyperbolic": 4}
 
 
@@ -17,6 +23,19 @@ def built(sizes, *, labels=None, **method):
     return build_objective(
         MethodConfig(**method), where="mine", num_classes=3, sizes=sizes, labels=labels
     )
+
+
+def test_what_the_protocol_determines_is_listed(monkeypatch):
+    filled, build = set(), objective.build
+
+    def noted(kind, spec, *, fill, **arguments):
+        filled.update(fill)
+        return build(kind, spec, fill=fill, **arguments)
+
+    monkeypatch.setattr(objective, "build", noted)
+    built(BOTH, loss={"CHESTLoss": {"distance": POINCARE_SIMILARITY}}, loss_lr=0.1)
+    built(FLAT, **levels(), labels=LEVELS)
+    assert filled == set(PROTOCOL_ARGUMENTS)
 
 
 def hier(**kwargs):

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pml_hyperbolic.benchmark.checking.curvature_estimate import estimate_curvature
+from pml_hyperbolic.benchmark.checking.curvature_estimate import (
+    curvature_overrides,
+    estimate_curvature,
+)
 from pml_hyperbolic.benchmark.cli import main
+from pml_hyperbolic.benchmark.config import load_benchmark
 from pml_hyperbolic.benchmark.datasets import Digits
 from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.functional import suggested_curvature
@@ -59,14 +63,38 @@ def test_an_untrained_trunk_is_that_of_the_first_seed(load):
 
 def test_the_command_says_it(config_file, capsys):
     assert main(["curvature", str(config_file), "protocol.seeds=[3]"]) == 0
-    line = capsys.readouterr().out
+    line, hint, *overrides = capsys.readouterr().out.splitlines()
     found = re.fullmatch(
         r"c = (\S+), standard deviation (\S+) over 5 samples of 537 of 537 training images "
-        r"\(4 features\)\n",
+        r"\(4 features\)",
         line,
     )
     assert 0 < float(found[1]) < 1e4
     assert float(found[2]) >= 0
+    assert hint == "to train with it, add to `pml-hyperbolic run` those of:"
+    # Each is an override that the config takes, for every distance that a method names.
+    assert [override.split("=")[0].strip() for override in overrides] == [
+        "methods.hier.regularizer.use.HIERLoss.distance.PoincareDistance.c",
+        "methods.chest.loss.CHESTLoss.distance.PoincareSimilarity.c",
+    ]
+    config = load_benchmark(config_file, [override.strip() for override in overrides])
+    (distance,) = config.methods["chest"].loss["CHESTLoss"]["distance"].values()
+    assert distance == {"c": float(found[1]), "clip_radius": 2.3}
+
+
+def test_the_command_says_where_nothing_takes_it(config_file, capsys):
+    assert main(["curvature", str(config_file), "methods=[proxy_anchor]"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "no method states the c of a hyperbolic distance, which would take it"
+
+
+def test_a_distance_by_name_alone_takes_it_too(load):
+    key = "methods.hyp.loss.NTXentLoss.distance"
+    bare = load("methods=[hyp]", f"{key}=PoincareDistance")
+    overrides = curvature_overrides(bare, 0.123456)
+    assert overrides == [f"{key}.PoincareDistance.c=0.1235"]
+    loss = load("methods=[hyp]", *overrides).methods["hyp"].loss
+    assert loss["NTXentLoss"]["distance"]["PoincareDistance"]["c"] == 0.1235
 
 
 def test_equal_images_suggest_nothing(load_pixels):

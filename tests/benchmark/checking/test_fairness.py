@@ -141,7 +141,7 @@ REFUSED = {
     "a search into impossible settings": (
         {"a": {**PA, "search": {"loss_lr": {"low": -1.0, "high": 1.0}}}},
         [],
-        "a: search: loss_lr = -1.0: Input should be greater than 0",
+        "a: search: loss_lr = -1.0: loss_lr: must be greater than 0, got -1.0",
     ),
     "a search into settings that the loss refuses": (
         {
@@ -225,7 +225,7 @@ NOTED = {
     "a best value at the edge": (
         {"a": tuned(PA, at_edge=["loss_lr"])},
         [],
-        "note: a: its tuned loss_lr lies at the edge",
+        "note: a: the search chose loss_lr at the edge of what it tried",
     ),
     "no positive pairs": (
         {"a": PA},

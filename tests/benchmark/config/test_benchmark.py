@@ -38,9 +38,9 @@ def test_published_numbers_and_the_baseline_are_no_part_of_the_protocol(tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metric": "Recall"}, "unknown metric 'Recall': expected R@1"),
-        ({"value": 101}, "less than or equal to 100"),
-        ({"source": ""}, "at least 1 character"),
+        ({"metric": "Recall"}, "unknown metric 'Recall', expected R@1"),
+        ({"value": 101}, "must be at most 100"),
+        ({"source": ""}, "must not be empty"),
         ({"from": "x"}, "unknown key 'from'"),
     ],
 )

@@ -89,22 +89,22 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
     [
         (["protocol.splits.test=[2, 7]"], r"classes \[2\] are in both train and test"),
         (["protocol.splits.validation=[7, 8]"], r"classes \[7\] are in both validation and test"),
-        (["protocol.splits.test=[7]"], "at least 2 items"),
+        (["protocol.splits.test=[7]"], "at least 2 values"),
         (["protocol.splits.test=[7, 7]"], "must differ"),
         (["protocol.splits={test: oficial, folds: 2}"], r"splits\.test: .*'official'.*'oficial'"),
         (["protocol.splits={test: official, folds: 1}"], r"protocol\.splits\.folds: .* 2, got 1"),
         (["protocol.splits={test: second_half, fold: 2}"], "did you mean 'folds'"),
         (["protocol.splits.folds=2"], "unknown key 'train'"),
         (["protocol.run_folds=[0, 1]"], r"run_folds names \[1\], but splits has 1 folds"),
-        (["protocol.run_folds=[]"], "at least 1 item"),
+        (["protocol.run_folds=[]"], "at least 1 value,"),
         (["protocol.seeds=[1, 1]"], "must differ"),
-        (["protocol.seeds=[]"], "at least 1 item"),
-        (["protocol.seeds=[-1]"], "greater than or equal to 0"),
-        (["protocol.epochs=0"], "greater than or equal to 1"),
-        (["protocol.epochs=two"], "valid integer, got 'two'"),
-        (["protocol.epochs=true"], "valid integer, got True"),
-        (["protocol.epochs='3'"], "valid integer, got '3'"),
-        (["protocol.epochs="], "valid integer, got None"),
+        (["protocol.seeds=[]"], "at least 1 value,"),
+        (["protocol.seeds=[-1]"], "must be at least 0"),
+        (["protocol.epochs=0"], "must be at least 1"),
+        (["protocol.epochs=two"], "whole number, got 'two'"),
+        (["protocol.epochs=true"], "whole number, got true"),
+        (["protocol.epochs='3'"], "whole number, got '3'"),
+        (["protocol.epochs="], "whole number, got null"),
         (["protocol.optimizer.trunk_lr=0"], "greater than 0"),
         (["protocol.optimizer.trunk_lr=.inf"], "finite"),
         (["protocol.optimizer.name=Adamw"], "'AdamW'"),
@@ -113,7 +113,7 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.evaluation.select_by=r_precison"], "select_by: .*'r_precision'"),
         (["protocol.evaluation.every=4"], r"must not exceed epochs \(3\)"),
         (["protocol.evaluation.score_from=4"], r"score_from \(4\) must not exceed epochs \(3\)"),
-        (["protocol.evaluation.score_from=0"], "greater than or equal to 1"),
+        (["protocol.evaluation.score_from=0"], "must be at least 1"),
         (["protocol.network_gradient_scale=0"], "greater than 0"),
         (
             ["protocol.sampler.unique_classes=true"],
@@ -127,7 +127,7 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.sampler.batch_size=13"], "multiple of samples_per_class, got 13 and 4"),
         (["protocol.sampler.batch_size=16"], "4 classes .* but splits.train has 3"),
         (["protocol.backbone={small_conv: {}, other: {}}"], "expected Name or"),
-        (["name=../elsewhere"], "should match pattern"),
+        (["name=../elsewhere"], "must consist of letters"),
         (["methods=[chest, chest]"], "must differ"),
         (["methods=[]"], "methods must be a list"),
         (["methods=chest"], "list of method names, got 'chest'"),
@@ -135,7 +135,13 @@ def test_a_method_may_not_touch_the_protocol(tmp_path, write_config, refused, ke
         (["protocol.epochs"], "an override is key=value.*got 'protocol.epochs'"),
         (["=3"], "an override is key=value"),
         (["protocol.epochs.x=3"], "'epochs' is not a section"),
-        (["methods.chest.loss_lr=3"], "'methods' is not a section"),
+        (["methods.chst.loss_lr=3"], r"methods\.chst\.loss_lr=3: no method 'chst'.*mean 'chest'?"),
+        (["methods.hyp.loss_lr=3"], "no method 'hyp' in this benchmark"),
+        (["methods.chest={}"], r"give a key of chest, such as methods\.chest\.loss_lr=1"),
+        (["methods.chest.losslr=3"], r"chest\.yaml, overridden: unknown key 'losslr'.*'loss_lr'"),
+        (["methods.chest.loss_lr=no"], r"chest\.yaml, overridden: loss_lr: must be a number"),
+        (["methods.chest.epochs=3"], "'epochs' is a protocol key"),
+        (["methods.chest.head=1", "methods.chest.head.spaces=[hyperbolic]"], "'head' is not a sec"),
         (["protocol.seeds=[0"], "not valid YAML"),
         (["protocol.epoch=3"], "did you mean 'epochs'?"),
         (["protocl.epochs=3"], "did you mean 'protocol'?"),
@@ -164,3 +170,51 @@ def test_overrides_reach_their_place(load):
 def test_method_names_are_no_paths(load, name):
     with pytest.raises(InputError, match="a method's name consists of letters"):
         load(f"methods=['{name}']")
+
+
+def test_values_of_a_method_from_the_command_line(load):
+    plain = load()
+    key = "methods.hier.regularizer.use.HIERLoss.distance.PoincareDistance.c"
+    config = load("methods.chest.loss_lr=1", f"{key}=0.5", "methods.chest.head.initial_radius=1")
+    assert config.methods["chest"].loss_lr == 1
+    assert config.methods["chest"].head.initial_radius == 1
+    assert config.methods["chest"].loss == plain.methods["chest"].loss
+    changed = config.methods["hier"].regularizer.use["HIERLoss"]
+    assert changed["distance"] == {"PoincareDistance": {"c": 0.5, "clip_radius": 2.3}}
+    assert config.methods["proxy_anchor"] == plain.methods["proxy_anchor"]
+    assert config.protocol == plain.protocol
+
+
+def test_the_last_override_of_a_key_wins(load):
+    overrides = [f"methods.chest.loss_lr={rate}" for rate in (1, 2, 1)]
+    assert load(*overrides).methods["chest"].loss_lr == 1
+
+
+def test_an_override_may_choose_another_loss(load):
+    config = load("methods.proxy_anchor.loss={ProxyNCALoss: {softmax_scale: 3}}")
+    assert config.methods["proxy_anchor"].loss == {"ProxyNCALoss": {"softmax_scale": 3}}
+
+
+def test_an_override_is_of_the_longest_name(tmp_path, write_config):
+    methods = {**METHODS, "chest.v2": METHODS["chest"]}
+    path = write_config(tmp_path, {**TINY, "methods": ["chest", "chest.v2"]}, methods)
+    config = load_benchmark(path, ["methods.chest.v2.loss_lr=7"])
+    assert config.methods["chest.v2"].loss_lr == 7
+    assert config.methods["chest"] == load_benchmark(path).methods["chest"]
+
+
+def test_an_overridden_method_is_not_the_tuned_one(tmp_path, write_config):
+    tuned = {
+        **METHODS["chest"],
+        "search_trials": 8,
+        "tuned": {"metric": "r_precision", "value": 0.5, "seeds": [0], "protocol": "aaa"},
+    }
+    path = write_config(tmp_path, methods={**METHODS, "chest": tuned})
+    changed = load_benchmark(path, ["methods.chest.loss_lr=1"]).methods["chest"]
+    assert (changed.tuned, changed.search_trials) == (None, None)
+    assert changed.different_search_trials
+    described = load_benchmark(path, ["methods.chest.about=mine"]).methods["chest"]
+    assert described.search_trials == 8
+    assert not described.different_search_trials
+    untuned = load_benchmark(path, ["methods.hier.loss_lr=1"]).methods["hier"]
+    assert not untuned.different_search_trials

@@ -91,7 +91,7 @@ def test_one_benchmark_is_loaded_only_where_one_is_selected(write):
     [
         ("protocol.backbone=identity", "the config sweeps protocol.backbone.small_conv.width"),
         (f"{WIDTH}.x=3", r"select one of its values with protocol\S+=VALUE, or put sweep=null"),
-        (f"{SIZES}=0", "protocol.embedding_size: .* greater than or equal to 1"),
+        (f"{SIZES}=0", "protocol.embedding_size: must be at least 1"),
         (f"{SIZES}=[8, 16]", r"embedding_size: \[8, 16\] cannot be part of a name"),
     ],
 )

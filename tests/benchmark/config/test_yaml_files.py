@@ -70,7 +70,7 @@ def test_what_is_refused(text, message):
     [
         (None, "cannot read"),
         (b"\xff\xfe\x00", "not UTF-8"),
-        (b"[1]", "mapping of keys, got list"),
+        (b"[1]", "mapping of keys, got a list"),
         (b"#" * (10 * 2**20 + 1), "it has more than 10,485,760 bytes"),
     ],
 )

@@ -1,5 +1,6 @@
 """The page is whole and self-contained, and one broken part does not take the others with it."""
 
+import errno
 import html
 import json
 import re
@@ -204,6 +205,18 @@ def test_an_error_that_nobody_expected_becomes_a_line(
     assert "KeyError" in html.unescape(problems_of(page)["training"][0])
 
 
+def test_a_disk_that_fails_ends_the_page_and_not_a_part_of_it(tiny, page_of, monkeypatch):
+    def fail(*arguments):
+        try:
+            raise OSError(errno.EIO, "Input/output error", "queries.npz")
+        except OSError as error:
+            raise ValueError("not a zip file") from error
+
+    monkeypatch.setattr(page_module, "training_section", fail)
+    with pytest.raises(OSError, match=r"queries\.npz"):
+        page_of(tiny.folder)
+
+
 def test_without_umap_the_disk_names_the_extra(tiny, page_of, problems_of, monkeypatch):
     from pml_hyperbolic.benchmark.page import maps_section
     from tests.benchmark.page.conftest import DISK
@@ -211,7 +224,7 @@ def test_without_umap_the_disk_names_the_extra(tiny, page_of, problems_of, monke
     monkeypatch.setattr(maps_section, "_disk", DISK)
     monkeypatch.setitem(sys.modules, "umap", None)
     page = page_of(tiny.folder)
-    assert "pip install 'pml_hyperbolic[plots]'" in html.unescape(problems_of(page)["maps"][0])
+    assert "pip install 'pml-hyperbolic[plots]'" in html.unescape(problems_of(page)["maps"][0])
 
 
 def test_benchmarks_with_names_stand_in_one_page(tiny, page_of, sections_of):

@@ -200,7 +200,7 @@ def test_a_disk_of_a_run_without_snapshots_has_no_proxies(plot, tiny, tmp_path, 
 
 def test_without_umap_the_extra_is_named(refused, write_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    assert "pip install 'pml_hyperbolic[plots]'" in refused("plot", "disk", write_file())
+    assert "pip install 'pml-hyperbolic[plots]'" in refused("plot", "disk", write_file())
 
 
 def test_data_that_have_changed_are_not_shown(refused, tiny, tmp_path):

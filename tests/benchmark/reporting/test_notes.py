@@ -124,10 +124,10 @@ def test_tuned_rates_are_shown(bench, table_of):
         "number of trials." in notes
     )
     assert (
-        "hyp: its tuned head_lr = 2e-05 lies at the edge of the searched range, so a wider range "
-        "may hold a better one." in notes
+        "hyp: the search chose head_lr = 2e-05, at the edge of what it tried: there may be a "
+        "better value beyond." in notes
     )
-    assert not any("hyp_flat: its tuned" in note or "One head_lr" in note for note in notes)
+    assert not any("hyp_flat: the search" in note or "One head_lr" in note for note in notes)
 
 
 def test_rates_that_were_not_searched_are_not_called_tuned(bench, table_of):

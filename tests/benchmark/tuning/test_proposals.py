@@ -1,5 +1,7 @@
 """Each proposal is carried out once, by the worker that claimed it first."""
 
+import time
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -246,6 +248,14 @@ def test_own_workers_are_known_to_be_alive(make, clock):
     assert states(mine) == ["FAIL"]
 
 
+def wait_for(holds):
+    """Wait until something holds; a minute without it is a failure."""
+    limit = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
 def test_the_heartbeat_goes_on_until_the_trial_ends(make, storage, monkeypatch):
     monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.001)
     mine = make()
@@ -256,8 +266,7 @@ def test_the_heartbeat_goes_on_until_the_trial_ends(make, storage, monkeypatch):
 
     first = beat()
     with mine.heartbeat(trial):
-        while beat() == first:
-            pass
+        wait_for(lambda: beat() != first)
     last = beat()
     assert last[1] > first[1]
     with mine.heartbeat(trial) as beating:
@@ -283,6 +292,7 @@ def test_a_lost_server_does_not_end_the_heartbeat(make, storage, monkeypatch):
     before = storage.get_trial(trial._trial_id).user_attrs[heartbeat.HEARTBEAT]
     monkeypatch.setattr(storage, "set_trial_user_attr", fail_twice)
     with mine.heartbeat(trial):
-        while storage.get_trial(trial._trial_id).user_attrs[heartbeat.HEARTBEAT] == before:
-            pass
+        wait_for(
+            lambda: storage.get_trial(trial._trial_id).user_attrs[heartbeat.HEARTBEAT] != before
+        )
     assert len(failures) == 2

@@ -200,7 +200,10 @@ def test_a_best_value_at_the_edge_is_said(go, fake, tmp_path):
     assert "loss_lr = 0.01 at the edge" in edge.advice
     assert (inside.at_edge, inside.advice) == ([], None)
     folder = tmp_path / "runs" / "tiny-search" / "tuned" / "tiny"
-    assert "loss_lr lies at the edge of its range" in (folder / "proxy_anchor.yaml").read_text()
+    assert (
+        "loss_lr lies at the edge of what was searched"
+        in (folder / "proxy_anchor.yaml").read_text()
+    )
     assert read_mapping(folder / "proxy_anchor.yaml")["tuned"]["at_edge"] == ["loss_lr"]
     assert read_mapping(folder / "chest.yaml")["tuned"]["at_edge"] == []
 
@@ -239,6 +242,16 @@ def test_the_same_search_twice_and_continued(go, fake, tmp_path):
     (_, chest), _, _ = go(trials=2)
     assert chest.trials == 2
     assert chest.value == max(value for _, value in values(whole)["chest"][:2])
+
+
+def test_the_first_trials_are_spread_evenly(go, fake):
+    """In a space of one rate: its own value, then the range in eight equal parts."""
+    _, _, done = go(spaces={"chest": {"loss_lr": RATES}}, trials=8)
+    first, *others = [trial.user_attrs["values"]["loss_lr"] for trial in done["chest"]]
+    assert first == 0.01
+    low, high = math.log(RATES["low"]), math.log(RATES["high"])
+    shares = [(math.log(value) - low) / (high - low) for value in others]
+    assert sorted(shares) == pytest.approx([k / 8 for k in range(1, 8)])
 
 
 def test_tpe_learns(go, fake):

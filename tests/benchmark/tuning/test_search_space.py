@@ -10,6 +10,7 @@ from pml_hyperbolic.benchmark.tuning.search_space import (
     distribution,
     points,
     size,
+    spread,
     to_parameter,
     to_value,
 )
@@ -68,8 +69,59 @@ def test_a_space_is_as_large_as_its_parts_together():
     ],
 )
 def test_edges(allowed, inside, edges):
-    assert [at_edge(allowed, value) for value in inside] == [False] * len(inside)
-    assert [at_edge(allowed, value) for value in edges] == [True] * len(edges)
+    tried = [*inside, *allowed.extremes]
+    assert [at_edge(allowed, value, tried) for value in inside] == [False] * len(inside)
+    assert [at_edge(allowed, value, tried) for value in edges] == [True] * len(edges)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tried", "edges"),
+    [
+        (RATES, [1e-3, 0.1, 1.0], [1e-3, 1.0]),
+        (RATES, [0.1], [0.1]),
+        (WHOLE, [3, 4], [3, 4]),
+        (SearchRange(grid=[1, 2, 3, 4]), [2, 3, 4], [2, 4]),
+        (CHOICES, ["a", 1], []),
+    ],
+)
+def test_beyond_an_edge_nothing_was_tried(allowed, tried, edges):
+    assert [value for value in tried if at_edge(allowed, value, tried)] == edges
+
+
+@pytest.mark.parametrize("settings", [1, 2, 3, 4])
+def test_spread_points_divide_every_range_evenly(settings):
+    space = {f"rate{number}": RATES for number in range(settings)}
+    for count in (7, 15):
+        rows = spread(space, count)
+        assert len(rows) == count
+        steps = [10 ** (-4 + 5 * step / (count + 1)) for step in range(1, count + 1)]
+        for path in space:
+            assert sorted(row[path] for row in rows) == pytest.approx(steps, rel=1e-12)
+    assert spread(space, 4) == spread(space, 15)[:4]
+
+
+def test_spread_points_are_parameters_of_every_kind():
+    grid = SearchRange(grid=[0.01, 0.1, 1, 10])
+    decades = SearchRange(low=1, high=1000, log=True)
+    space = {
+        "grid": grid,
+        "choices": CHOICES,
+        "whole": WHOLE,
+        "linear": SearchRange(low=-1.0, high=1.0),
+        "decades": decades,
+    }
+    rows = spread(space, 15)
+    for row in rows:
+        for path, allowed in space.items():
+            kind = distribution(allowed)
+            assert kind._contains(kind.to_internal_repr(row[path]))
+    # Of 15 points spread over 4 equal parts, each part has 3 or 4.
+    for path, known in (("grid", range(4)), ("choices", CHOICES.choices), ("whole", range(2, 6))):
+        drawn = [repr(row[path]) for row in rows]
+        assert all(3 <= drawn.count(repr(one)) <= 4 for one in known)
+    assert sorted(row["linear"] for row in rows) == pytest.approx([k / 8 - 1 for k in range(1, 16)])
+    assert 1 <= min(row["decades"] for row in rows) <= 2
+    assert all(isinstance(row["decades"], int) for row in rows)
 
 
 def test_extremes():

@@ -1,8 +1,10 @@
 """Databases of searches: a real PostgreSQL, its absence, its death, and what users read then."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import optuna
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from pml_hyperbolic.benchmark.config import load_benchmark
 from pml_hyperbolic.benchmark.tuning import search, storage
 from pml_hyperbolic.benchmark.tuning.search import search_benchmark
 from pml_hyperbolic.benchmark.tuning.storage import StorageLostError, opened_storage
@@ -161,7 +164,7 @@ def test_an_absent_driver_is_named(command, refused, monkeypatch):
     line = refused(*command, "--storage", "postgresql://me:secret@host/optuna")
     assert line == (
         "pml-hyperbolic: --storage postgresql://me:***@host/optuna: psycopg is missing: install "
-        "the extra `postgresql` with pip install 'pml_hyperbolic[postgresql]'\n"
+        "the extra `postgresql` with pip install 'pml-hyperbolic[postgresql]'\n"
     )
 
 
@@ -237,3 +240,94 @@ def test_a_worker_process_that_loses_the_storage_says_why(monkeypatch):
 
     search._worker(Told(), 0, Queue())
     assert [str(answer) for answer in answers] == ["the storage x failed"]
+
+
+@pytest.fixture
+def searched(config_file, fake, tmp_path):
+    """The database of a finished search, and a function that searches again."""
+    fake(lambda *arguments, data: {MAP: 0.5})
+
+    def again():
+        config = load_benchmark(config_file, [])
+        return search_benchmark(
+            config, tmp_path / "runs", trials=2, show_progress=False, say=lambda line: None
+        )
+
+    again()
+    return tmp_path / "runs" / "tiny-search" / "search.db", again
+
+
+def execute(database, *statements):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("update trial_values set value = 0.75", "trial 0 of tiny/chest/"),
+        ("update trials set number = 7 where number = 1", "trial 7 of tiny/chest/"),
+        (
+            "update trial_user_attributes set value_json = '{\"loss_lr\": 3}' where key = 'values'",
+            "trial 0 of tiny/chest/",
+        ),
+        # Which proposal an unfinished trial carries out decides what is proposed next.
+        (
+            "update trial_user_attributes set value_json = '5' where key = 'proposal'",
+            "trial 0 of tiny/chest/",
+        ),
+        ("update trials set state = 'COMPLESE'", "'COMPLESE' is not among the defined enum values"),
+        ("update study_directions set direction = 'MAXIMIZD'", "'MAXIMIZD' is not among"),
+        ("update trial_user_attributes set value_json = '{'", "Expecting property name"),
+        ("update trials set study_id = 9", "a row of trials belongs to no other"),
+    ],
+)
+def test_a_row_that_was_changed_is_refused(searched, statement, what):
+    database, again = searched
+    execute(database, statement)
+    before = database.read_bytes()
+    with pytest.raises(InputError) as caught:
+        again()
+    message = str(caught.value)
+    assert message.startswith(f"{database} is damaged ({what}")
+    assert message.endswith("restore a copy of it, or move it away and search again")
+    assert "\n" not in message
+    assert database.read_bytes() == before
+
+
+def test_a_failed_trial_that_was_changed_is_refused(searched):
+    database, again = searched
+    execute(
+        database,
+        "update trials set state = 'FAIL' where number = 1",
+        "update trial_user_attributes set value_json = '0' where key = 'proposal'",
+    )
+    with pytest.raises(InputError, match=r"is damaged \(trial 1 of tiny/chest/"):
+        again()
+
+
+def test_damaged_pages_are_refused(searched):
+    database, again = searched
+    content = bytearray(database.read_bytes())
+    content[4096 : 2 * 4096] = bytes(4096)
+    database.write_bytes(content)
+    with pytest.raises(InputError, match=r"search\.db is damaged \("):
+        again()
+
+
+def test_a_page_that_could_not_be_read_once_is_no_damage(searched, monkeypatch):
+    _, again = searched
+    check, calls = storage._sqlite_damage, []
+
+    def fail_once(file):
+        calls.append(file)
+        if len(calls) == 1:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return check(file)
+
+    monkeypatch.setattr(storage, "_sqlite_damage", fail_once)
+    found, errors = again()
+    assert len(calls) == 2
+    assert not errors
+    assert found[0].trials == 2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pml_hyperbolic.embedder import CosineKNN
+from pml_hyperbolic.utils import CosineKNN
 
 
 def slow(query, reference):
@@ -16,7 +16,7 @@ def slow(query, reference):
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("entries", [2**24, 40])
 def test_against_all_pairs(own, entries, monkeypatch):
-    monkeypatch.setattr("pml_hyperbolic.embedder.cosine_knn._BLOCK_ENTRIES", entries)
+    monkeypatch.setattr("pml_hyperbolic.utils.cosine_knn._BLOCK_ENTRIES", entries)
     query, reference = torch.randn(20, 6), torch.randn(30, 6)
     reference = torch.cat([query, reference]) if own else reference
     expected = slow(query, reference)

@@ -1,0 +1,2 @@
+from .poincare_distance import PoincareDistance
+from .poincare_similarity import PoincareSimilarity

@@ -1,0 +1,1 @@
+from .hyp_loss import HypLoss

@@ -1,0 +1,1 @@
+from .hier_loss import HIERLoss

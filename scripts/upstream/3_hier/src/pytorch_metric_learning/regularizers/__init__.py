@@ -1,0 +1,1 @@
+from .hier_regularizer import HIERRegularizer

@@ -1,0 +1,1 @@
+from .hyphc_regularizer import HypHCRegularizer
