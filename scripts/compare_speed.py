@@ -24,7 +24,9 @@ def main() -> int:
     """Compare the chosen measurements; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("other", type=Path, help="checkout of the version to compare with")
-    parser.add_argument("parts", nargs="*", help="names of measurements (default: all)")
+    parser.add_argument(
+        "parts", nargs="*", help="names of measurements (default: all that both versions have)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each side (default 25)")
@@ -34,13 +36,15 @@ def main() -> int:
     if not (options.other / "scripts" / "speed.py").is_file():
         parser.error(f"{options.other} has no scripts/speed.py: give a checkout of this package")
     before, after = import_version(options.other.resolve()), import_version(HERE)
-    unknown = [part for part in options.parts if part not in after.PARTS]
+    # What a version does not have it cannot be compared in.
+    parts = [part for part in after.PARTS if part in before.PARTS]
+    unknown = [part for part in options.parts if part not in parts]
     if unknown:
-        parser.error(f"unknown part {unknown[0]!r}: choose from {', '.join(after.PARTS)}")
+        parser.error(f"unknown part {unknown[0]!r}: choose from {', '.join(parts)}")
     torch.set_num_threads(options.threads)
 
     print("| work | side | before | after | time | memory |\n|---|---|--:|--:|--:|--:|")
-    for part in options.parts or after.PARTS:
+    for part in options.parts or parts:
         for title, sides, rounds in both_versions(before, after, part, options):
             rows = after.measure(part, title, next(iter(sides)), sides, rounds, options.device)
             for old, new in zip(rows[::2], rows[1::2], strict=True):

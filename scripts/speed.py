@@ -27,13 +27,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import MultiSimilarityLoss, SoftTripleLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
 from pytorch_metric_learning.utils.inference import FaissKNN
 
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
-from pml_hyperbolic.functional import poincare_cdist, to_poincare_ball
-from pml_hyperbolic.losses import CHESTLoss, HIERLoss
+from pml_hyperbolic.functional import poincare_cdist, tangent_cdist, to_poincare_ball
+from pml_hyperbolic.losses import CHESTLoss, HIERLoss, HypLoss
 from pml_hyperbolic.regularizers import HypHCRegularizer
 from pml_hyperbolic.utils.retrieval import PoincareKNN
 
@@ -231,6 +232,51 @@ def measure_pairs(options) -> Iterator[tuple[str, str, Sides, int]]:
             yield f"all pairs {n} x {m} x {d}, N x M x D", "torch.cdist", sides, 3
 
 
+def measure_clip(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """All-pairs distances of tangent vectors, mapped with the hard and with the smooth clip."""
+    for n, m, d in ((602, 602, 128), (180, 22_636, 512)):
+        # A third of the vectors lies beyond the clip radius.
+        x, y = (
+            (torch.randn(rows, d) * (1.5 * CLIP_RADIUS * torch.rand(rows, 1) / math.sqrt(d)))
+            .to(options.device)
+            .requires_grad_()
+            for rows in (n, m)
+        )
+        sides = {
+            f"{clip} clip": backward(
+                lambda a, b, clip=clip: tangent_cdist(
+                    a, b, c=C, clip_radius=CLIP_RADIUS, clip=clip
+                ),
+                x,
+                y,
+            )
+            for clip in ("hard", "smooth")
+        }
+        title = f"all pairs of tangent vectors {n} x {m} x {d}"
+        yield title, "hard clip", sides, options.rounds
+
+
+def measure_hyp(options) -> Iterator[tuple[str, str, Sides, int]]:
+    """One step of Hyp's loss on nine views of a hundred classes, as its authors train CUB-200."""
+    views, classes, d = 9, 100, 128
+    labels = torch.arange(classes, device=options.device).repeat_interleave(views)
+    embeddings = torch.randn(len(labels), d, device=options.device, requires_grad=True)
+
+    def step(loss):
+        def call():
+            embeddings.grad = None
+            loss(embeddings, labels).backward()
+
+        return call
+
+    sides = {
+        "HypLoss, cosine": step(HypLoss(0.1, distance=CosineSimilarity())),
+        "HypLoss, PoincareDistance": step(HypLoss()),
+    }
+    title = f"Hyp step: {classes} classes, {views} views, dim {d}"
+    yield title, "HypLoss, cosine", sides, options.rounds
+
+
 def measure_hier(options) -> Iterator[tuple[str, str, Sides, int]]:
     """One HIER step from embeddings to gradients, at the sizes of the authors' scripts."""
     n, d, device = 90, 128, options.device
@@ -381,6 +427,8 @@ def measure_step(options) -> Iterator[tuple[str, str, Sides, int]]:
 
 PARTS = {
     "pairs": measure_pairs,
+    "clip": measure_clip,
+    "hyp": measure_hyp,
     "hier": measure_hier,
     "chest": measure_chest,
     "search": measure_search,

@@ -255,7 +255,7 @@ LOSSES = (
     Mutation(
         "HIER's third hinge with the sign of the others",
         "functional/hier.py",
-        "    gap[2].neg_()\n",
+        "        gap[2].neg_()\n",
         "",
         "functional/test_hier.py::test_triplet_loss_agrees_with_the_loop_reference",
     ),
