@@ -16,7 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .files import atomic_file, content_checksum, read_json, write_json, write_text
+from .files import (
+    atomic_file,
+    content_checksum,
+    named_file,
+    read_bytes,
+    read_json,
+    write_json,
+    write_text,
+)
 
 _MARK = b"# pml_hyperbolic sha256 "
 _LINE = re.compile(_MARK + rb"([0-9a-f]{64})\n")
@@ -65,14 +73,17 @@ def write_checked(
 def open_checked(path: Path) -> Iterator[BinaryIO]:
     """Open a file that :func:`write_checked` wrote, after its checksum was verified.
 
+    It is read once, into memory: what was verified is what is used, and a disk that fails does so
+    here, and not within NumPy or torch, which would take it for a damaged file.
+
     Raises:
         DamagedFile: the checksum is not that of the content.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read; it names ``path``.
     """
-    with path.open("rb") as file:
-        checked_size(file)
-        file.seek(0)
-        yield file
+    stream = io.BytesIO(read_bytes(path))
+    checked_size(stream)
+    stream.seek(0)
+    yield stream
 
 
 def checked_size(file: BinaryIO) -> int:
@@ -101,7 +112,7 @@ def checked_size(file: BinaryIO) -> int:
 
 def file_checksum(path: Path) -> str:
     """Return the SHA-256 of a whole file in hexadecimal digits."""
-    with path.open("rb") as file:
+    with named_file(path), path.open("rb") as file:
         return _checksum(file, path.stat().st_size)
 
 
@@ -118,7 +129,7 @@ def read_checked_text(path: Path) -> str:
         OSError: the file cannot be read.
         UnicodeDecodeError: it has no checksum and is no text.
     """
-    return checked_text(path.read_bytes())
+    return checked_text(read_bytes(path))
 
 
 def checked_text(content: bytes) -> str:

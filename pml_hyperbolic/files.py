@@ -122,9 +122,34 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read; it names ``path``.
+    """
+    with named_file(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def named_file(path: str | Path) -> Iterator[None]:
+    """Let the errors of the system within the block name a file: it names none where reading fails.
+
+    Args:
+        path: of the file that the block reads.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_bytes(path).decode("utf-8"))
 
 
 def content_hash(content: Any) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import random
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +180,25 @@ def test_a_full_disk_is_said_by_its_name_and_leaves_the_old_file(tmp_path, monke
     assert raised.value.filename == str(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fails_while_reading_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "arrays"
+    write_checked(file, lambda stream: np.savez(stream, x=np.arange(4)))
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="arrays") as caught, open_checked(file):
+        pass
+    assert caught.value.errno == errno.EIO
+    assert caught.value.filename == str(file)
+
+
+def test_what_was_verified_is_what_is_read(tmp_path):
+    file = tmp_path / "array.npy"
+    write_checked(file, lambda stream: np.save(stream, np.arange(4)))
+    with open_checked(file) as stream:
+        file.write_bytes(b"another file by now")
+        assert np.load(stream).tolist() == [0, 1, 2, 3]

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 # Option of Linux's prctl: the signal that a process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
@@ -23,6 +24,27 @@ def become_worker() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM interrupt the block as Ctrl-C does, so that its worker processes are ended.
+
+    The system would end this process at once, without the workers' semaphores being released, which
+    Python reports as leaked. Outside of the main thread, which alone receives signals, nothing
+    changes.
+
+    Raises:
+        KeyboardInterrupt: the signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _exit_with_parent():

@@ -18,7 +18,7 @@ import tqdm
 
 from ..checked_files import DamagedFile, checked_size, open_checked, write_checked
 from ..errors import InputError
-from ..files import content_hash
+from ..files import content_hash, named_file
 from .decoded_images import DecodedImages
 from .folder_listing import FolderListing
 from .resizing import Interpolation, reduce_short_side
@@ -267,7 +267,7 @@ def _build(target, decode, damaged=False):
 def _open(folder):
     with open_checked(folder / _SIZES_FILE) as file:
         sizes = np.load(file)
-    with open(folder / _PIXELS_FILE, "rb") as file:
+    with named_file(folder / _PIXELS_FILE), open(folder / _PIXELS_FILE, "rb") as file:
         length, expected = checked_size(file), int(sizes.prod(1).sum())
     if length != expected:
         raise ValueError(f"{_PIXELS_FILE} has {length} bytes instead of {expected}")

@@ -1,11 +1,15 @@
 """Processes end when the one that started them is gone."""
 
 import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from pml_hyperbolic.distributed.worker_process import ended_in_order
 
 ROOT = Path(__file__).resolve().parents[2]
 # The parent prints the number of its child and is killed when the child is ready.
@@ -48,3 +52,21 @@ def test_a_process_ends_with_its_parent(way):
         check=False,
     )
     assert done.returncode == -9
+
+
+def test_sigterm_interrupts_the_block_and_nothing_else():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ended_in_order():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_threads_receive_no_signals():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def inside():
+        with ended_in_order():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(inside).result() == before

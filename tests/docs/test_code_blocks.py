@@ -36,11 +36,10 @@ def runnable(page):
     return [block for block in code_of(page) if block.reason is None]
 
 
-def pages_to_run():
-    for page in PAGES:
-        if runnable(page):
-            marks = [pytest.mark.long] if name_of(page) in LONG else []
-            yield pytest.param(page, marks=marks, id=name_of(page))
+def as_parameter(page):
+    """The page as a parameter of a test, marked if it takes long."""
+    marks = [pytest.mark.long] if name_of(page) in LONG else []
+    return pytest.param(page, marks=marks, id=name_of(page))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,9 @@ def workplace(documented_folder, write_image, write_photos):
 
 # Lightning advises more workers for loading data that are in memory already.
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
-@pytest.mark.parametrize("page", pages_to_run())
+# It uses a name that torch 2.14 deprecates.
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.. is deprecated")
+@pytest.mark.parametrize("page", [as_parameter(page) for page in PAGES if runnable(page)])
 def test_blocks_run(page, workplace, request):
     if name_of(page) in WITH_RUNS:
         workplace.add_folder(request.getfixturevalue("runs"))

@@ -4,6 +4,8 @@
  * covered. Modes: 1 kills the process (in the middle of a write), 2 fills the disk for good, 3 gives
  * one input/output error, 4 makes the disk read-only for good.
  *
+ * FAULTS_MODE and FAULTS_NUMBER spoil that operation of every process that begins with them.
+ *
  * A listener, if there is one, is told of every operation: its name, kind and file. The clock can be
  * stopped, so that two undisturbed commands write the same bytes. Flushing is counted, and can fail,
  * but does not wait for the disk: a killed process, unlike a power cut, loses nothing of its files.
@@ -38,8 +40,12 @@ static long target, stopped_clock;
 static int mode, armed, failing;
 static listener_type listener;
 
+void faults_arm(long number, int how);
+
 __attribute__((constructor)) static void start(void) {
+    const char *how = getenv("FAULTS_MODE"), *number = getenv("FAULTS_NUMBER");
     count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (how != NULL && number != NULL) faults_arm(atol(number), atoi(how));
 }
 
 void faults_arm(long number, int how) {

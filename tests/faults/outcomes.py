@@ -15,8 +15,8 @@ from pml_hyperbolic.benchmark.results.row import read_rows
 _PROCESS = re.compile(rb'"pid": \d+')
 
 
-def faults_of(answer, mode, number):
-    """What is wrong with the end of a command that met a fault; nothing if it is right."""
+def faults_of(answer, mode, number, folder):
+    """Return what is wrong with the end of a command that met a fault in a folder."""
     if answer.status == "hangs":
         return ["it hangs"]
     if mode == "kill":
@@ -32,7 +32,7 @@ def faults_of(answer, mode, number):
         wrong.append(f"status {answer.status}")
     if len(answer.messages) != 1:
         wrong.append(f"{len(answer.messages)} messages: {answer.err[-300:]}")
-    elif "/" not in answer.messages[0] or ": " not in answer.messages[0][20:]:
+    elif str(folder) not in answer.messages[0] or ": " not in answer.messages[0][20:]:
         wrong.append(f"no file or no remedy: {answer.messages[0]}")
     if "results: " in answer.out:
         wrong.append("results beside an error")

@@ -215,7 +215,7 @@ def made_place(folder: Path) -> Iterator[Place]:
     server = Server(folder, output, output / "cache")
     try:
         server.warm_up("run", config, "--output", finished, "--no-page", "--jobs", "1")
-        server.warm_up("search", config, "--output", finished, "--trials", "1")
+        server.warm_up("search", config, "--output", finished, "--trials", "2")
         server.warm_up("report", finished / "tiny", "--write", finished / "report")
         yield Place(server, config, photos, output, finished / "tiny", prepared)
     finally:

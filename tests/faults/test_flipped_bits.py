@@ -2,12 +2,17 @@
 
 import logging
 import random
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
+from pml_hyperbolic.benchmark.assembly.protocol_data import ProtocolData
+from pml_hyperbolic.benchmark.config import load_benchmark
 from pml_hyperbolic.benchmark.config.yaml_files import read_mapping
 from pml_hyperbolic.benchmark.measuring.run_contents import learning_curve
 from pml_hyperbolic.benchmark.measuring.run_scores import load_test
@@ -17,13 +22,19 @@ from pml_hyperbolic.benchmark.results.run_environment import RunEnvironment
 from pml_hyperbolic.benchmark.results.run_measures import read_measures
 from pml_hyperbolic.benchmark.results.snapshots import radii_histograms, read_snapshots
 from pml_hyperbolic.benchmark.results.untrained_scores import read_untrained
+from pml_hyperbolic.benchmark.running.folder_lock import FolderLock
 from pml_hyperbolic.benchmark.running.resumption import CannotResume, stored_state
+from pml_hyperbolic.benchmark.tuning.search import search_benchmark
+from pml_hyperbolic.benchmark.tuning.storage import StorageLostError
 from pml_hyperbolic.distances import PoincareDistance
 from pml_hyperbolic.embedder import Embedder, ImageIndex
+from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.utils import PoincareKNN
 from tests.image_fixtures import Photos, decode
 
-BITS = 24
+from .command import COMMANDS
+
+BITS, SEARCH_BITS = 24, 40
 SPACE = "hyperbolic"
 
 
@@ -80,12 +91,19 @@ def flips(size, name):
     return sorted(bits | set(random.Random(name).sample(range(8 * size), 4)))
 
 
-def check(file, read, caplog):
+def flips_of_used(content, count):
+    """Return bits at equal distances among the bytes that are not zero, as free pages are."""
+    used = np.flatnonzero(np.frombuffer(content, np.uint8))
+    places = used[np.linspace(0, len(used) - 1, count).astype(int)]
+    return [8 * int(place) + i % 8 for i, place in enumerate(places)]
+
+
+def check(file, read, caplog, bits=None):
     """Flip bits of a file: each is refused in one line, warned of, or changes nothing."""
     whole = file.read_bytes()
     expected = plain(read())
     noticed = harmless = 0
-    for bit in flips(len(whole), file.name):
+    for bit in flips(len(whole), file.name) if bits is None else bits:
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)
@@ -117,17 +135,11 @@ def test_files_of_a_finished_run(place, tmp_path, caplog, name):
 
 
 @pytest.fixture(scope="module")
-def killed(place):
-    """The folder of a run that was killed after its first epoch."""
-    output = place.root / "killed"
-    words = ("run", place.config, "--output", output, "--no-page", "--jobs", "1")
-    run = output / "tiny" / "chest" / "fold0_seed0"
-    for number in range(250, 900, 50):
-        shutil.rmtree(output, ignore_errors=True)
-        assert place.server(*words, mode="kill", number=number).status == -9
-        if (run / "last.pt").exists() and (run / "checkpoint.pt").exists():
-            return run
-    raise AssertionError("the run left no state")
+def killed(place, tmp_path_factory):
+    """The folder of a run that was killed in its second epoch."""
+    COMMANDS["resumed run"].begin(place)
+    output = shutil.copytree(place.output, tmp_path_factory.mktemp("killed") / "output")
+    return output / "tiny" / "chest" / "fold0_seed0"
 
 
 @pytest.mark.parametrize("name", ["last.pt", "checkpoint.pt", ".snapshots.npz.epoch1"])
@@ -180,6 +192,76 @@ def test_an_index_of_images(place, tmp_path, caplog):
     check(file, read, caplog)
 
 
+def test_the_database_of_a_search(place, tmp_path, caplog):
+    """A row that is lost is searched again, with the same outcome."""
+    finished = place.finished.parent / "tiny-search"
+    config = load_benchmark(place.config, [])
+    damaged = tmp_path / "damaged"
+    shutil.copy(finished / "search.db", damaged)
+
+    def read():
+        shutil.copytree(finished, tmp_path / "tiny-search", dirs_exist_ok=True)
+        shutil.copy(damaged, tmp_path / "tiny-search" / "search.db")
+        try:
+            found, errors = search_benchmark(
+                config, tmp_path, trials=2, show_progress=False, say=lambda line: None
+            )
+        # The command says these in one line.
+        except (StorageLostError, OSError) as error:
+            raise ValueError(str(error)) from error
+        if errors:
+            raise ValueError(*errors.values())
+        return found
+
+    check(damaged, read, caplog, flips_of_used(damaged.read_bytes(), SEARCH_BITS))
+
+
+@pytest.fixture(scope="module")
+def images(place, tmp_path_factory):
+    """The folder of an undisturbed run of images, with the cache beside it."""
+    COMMANDS["run of images"].begin(place)
+    assert place.server(*COMMANDS["run of images"].words(place)).status == 0
+    return shutil.copytree(place.output, tmp_path_factory.mktemp("images") / "output")
+
+
+def test_the_weights_of_a_frozen_trunk(images, tmp_path, caplog):
+    shutil.copytree(images, tmp_path / "output")
+    folder = tmp_path / "output" / "tiny"
+    check(folder / "frozen_trunk.pt", lambda: weights(folder / "chest" / "fold0_seed0"), caplog)
+
+
+def test_features_of_images(place, images, tmp_path, caplog, monkeypatch):
+    """Damaged ones are computed again, which gives the same."""
+    cache = shutil.copytree(images / "cache", tmp_path / "cache")
+    monkeypatch.setenv("PML_HYPERBOLIC_CACHE", str(cache))
+    monkeypatch.setattr("pml_hyperbolic.images.image_cache.IN_MEMORY", 0)
+    protocol = load_benchmark(place.photos, []).protocol
+    (file,) = cache.glob("*-features-*.npz")
+
+    def read():
+        return ProtocolData(protocol).frozen_trunk.features
+
+    check(file, read, caplog)
+
+
+def test_the_owner_of_a_folder(tmp_path, caplog):
+    holder = FolderLock(tmp_path, files=["a"])
+    with holder:
+        written = (tmp_path / ".owner.json").read_bytes()
+
+    def read():
+        with FileLock(tmp_path / ".lock"), pytest.raises(InputError) as caught:
+            FolderLock(tmp_path).__enter__()
+        message = str(caught.value)
+        # What is not known is not named.
+        if "by another process: " in message:
+            raise caught.value
+        return message
+
+    (tmp_path / ".owner.json").write_bytes(written)
+    check(tmp_path / ".owner.json", read, caplog)
+
+
 @pytest.mark.parametrize("name", ["pixels.bin", "sizes.npy"])
 def test_decoded_images(cache, tmp_path, caplog, name):
     photos = Photos()
@@ -191,3 +273,34 @@ def test_decoded_images(cache, tmp_path, caplog, name):
         return [np.array(images.image(i)) for i in range(len(images))]
 
     check(folder / name, read, caplog)
+
+
+# Files that are read, but carry no content: SQLite's journals of unfinished transactions, which
+# have checksums of their own, and copies of the records, whose first lines record-keeper reads to
+# append others.
+NOT_CONTENT = {"logs.db-journal", "search.db-journal"}
+# Files whose bits are flipped here.
+FLIPPED = {
+    *(Path(name).name for name in OF_A_RUN),
+    "last.pt",
+    ".snapshots.npz.epoch#",
+    "frozen_trunk.pt",
+    "search.db",
+    "pixels.bin",
+    "sizes.npy",
+    "image_folder-features-#.npz",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_file_that_is_read_back_is_among_these(place, command):
+    mine = COMMANDS[command]
+    mine.begin(place)
+    operations = place.server.operations(*mine.words(place), clock=mine.clock)
+    read = {
+        re.sub(r"[0-9a-f]{12}|\d+$", "#", Path(one.path).name)
+        for one in operations
+        if one.name == "read"
+    }
+    assert read
+    assert {name for name in read - FLIPPED - NOT_CONTENT if not name.endswith(".csv")} == set()

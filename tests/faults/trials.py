@@ -41,7 +41,7 @@ class Trials:
         answer = place.server(
             *command.words(place), mode=mode, number=operation.number, clock=command.clock
         )
-        found = faults_of(answer, mode, operation.number)
+        found = faults_of(answer, mode, operation.number, place.output)
         if answer.status == 0 and answer.out != self.says:
             found.append("it prints something else")
         state = state_of(place.output), answer.status == 0

@@ -12,7 +12,7 @@ from ...analysis import nearest_neighbors
 from ...checked_files import file_checksum
 from ...distances import PoincareDistance
 from ...errors import InputError
-from ...files import disk_failure, is_storage_failure
+from ...files import disk_failure, is_storage_failure, read_bytes
 from ..results.finished_run import FinishedRun
 from ..results.metric_names import PRIMARY
 from ..results.row import Row
@@ -76,7 +76,7 @@ def learning_curve(run: FinishedRun, space: str) -> dict[int, float]:
         return {}
     seal = file.with_name(SEAL_FILE)
     # Runs of earlier versions have no seal.
-    if seal.is_file() and seal.read_text(errors="replace").split()[:1] != [file_checksum(file)]:
+    if seal.is_file() and read_bytes(seal)[:64] != file_checksum(file).encode():
         _LOG.warning("%s is damaged: its learning curve is left out", file)
         return {}
     query = f'select "~iteration~", "{PRIMARY}" from "validation_{space}" order by id'

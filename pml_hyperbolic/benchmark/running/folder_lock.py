@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ...checked_files import read_checked_json, write_checked_json
 from ...errors import InputError
-from ...files import read_json, write_json
 from ..results.run_files import LOCK_FILES
 
 
@@ -61,11 +61,11 @@ class FolderLock:
             self._lock.release()
 
     def _write_owner(self, **holder):
-        write_json(self._owner, {**holder, "files": self.files})
+        write_checked_json(self._owner, {**holder, "files": self.files})
 
     def _holder(self):
         try:
-            owner = read_json(self._owner)
+            owner = read_checked_json(self._owner)
             return f"process {owner['pid']} on {owner['host']}"
         # The other process has the lock, but has not written its name yet.
         except (OSError, ValueError, KeyError):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...distributed.collectives import world_size
-from ...distributed.worker_process import become_worker
+from ...distributed.worker_process import become_worker, ended_in_order
 from ...files import is_storage_failure
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
@@ -103,16 +103,17 @@ def _in_processes(tasks: list[Task], jobs: int, progress: Progress) -> Iterator[
     because one of them may need too much memory for this machine. Then a new pool does the rest.
     """
     waiting = tasks
-    while waiting:
-        suspects, waiting = yield from _in_pool(waiting, jobs, progress)
-        for task in suspects:
-            died, _ = yield from _in_pool([task], 1, progress)
-            if died:
-                yield Outcome(
-                    task,
-                    "its worker process died, killed or out of memory: run again with fewer "
-                    "--jobs to resume it",
-                )
+    with ended_in_order():
+        while waiting:
+            suspects, waiting = yield from _in_pool(waiting, jobs, progress)
+            for task in suspects:
+                died, _ = yield from _in_pool([task], 1, progress)
+                if died:
+                    yield Outcome(
+                        task,
+                        "its worker process died, killed or out of memory: run again with fewer "
+                        "--jobs to resume it",
+                    )
 
 
 def _in_pool(

@@ -14,7 +14,7 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from ...distributed.worker_process import become_worker
+from ...distributed.worker_process import become_worker, ended_in_order
 from ...errors import InputError
 from ...files import (
     content_hash,
@@ -152,7 +152,8 @@ def search_benchmark(
             if jobs == 1:
                 errors = _work_here(search, opened, proposals, show, data)
             else:
-                errors = _work_in_processes(search, proposals, jobs, show)
+                with ended_in_order():
+                    errors = _work_in_processes(search, proposals, jobs, show)
         found = []
         for name, mine in proposals.items():
             if name in errors:

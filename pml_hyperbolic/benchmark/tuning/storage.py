@@ -164,7 +164,7 @@ def named_damage(storage: optuna.storages.RDBStorage) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AssertionError) as error:
-        refuse_damaged(storage, " ".join(str(error).split())[:200] or type(error).__name__)
+        refuse_damaged(storage, str(error)[:200] or type(error).__name__)
 
 
 def refuse_damaged(storage: optuna.storages.RDBStorage, what: str) -> NoReturn:
@@ -181,8 +181,9 @@ def refuse_damaged(storage: optuna.storages.RDBStorage, what: str) -> NoReturn:
 
 
 def _refuse(url, what) -> NoReturn:
+    reason = " ".join(what.split())
     raise InputError(
-        f"{_without_password(sqlite_file(url))} is damaged ({what}): the values that it would "
+        f"{_without_password(sqlite_file(url))} is damaged ({reason}): the values that it would "
         f"choose are not those of the trials; restore a copy of it, or move it away and search "
         f"again"
     )
