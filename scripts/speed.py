@@ -128,8 +128,11 @@ def peak_memory(call: Callable[[], object], device: str) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    with quiet_stderr(), torch.profiler.profile(profile_memory=True) as profile:
-        call()
+    # The profiler does not see it if memory from before its first use is freed, such as that of the
+    # last call's gradients: only the second of two calls begins and ends with the same tensors.
+    for _ in range(2):
+        with quiet_stderr(), torch.profiler.profile(profile_memory=True) as profile:
+            call()
     held = peak = 0
     events = profile.profiler.kineto_results.events()
     for event in sorted(events, key=lambda event: event.start_ns()):

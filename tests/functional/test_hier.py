@@ -105,6 +105,28 @@ def test_triplet_loss_agrees_with_the_loop_reference(seed, proxies):
 
 
 @pytest.mark.usefixtures("algorithm")
+def test_each_triplet_has_its_own_loss_weight_and_gradient():
+    # Triplets are worked on in another order, in which some have i and j exchanged.
+    d, triplets = 4 * torch.rand(9, 7, dtype=torch.float64), torch.randint(9, (3, 40))
+    noise, weights = gumbel(2, 40, 7), torch.randn(40, dtype=torch.float64)
+
+    def losses_and_gradient(rows):
+        leaf = d.clone().requires_grad_()
+        losses = hierarchical_triplet_losses(
+            leaf, triplets[:, rows], gumbel_noise=tuple(noise[:, rows]), margin=0.3, temperature=0.5
+        )
+        (losses @ weights[rows]).backward()
+        return losses.detach(), leaf.grad
+
+    losses, gradient = losses_and_gradient(slice(None))
+    alone = [losses_and_gradient(slice(row, row + 1)) for row in range(40)]
+    torch.testing.assert_close(losses, torch.cat([one for one, _ in alone]), rtol=1e-12, atol=0)
+    total = torch.stack([one for _, one in alone]).sum(0)
+    torch.testing.assert_close(gradient, total, rtol=1e-9, atol=1e-12)
+    assert int(losses.count_nonzero()) >= 10
+
+
+@pytest.mark.usefixtures("algorithm")
 def test_many_triplets_give_the_mean_of_their_parts():
     # There are more (triplet, proxy) entries than are worked on at once.
     d = 3 * torch.rand(50, 200, dtype=torch.float64)
