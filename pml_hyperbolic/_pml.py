@@ -125,16 +125,22 @@ def has_references(
     )
 
 
-def refuse_references(name: str, *arguments: torch.Tensor | None) -> None:
-    """Raise ValueError, on behalf of ``name``, for arguments that :func:`has_references`."""
-    if has_references(*arguments):
+def refuse_references(
+    name: str,
+    embeddings: torch.Tensor,
+    labels: torch.Tensor,
+    ref_emb: torch.Tensor | None,
+    ref_labels: torch.Tensor | None,
+) -> None:
+    """Raise ValueError, on behalf of ``name``, if :func:`has_references`."""
+    if has_references(embeddings, labels, ref_emb, ref_labels):
         raise ValueError(
             f"{name} takes neither ref_emb nor ref_labels, because it compares the rows of one "
             f"batch with each other: leave them out"
         )
 
 
-def soft_triple_proxies(loss: torch.nn.Module) -> torch.Tensor:
+def soft_triple_proxies(loss: Any) -> torch.Tensor:
     """(C * K, D) proxies of PML's SoftTripleLoss; those of class c are rows cK to (c + 1)K - 1.
 
     Version 2 keeps them as columns of ``fc``, version 3 as rows of ``weight``.

@@ -45,21 +45,25 @@ class Installation:
             self._link(name)
         install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
         pip = [sys.executable, "-m", "pip", "--python", str(self.programs / "python"), *install]
-        subprocess.run(pip, check=True, timeout=300)
+        subprocess.run(pip, env=self._variables(), check=True, timeout=300)
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         """Run one of its programs outside the repository."""
         program, *arguments = words
-        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         return subprocess.run(
             [self.programs / program, *arguments],
             cwd=self.folder,
-            env={**kept, "HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
+            env=self._variables(),
             capture_output=True,
             text=True,
             timeout=900,
             check=False,
         )
+
+    def _variables(self):
+        """No variable of the tests' own environment, such as PYTHONPATH, leads back to it."""
+        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        return {**kept, "HOME": str(self.folder), "OMP_NUM_THREADS": "1"}
 
     def _link(self, name):
         distribution = importlib.metadata.distribution(name)

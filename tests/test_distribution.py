@@ -51,11 +51,11 @@ def contents(wheel):
 
 
 def files_in(folder):
-    """Relative path -> file, without what Python itself writes."""
+    """Relative path -> file, without what Python and its tools keep there."""
     return {
         file.relative_to(folder).as_posix(): file
         for file in folder.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not any(part.strip("_").endswith("cache") for part in file.parts)
     }
 
 

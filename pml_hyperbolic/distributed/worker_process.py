@@ -21,8 +21,14 @@ def become_worker() -> None:
 
     Ctrl-C reaches the whole process group, but only the parent should answer it. Without the
     second part, the workers of a killed parent would go on working, or wait for it for ever.
+
+    Progress bars, which only the parent shows, get a lock of threads instead of one of processes:
+    a parent that ends this process leaves no semaphore behind.
     """
+    import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.tqdm.set_lock(threading.RLock())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

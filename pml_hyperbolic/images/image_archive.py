@@ -238,7 +238,7 @@ class _Member(tarfile.TarInfo):
     """A member of a tar whose headers are not so long that they would fill the memory."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
         member = super().frombuf(buf, encoding, errors)
         if member.type in _EXTENDED_HEADERS and member.size > _LONGEST_HEADER:
             raise InputError(

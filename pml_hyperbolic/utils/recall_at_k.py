@@ -1,16 +1,13 @@
 """RecallAtKMixin: recall at any K, for the AccuracyCalculator of the installed PML."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .._pml import IS_VERSION_3
 
-# Any, because a type checker takes no variable as a base class.
-RecallAtKMixin: Any
-if IS_VERSION_3:
-    from .recall_metrics_mixin import RecallMetricsMixin
-
-    RecallAtKMixin = RecallMetricsMixin
+# Type checkers and the documentation see that of PML 2, which has more to say.
+if IS_VERSION_3 and not TYPE_CHECKING:
+    from .recall_metrics_mixin import RecallMetricsMixin as RecallAtKMixin
 else:
-    from . import recall_at_k_mixin
+    from .recall_at_k_mixin import RecallAtKMixin
 
-    RecallAtKMixin = recall_at_k_mixin.RecallAtKMixin
+__all__ = ["RecallAtKMixin"]

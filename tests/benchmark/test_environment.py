@@ -3,6 +3,7 @@
 import json
 import mmap
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,23 @@ def test_description_is_plain_data():
     assert described["torch_threads"] == torch.get_num_threads()
 
 
-def test_commit_outside_a_repository(monkeypatch, tmp_path):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_an_installed_package_has_no_commit(monkeypatch, tmp_path):
+    """Not even that of a repository which its environment lies in."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    commit = ["commit", "--quiet", "--allow-empty", "--message", "theirs"]
+    subprocess.run(["git", "-C", tmp_path, *who, *commit], check=True)
+    module = "environment/lib/site-packages/pml_hyperbolic/benchmark/environment.py"
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / module))
+    assert environment.git_commit() is None
+
+
+def test_a_checkout_that_git_cannot_read_has_no_commit(monkeypatch, tmp_path):
+    (tmp_path / ".git").write_text("gitdir: nowhere")
+    module = tmp_path / "pml_hyperbolic/benchmark/environment.py"
+    module.parent.mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(module))
     assert environment.git_commit() is None
 
 
@@ -30,6 +45,7 @@ def test_commit_where_git_is_not_installed(monkeypatch):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(environment.subprocess, "run", absent)
+    monkeypatch.setattr(environment.Path, "exists", lambda path: True)
     assert environment.git_commit() is None
 
 

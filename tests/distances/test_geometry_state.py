@@ -85,8 +85,13 @@ def geometry_keys(state):
 def test_every_public_module_is_covered():
     found = set()
     for room in (distances, losses, regularizers, pml_hyperbolic.heads):
-        public = getattr(room, "__all__", [n for n in vars(room) if n[0].isupper()])
-        found |= {name for name in public if issubclass(getattr(room, name), torch.nn.Module)}
+        found |= {
+            name
+            for name, value in vars(room).items()
+            if name in room.__all__
+            and isinstance(value, type)
+            and issubclass(value, torch.nn.Module)
+        }
     assert found == PUBLIC.keys() | WITHOUT_GEOMETRY
     for name in WITHOUT_GEOMETRY:
         head = getattr(pml_hyperbolic.heads, name)(*[SIZE] * (2 + (name == "TwoSpaceEmbedder")))
@@ -210,3 +215,20 @@ def test_a_compiled_distance_has_the_same_state():
     compiled.load_state_dict(state)
     with pytest.raises(ValueError, match=r"c=0\.5"):
         torch.compile(PoincareDistance(c=0.5), backend="eager").load_state_dict(state)
+
+
+def test_a_distributed_loss_has_the_same_state(tmp_path):
+    distributed = torch.distributed
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", world_size=1, rank=0
+    )
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(HIERLoss(SIZE, 6))
+        state = wrapped.state_dict()
+        assert list(state) == ["module.proxies", "module.distance._extra_state"]
+        wrapped.load_state_dict(state)
+        other = HIERLoss(SIZE, 6, distance=PoincareDistance(c=0.5))
+        with pytest.raises(ValueError, match=r"has c=0\.5, but the state to load is of c=0\.1"):
+            torch.nn.parallel.DistributedDataParallel(other).load_state_dict(state)
+    finally:
+        distributed.destroy_process_group()

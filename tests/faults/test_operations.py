@@ -12,7 +12,7 @@ from .trials import Trials
 
 pytestmark = pytest.mark.long
 # Of each command and kind of fault.
-TRIED = 4
+TRIED = 5
 
 
 @pytest.fixture(scope="module")

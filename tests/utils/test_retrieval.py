@@ -269,6 +269,31 @@ def test_a_damaged_file_is_refused(tmp_path):
             knn.load(str(file))
 
 
+class Danger:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda file: torch.save({"embeddings": Danger()}, file), "could run code"),
+        (lambda file: file.write_bytes(b"\xff\xd8\xff" * 20), "it is a JPEG image"),
+        (lambda file: file.write_bytes(b""), "it is an empty file"),
+        (lambda file: torch.save([torch.zeros(1).expand(2**15, 2**14)], file), "out of proportion"),
+        (lambda file: torch.save({"a": 1}, file), "stores a geometry and embeddings"),
+    ],
+)
+def test_another_file_is_refused(tmp_path, capsys, write, reason):
+    file = tmp_path / "references.pt"
+    write(file)
+    knn = PoincareKNN(PoincareDistance(0.1))
+    with pytest.raises(ValueError, match=rf"not written by .*{reason}.*: save the ref") as refusal:
+        knn.load(str(file))
+    assert "\n" not in str(refusal.value)
+    assert "executed" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from ...analysis import geometry_facts
+from ...array_files import read_tensors
 from ...checked_files import open_checked
 from ...errors import InputError
 from ...files import is_storage_failure
@@ -232,7 +233,7 @@ def _loss_and_levels(run, config, method):
     file = run.folder / CHECKPOINT_FILE
     try:
         with open_checked(file) as stream:
-            state = torch.load(stream, map_location="cpu", weights_only=True)
+            state = read_tensors(stream)
         loss.load_state_dict(state["loss_funcs"]["metric_loss"])
     except FileNotFoundError as error:
         raise InputError(f"{file} is missing") from error

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ...checked_files import file_checksum
-from ...files import named_disk_failures, write_text
+from ...files import named_disk_failures, named_file, write_text
 from ..results.run_files import DATABASE_FILE, RECORDS_FOLDER, SEAL_FILE, TENSORBOARD_FOLDER
 
 
 @contextmanager
 def named_errors(folder: Path) -> Iterator[None]:
-    """Turn what SQLite says of the disk within the block into an OSError that names the file.
+    """Let the failures of a disk within the block be OSErrors that name where they happened.
+
+    SQLite has messages of its own, and the system names no file where writing to one fails.
 
     Args:
         folder: of the run.
     """
     # record-keeper tries again, and then finds the database locked by its first attempt.
-    with named_disk_failures(_database(folder)):
+    with named_disk_failures(_database(folder)), named_file(folder / RECORDS_FOLDER):
         yield
 
 

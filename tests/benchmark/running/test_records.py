@@ -1,5 +1,6 @@
 """Records that are damaged or missing are noticed before a run is resumed from them."""
 
+import errno
 import sqlite3
 from contextlib import closing
 
@@ -122,3 +123,10 @@ def test_the_first_error_of_record_keeper_counts(tmp_path):
 
     with pytest.raises(OSError, match="Input/output error"), named_errors(tmp_path):
         write()
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path):
+    # The system names a file where opening fails, and none where writing does.
+    with pytest.raises(OSError, match="records") as caught, named_errors(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "records")

@@ -1,6 +1,7 @@
 import unittest
 
 import torch
+
 from pytorch_metric_learning.distances import (
     CosineSimilarity,
     LpDistance,

@@ -2,6 +2,7 @@ import unittest
 from unittest import mock
 
 import torch
+
 from pytorch_metric_learning.distances import (
     CosineSimilarity,
     LpDistance,

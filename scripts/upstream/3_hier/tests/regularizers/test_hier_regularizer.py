@@ -1,6 +1,7 @@
 import unittest
 
 import torch
+
 from pytorch_metric_learning.losses import HIERLoss, TripletMarginLoss
 from pytorch_metric_learning.regularizers import HIERRegularizer
 

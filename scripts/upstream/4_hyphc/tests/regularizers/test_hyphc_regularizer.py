@@ -2,6 +2,7 @@ import math
 import unittest
 
 import torch
+
 from pytorch_metric_learning.distances import (
     LpDistance,
     PoincareDistance,

@@ -4,6 +4,7 @@ import tempfile
 import unittest
 
 import torch
+
 from pytorch_metric_learning.distances import PoincareDistance, PoincareSimilarity
 from pytorch_metric_learning.utils.hyperbolic_inference import (
     HyperbolicAccuracyCalculator,
