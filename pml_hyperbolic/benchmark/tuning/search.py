@@ -32,7 +32,16 @@ from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
 from .proposals import FINISHED, Proposals, read_trials
 from .repeatable_sampler import LEARNT_FROM
-from .search_space import at_edge, distribution, points, size, spread, to_parameter, to_value
+from .search_space import (
+    at_edge,
+    distribution,
+    points,
+    size,
+    spread,
+    suggest,
+    to_parameter,
+    to_value,
+)
 from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
 from .tuned_config import Found, tuned_files
 
@@ -375,7 +384,7 @@ def _try(search, storage, proposals, name, trial, data) -> str | None:
 def _objective(search, storage, name, trial, data) -> float:
     method = search.config.methods[name]
     values = {
-        path: to_value(allowed, _suggest(trial, path, distribution(allowed)))
+        path: to_value(allowed, suggest(trial, path, allowed))
         for path, allowed in search.space(name).items()
     }
     candidate = method.with_values(values)
@@ -400,14 +409,6 @@ def _objective(search, storage, name, trial, data) -> float:
             return _diverged(trial, str(error))
         scores.append(metrics[config.protocol.evaluation.select_by])
     return sum(scores) / len(scores)
-
-
-def _suggest(trial, path, kind):
-    if isinstance(kind, optuna.distributions.CategoricalDistribution):
-        return trial.suggest_categorical(path, kind.choices)
-    if isinstance(kind, optuna.distributions.IntDistribution):
-        return trial.suggest_int(path, kind.low, kind.high, log=kind.log)
-    return trial.suggest_float(path, kind.low, kind.high, log=kind.log)
 
 
 def _diverged(trial, reason):

@@ -10,6 +10,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 from scipy.stats.qmc import Sobol
 
 from ..config import SearchRange
@@ -30,6 +31,16 @@ def distribution(allowed: SearchRange) -> Distribution:
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=allowed.log)
     return FloatDistribution(low, high, log=allowed.log)
+
+
+def suggest(trial: Trial, path: str, allowed: SearchRange) -> Any:
+    """What a trial has, or its sampler proposes, for a setting, as Optuna's parameter."""
+    kind = distribution(allowed)
+    if isinstance(kind, CategoricalDistribution):
+        return trial.suggest_categorical(path, kind.choices)
+    if isinstance(kind, IntDistribution):
+        return trial.suggest_int(path, kind.low, kind.high, log=kind.log)
+    return trial.suggest_float(path, kind.low, kind.high, log=kind.log)
 
 
 def to_value(allowed: SearchRange, parameter: Any) -> Any:
