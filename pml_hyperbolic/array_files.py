@@ -2,7 +2,6 @@
 
 import os
 import warnings
-import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,9 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-# Our choice: arrays hardly shrink, and what unpacks to less fills no memory.
-LARGEST_RATIO = 100
-HARMLESS_SIZE = 2**30
+from .unpacked_size import check_ratio, check_unpacked_size
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> Any:
@@ -54,34 +51,8 @@ def read_tensors(file: BinaryIO, device: str | None = "cpu") -> Any:
         warnings.simplefilter("ignore")
         content = torch.load(file, map_location=device, weights_only=True)
     # A tensor may repeat one number of the file as often as its shape says.
-    _check_ratio(sum(tensor.nbytes for tensor in _tensors(content)), file.seek(0, os.SEEK_END))
+    check_ratio(sum(tensor.nbytes for tensor in _tensors(content)), file.seek(0, os.SEEK_END))
     return content
-
-
-def check_unpacked_size(file: BinaryIO) -> None:
-    """Refuse an ``.npz`` or a file of torch that is far too small for what it unpacks to.
-
-    Args:
-        file: open for reading; its position is the start afterwards.
-
-    Raises:
-        ValueError: it would unpack to more than 1 GiB and more than 100 times its own size.
-        zipfile.BadZipFile: it is a damaged zip.
-    """
-    file.seek(0)
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        _check_ratio(unpacked, file.seek(0, os.SEEK_END))
-    file.seek(0)
-
-
-def _check_ratio(unpacked, size):
-    if unpacked > max(HARMLESS_SIZE, LARGEST_RATIO * size):
-        raise ValueError(
-            f"it would unpack to {unpacked:,} bytes, out of proportion to its own {size:,}; write "
-            f"it without compression if it is yours"
-        )
 
 
 def _tensors(content) -> Iterator[torch.Tensor]:

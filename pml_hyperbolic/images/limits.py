@@ -4,8 +4,8 @@ import math
 import os
 from pathlib import Path
 
-from ..array_files import HARMLESS_SIZE, LARGEST_RATIO
 from ..errors import InputError
+from ..unpacked_size import HARMLESS_SIZE, LARGEST_RATIO
 
 MEGAPIXELS_VARIABLE = "PML_HYPERBOLIC_MAX_MEGAPIXELS"
 # Our choice: the largest sensors of common cameras have about 50 megapixels.

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..._pml import AccuracyCalculator
-from ...array_files import check_unpacked_size
 from ...checked_files import open_checked, write_checked
 from ...distances import PoincareDistance
+from ...unpacked_size import check_unpacked_size
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE
 from .final_scores import Retrieval, finest_scores, level_scores
 

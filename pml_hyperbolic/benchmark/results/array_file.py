@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...array_files import check_unpacked_size
 from ...checked_files import open_checked, write_checked
+from ...unpacked_size import check_unpacked_size
 
 
 def write_arrays(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...array_files import check_unpacked_size
 from ...checked_files import open_checked
 from ...errors import InputError
 from ...files import is_storage_failure
+from ...unpacked_size import check_unpacked_size
 from .metric_names import QUERY_KEYS
 from .row import Row, read_rows
 from .run_environment import RunEnvironment

@@ -7,7 +7,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -26,12 +25,13 @@ from ...files import (
 from ...trainers import NonFiniteError
 from ..assembly.protocol_data import ProtocolData
 from ..checking.check import check_benchmark
-from ..config import BenchmarkConfig, SearchRange, value_at
+from ..config import BenchmarkConfig, value_at
 from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
 from .heartbeat import GRACE_SECONDS
 from .proposals import FINISHED, Proposals, read_trials
 from .repeatable_sampler import LEARNT_FROM
+from .search_job import SearchJob
 from .search_space import (
     at_edge,
     distribution,
@@ -49,46 +49,6 @@ POLL_SECONDS = 1.0
 LOCK_SECONDS = 60.0
 # Every metric that can select a checkpoint is a share, so 0 is the worst value.
 _WORST = 0.0
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search, as it is sent to worker processes.
-
-    Attributes:
-        config: the benchmark.
-        data: the fingerprint of its data.
-        trials: the number of trials of each method.
-        fold: the fold on which all trials train and validate.
-        seeds: the seeds that each trial trains with; its score is the mean over them.
-        storage: the URL of the database that all workers share.
-        folder: the folder for logs and results.
-        identity: of this call, which tells its workers' trials from those of others.
-    """
-
-    config: BenchmarkConfig
-    data: str
-    trials: int
-    fold: int
-    seeds: tuple[int, ...]
-    storage: str
-    folder: Path
-    identity: str
-
-    def study_name(self, method: str) -> str:
-        """A method's study, which is another one for other settings, runs, spaces or protocols."""
-        space = {path: allowed.model_dump() for path, allowed in self.space(method).items()}
-        own = self.config.methods[method].hash
-        about = content_hash([own, space, self.fold, self.seeds])
-        return f"{self.study_prefix(method)}{about}"
-
-    def space(self, method: str) -> dict[str, SearchRange]:
-        """What is searched of a method: its own settings, and the tuned rates of the protocol."""
-        return self.config.search_space(method)
-
-    def study_prefix(self, method: str) -> str:
-        """The common start of the names of a method's studies on this protocol and data."""
-        return f"{self.config.name}/{method}/{self.config.protocol.hash}-{self.data}/"
 
 
 def search_benchmark(
@@ -142,7 +102,7 @@ def search_benchmark(
     chosen = tuple(config.protocol.seeds[:seeds])
     url = storage or f"sqlite:///{folder.resolve() / 'search.db'}"
     fold, identity = config.protocol.folds[0], uuid.uuid4().hex
-    search = Search(config, checked.data, trials, fold, chosen, url, folder, identity)
+    search = SearchJob(config, checked.data, trials, fold, chosen, url, folder, identity)
     with opened_storage(url) as opened:
         proposals = _proposals(search, opened)
         done = _done(proposals)

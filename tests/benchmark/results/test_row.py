@@ -97,7 +97,7 @@ def test_a_disk_that_fails_is_no_damage(tmp_path, monkeypatch, number):
     def fail(path, **options):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(OSError, match=r"result\.json"):
         read_rows(tmp_path / "result.json")
 
