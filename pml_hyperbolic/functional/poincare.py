@@ -1,7 +1,7 @@
 """The Poincare ball: exponential map, row-wise distance, lift, and the precision they need.
 
-Conventions (see the README): the curvature is ``-c`` with ``c > 0``; a tangent vector ``v`` at the
-origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|v|``.
+Conventions (docs/mathematics.md): the curvature is ``-c`` with ``c > 0``; a tangent vector ``v`` at
+the origin maps to ``x = tanh(sqrt(c)|v|) v / (sqrt(c)|v|)``, so that ``d(0, x) = 2|v|``.
 """
 
 import math

@@ -62,10 +62,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         la: SoftTriple's scale lambda. Default 20 (SoftTriple).
         gamma: SoftTriple's gamma, > 0. Default 0.1 (SoftTriple).
         margin: SoftTriple's delta. Default 0.01 (SoftTriple).
-        euclidean_weight, hyperbolic_weight: >= 0, default 1 (our choice). A part of weight 0 is
-            not computed.
+        euclidean_weight, hyperbolic_weight: 0 or more. Default 1 (our choice). A part of weight 0
+            is not computed.
         hierarchy_weight: of HypHC, >= 0. Default 0, since our ablation on Omniglot and
-            GroceryStore (README) showed no effect. 1 is the published composition.
+            GroceryStore (docs/results.md) showed no effect. 1 is the published composition.
         distance: inverted PoincareDistance of the hyperbolic part. Default
             ``PoincareSimilarity()``, whose range is cosine's, so both spaces share la, gamma and
             margin (our choice).
