@@ -368,9 +368,10 @@ def test_optuna_speaks_as_before(go, fake):
 def test_every_shipped_method_can_be_searched():
     config = load_benchmark(SHIPPED / "digits.yaml")
     assert len(config.methods) >= 7
-    assert all(method.search for method in config.methods.values())
+    assert all(config.search_space(name) for name in config.methods)
     # Builds the loss at every end of every range.
-    assert check_benchmark(config).notes == []
+    notes = check_benchmark(config).notes
+    assert [note for note in notes if "at the edge of what it tried" not in note] == []
 
 
 def test_a_password_is_not_repeated(load, tmp_path, refused):
@@ -424,7 +425,7 @@ def test_trials_must_be_said(load, tmp_path, refused):
         ({"loss_lr": {**RATES, "grid": [1, 2]}}, "expected either low with high, or grid"),
         ({"loss_lr": {"low": 0, "high": 1, "log": True}}, "log needs low and high"),
         ({"loss_lr": {"grid": [1, 0.1]}}, "grid must increase"),
-        ({"loss_lr": {"grid": [1]}}, "at least 2 items"),
+        ({"loss_lr": {"grid": [1]}}, "at least 2 values"),
         ({"loss_lr": {"choices": [1, 1]}}, "choices must differ"),
         ({"loss_lr": {"lo": 1}}, "unknown key 'lo': did you mean 'low'?"),
     ],
