@@ -11,17 +11,29 @@ class InputError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A half-sentence that helps with an unknown name: the nearest known ones, else all.
+    """A half-sentence that helps with an unknown name: the nearest known one, else all.
 
     Args:
         name: what was given.
         known: the names that would have been right.
     """
     known = sorted(known)
+    close = similar(name, known)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"known: {', '.join(known)}" if known else "none is known here, leave it out"
+
+
+def similar(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like the one given, None if none is like it.
+
+    Args:
+        name: what was given.
+        known: the names that would have been right.
+    """
+    known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     if not close:
         folded = {k.lower(): k for k in known}
         close = [folded[c] for c in get_close_matches(name.lower(), folded, n=1, cutoff=0.5)]
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none is known here, leave it out"
+    return close[0] if close else None

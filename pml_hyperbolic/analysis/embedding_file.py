@@ -17,6 +17,7 @@ from .geometry import checked_embeddings, checked_labels, mapped_points
 
 _ARRAYS = ("embeddings", "labels", "proxies", "superclasses", "class_names", "paths")
 _GEOMETRY = ("c", "clip_radius", "clip", "inputs")  # which an argument can give too
+_KINDS = {".npz": "arrays", ".pt": "tensors"}
 _EXPECTED = (
     "expected embeddings (N, D) of floats, as numpy.savez('NAME.npz', embeddings=..., labels=...) "
     "or torch.save({'embeddings': ..., 'labels': ...}, 'NAME.pt') writes them"
@@ -119,10 +120,9 @@ def _read(path):
     """The named arrays of a file, ``embeddings`` among them."""
     if not path.is_file():
         raise InputError(f"there is no file {path}: {_EXPECTED}")
-    readers = {".npz": _read_npz, ".pt": _read_pt}
-    if path.suffix not in readers:
+    if path.suffix not in _KINDS:
         raise InputError(f"{path} is neither .npz nor .pt: save embeddings as one of these")
-    content = readers[path.suffix](path)
+    content = _named_arrays(path, _KINDS[path.suffix])
     unknown = sorted(set(content) - {*_ARRAYS, *_GEOMETRY})
     if "embeddings" not in content:
         held = f"it holds {', '.join(unknown)}" if unknown else "it holds nothing else"
@@ -130,23 +130,14 @@ def _read(path):
     return content
 
 
-def _read_npz(path):
-    try:
-        return read_arrays(path)
-    except UNREADABLE as error:
-        raise InputError(
-            f"{path} cannot be read as .npz of plain arrays ({why_unreadable(path, error)}): "
-            f"{_EXPECTED}"
-        ) from None
-
-
-def _read_pt(path):
+def _named_arrays(path, kind):
+    """What a file holds, by name."""
     try:
         content = read_arrays(path)
     except UNREADABLE as error:
         raise InputError(
-            f"{path} cannot be read as .pt of plain tensors ({why_unreadable(path, error)}): "
-            f"{_EXPECTED}"
+            f"{path} cannot be read as {path.suffix} of plain {kind} "
+            f"({why_unreadable(path, error)}): {_EXPECTED}"
         ) from None
     if isinstance(content, (tuple, list)) and len(content) == 2:
         content = dict(zip(("embeddings", "labels"), content, strict=True))

@@ -4,7 +4,7 @@ import re
 import stat
 from pathlib import Path
 
-from ...errors import InputError, nearest
+from ...errors import InputError, similar
 from .strict_model import NAME_PATTERN
 
 METHOD_FOLDER = "methods"
@@ -79,8 +79,8 @@ def _advice(name, shipped):
     meant = name.removeprefix(f"{_CHECKED_OUT.name}/").removesuffix(_SUFFIX)
     if meant in shipped:
         return f": the shipped config is called {meant!r}"
-    hint = nearest(meant, shipped)
-    if hint.startswith("known"):
-        # There are too many to name them all.
-        hint = "give a YAML file, or a name that `pml-hyperbolic list` shows, such as digits"
-    return f": {hint}"
+    close = similar(meant, sorted(shipped))
+    if close is not None:
+        return f": did you mean {close!r}?"
+    # There are too many to name them all.
+    return ": give a YAML file, or a name that `pml-hyperbolic list` shows, such as digits"

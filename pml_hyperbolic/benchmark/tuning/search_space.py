@@ -98,7 +98,7 @@ def spread(space: Space, count: int) -> list[dict[str, Any]]:
 
 
 def at_edge(allowed: SearchRange, value: Any, tried: Sequence[Any]) -> bool:
-    """Whether a value lies at the edge of its range, or no trial went further to one side.
+    """Whether no trial went further to one side than a value, or it lies at the edge of a range.
 
     Choices have no edge.
 
@@ -111,13 +111,10 @@ def at_edge(allowed: SearchRange, value: Any, tried: Sequence[Any]) -> bool:
         return False
     if value in (min(tried), max(tried)):
         return True
-    if allowed.grid is not None:
-        return value in (allowed.grid[0], allowed.grid[-1])
-    ends = _ends(allowed)
-    if _whole(allowed):
-        return value in ends
+    if allowed.grid is not None or _whole(allowed):
+        return False
     scale = math.log if allowed.log else float
-    low, high = map(scale, ends)
+    low, high = map(scale, _ends(allowed))
     return not _EDGE <= (scale(value) - low) / (high - low) <= 1 - _EDGE
 
 
