@@ -1,14 +1,18 @@
 """Ranks, and small objects exchanged between processes without involving an accelerator."""
 
 import datetime
-import functools
-from typing import Any
+import weakref
+from typing import Any, cast
 
 import torch.distributed as dist
 
 # Ranks wait here while rank 0 evaluates, however long that takes. If a process dies, its
 # connections break and the wait ends at once.
 _PATIENCE = datetime.timedelta(days=7)
+
+# A reference would outlive destroy_process_group and keep the group's threads running: one that
+# still lets go of a tensor while the interpreter ends aborts the process.
+_groups: "weakref.WeakValueDictionary[str, dist.ProcessGroup]" = weakref.WeakValueDictionary()
 
 
 def world_size() -> int:
@@ -28,7 +32,7 @@ def exchange(content: Any) -> list[Any]:
         content: of this rank, anything that can be pickled.
     """
     contents: list[Any] = [None] * world_size()
-    dist.all_gather_object(contents, content, group=_control_group(dist.group.WORLD))
+    dist.all_gather_object(contents, content, group=_control_group())
     return contents
 
 
@@ -39,11 +43,15 @@ def from_rank_zero(content: Any) -> Any:
         content: anything that can be pickled; ignored on other ranks than 0.
     """
     contents = [content]
-    dist.broadcast_object_list(contents, src=0, group=_control_group(dist.group.WORLD))
+    dist.broadcast_object_list(contents, src=0, group=_control_group())
     return contents[0]
 
 
-@functools.lru_cache(maxsize=1)
-def _control_group(world):
+def _control_group():
     """A CPU group for small objects: NCCL would synchronise CUDA, and would time out too early."""
-    return dist.new_group(backend="gloo", timeout=_PATIENCE)
+    group = _groups.get("control")
+    if group is None:
+        # Without ranks, every process is a member.
+        group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=_PATIENCE))
+        _groups["control"] = group
+    return group
