@@ -18,10 +18,15 @@ sqrt(|a|^2 - 1)`` and therefore depth ``artanh(1 / |a|) / sqrt(c)``. This foot l
 if ``|X|^2 v > <X, Y> u`` and ``|Y|^2 u > <X, Y> v``; otherwise the endpoint nearer to the origin is
 the ancestor. (The paper's code takes the whole geodesic: its leaves have equal norms.)
 
-**Accuracy.** :func:`lca_depth` works on vectors: the denominator is the rejection of Y from X, so
-that nothing cancels for nearly collinear points. The loss works on inner products in float64, where
-what cancels leaves sqrt(eps) of the norms; that is enough for a loss, at a fraction of the cost,
-and tangent vectors are never mapped: clip and exponential map scale their inner products.
+**Accuracy.** On the hyperboloid the same depth is, with the gap g = |X - Y|,
+
+    asinh(2 |X| |Y - proj_X Y| / (g sqrt(g^2 + (1 - |X|^2) (1 - |Y|^2)))) / sqrt(c).
+
+In this form, which :func:`lca_depth` takes, nothing cancels: neither for nearly collinear points
+nor for close pairs at the boundary, where ``1 / |a|`` rounds to more than 1. The loss works on
+inner products in float64, where what cancels leaves sqrt(eps) of the norms; that is enough for a
+loss, at a fraction of the cost, and tangent vectors are never mapped: clip and exponential map
+scale their inner products.
 """
 
 import math
@@ -38,9 +43,6 @@ from .validation import (
     check_curvature,
     check_positive,
 )
-
-# Largest argument of atanh that rounding may produce.
-_BELOW_ONE = 1 - 2.0**-50
 
 
 def lca_depth(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
@@ -70,13 +72,12 @@ def lca_depth(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Tensor:
     x, y = torch.broadcast_tensors(sqrt_c * x.to(work_dtype), sqrt_c * y.to(work_dtype))
     xx, yy, xy = x.square().sum(-1), y.square().sum(-1), (x * y).sum(-1)
     within = _foot_is_within(xx, yy, xy)
-    # 1 / |a| = 2 |x| |y - proj_x y| / |u y - v x|: norms of differences.
     safe_xx = torch.where(within, xx, 1)
     rejection = _norm(y - (xy / safe_xx).unsqueeze(-1) * x)
-    chord = _norm((1 + xx).unsqueeze(-1) * y - (1 + yy).unsqueeze(-1) * x)
+    gap = torch.where(within, _norm(x - y), 1)
     norm_of_x = xx.clamp(min=torch.finfo(work_dtype).tiny).sqrt()
-    inverse_center = 2 * norm_of_x * rejection / torch.where(within, chord, 1)
-    foot = torch.atanh(torch.where(within, inverse_center, 0))
+    sinh = 2 * norm_of_x * rejection / (gap * (gap.square() + (1 - xx) * (1 - yy)).sqrt())
+    foot = torch.asinh(torch.where(within, sinh, 0))
     endpoint = 2 * torch.atanh(torch.minimum(_norm(x), _norm(y)))
     return (torch.where(within, foot, endpoint) / sqrt_c).to(out_dtype)
 
@@ -106,7 +107,8 @@ def hyphc_loss(
         A scalar. It is 0, and still attached to ``points``, if there are no triplets.
 
     Raises:
-        ValueError: shapes do not fit, or ``c`` or ``temperature`` is not positive.
+        ValueError: shapes do not fit, those of the similarities included, or ``c`` or
+            ``temperature`` is not positive.
     """
     check_curvature(c)
     if points.ndim != 2 or triplets.ndim != 2 or len(triplets) != 3:
@@ -135,7 +137,7 @@ def hyphc_loss_of_corners(
         A scalar. It is 0, and still attached to ``corners``, if there are no triplets.
 
     Raises:
-        ValueError: ``c`` or ``temperature`` is not positive.
+        ValueError: ``weights`` have another shape, or ``c`` or ``temperature`` is not positive.
     """
     check_curvature(c)
     return _loss_of_products(lambda gram: gram, corners, weights, c, temperature)
@@ -165,8 +167,8 @@ def hyphc_loss_of_tangents(
         A scalar. It is 0, and still attached to ``corners``, if there are no triplets.
 
     Raises:
-        ValueError: ``c``, ``clip_radius`` or ``temperature`` is not positive, or ``clip`` is
-            unknown, or smooth without a clip radius.
+        ValueError: ``weights`` have another shape, ``c``, ``clip_radius`` or ``temperature`` is not
+            positive, or ``clip`` is unknown, or smooth without a clip radius.
     """
     check_curvature(c)
     check_clip_radius(clip_radius)
@@ -186,6 +188,11 @@ def hyphc_loss_of_tangents(
 def _loss_of_products(mapping, corners, weights, c, temperature):
     """HypHC from (T, 3, 3) inner products of corners; ``mapping`` makes them those of points."""
     check_positive("HypHC", temperature=temperature)
+    if weights is not None and weights.shape != (3, len(corners)):
+        raise ValueError(
+            f"HypHC needs one similarity for each pair of its {len(corners)} triplets, (3, T), got "
+            f"{tuple(weights.shape)}: return (T,) values from similarity(i, j)"
+        )
     if len(corners) == 0:
         return corners.sum() * 0
     out_dtype = at_least_float32(corners.dtype)
@@ -224,7 +231,9 @@ def _lca_depth_of_products(xx, yy, xy):
     # A square root has no gradient at 0: points exactly collinear or at the origin get none.
     open_foot = within & (area > tiny) & (chord > tiny)
     ratio = torch.where(open_foot, area, 0.25) / torch.where(open_foot, chord, 1)
-    foot = torch.where(open_foot, torch.atanh(ratio.clamp(max=_BELOW_ONE).sqrt()), 0)
+    # Rounding must not make it 1, whose atanh is infinite.
+    below_one = 1 - 4 * torch.finfo(ratio.dtype).eps
+    foot = torch.where(open_foot, torch.atanh(ratio.clamp(max=below_one).sqrt()), 0)
     nearest = torch.minimum(xx, yy)
     off_origin = nearest > tiny
     endpoint = 2 * torch.atanh(torch.where(off_origin, nearest, 0.25).sqrt())

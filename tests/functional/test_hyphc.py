@@ -64,6 +64,14 @@ def test_ancestor_depth_is_the_least_depth_on_the_geodesic(c, dim):
         assert float(hyphc.lca_depth(x, y, c)) == pytest.approx(exact, rel=1e-8)
 
 
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6])
+def test_ancestor_depth_of_close_pairs_at_the_boundary(gap):
+    angles = torch.tensor([[0.3], [0.3 + gap]], dtype=torch.float64)
+    x, y = (1 - 1e-7) * torch.cat([angles.cos(), angles.sin()], dim=1)
+    exact = float(numeric.lca_depth(x, y, 1.0))
+    assert float(lca_depth(x, y, c=1.0)) == pytest.approx(exact, rel=1e-9)
+
+
 def test_ancestor_depth_gradient_is_that_of_the_numeric_depth():
     c, step = 0.5, mpmath.mpf(10) ** -7
     for seed in range(3):
@@ -199,6 +207,9 @@ def test_hyphc_is_finite_in_low_precision(dtype, autocast):
         ({"triplets": torch.zeros(2, 5, dtype=torch.long)}, r"\(2, 5\)"),
         ({"c": 0}, "c must be .*0"),
         ({"temperature": -1.0}, "temperature .*-1.0"),
+        # They would be multiplied with the softmax in another shape.
+        ({"similarity": lambda i, j: torch.ones(1)}, r"5 triplets.*\(3, 1\)"),
+        ({"similarity": lambda i, j: torch.ones(len(i), 1)}, r"\(3, 5, 1\).*similarity\(i, j\)"),
     ],
 )
 def test_bad_input_to_hyphc_is_refused_with_what_was_given(change, named):
