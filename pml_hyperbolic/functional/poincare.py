@@ -179,7 +179,7 @@ def poincare_distance(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Te
 
     Returns:
         (...) distances in the inputs' dtype, float32 at least. Coincident points give exactly 0
-        and a zero gradient.
+        and a zero gradient, points beyond the boundary NaN.
 
     Raises:
         ValueError: the shapes do not broadcast, or ``c`` is not a positive finite number.
@@ -191,8 +191,9 @@ def poincare_distance(x: torch.Tensor, y: torch.Tensor, *, c: float) -> torch.Te
     x, y = x.to(work_dtype), y.to(work_dtype)
     sqrt_c = math.sqrt(c)
     gap = torch.linalg.vector_norm(x - y, dim=-1)
-    conformal = (1 - c * x.square().sum(-1)) * (1 - c * y.square().sum(-1))
-    return ((2 / sqrt_c) * torch.asinh(sqrt_c * gap / conformal.sqrt())).to(out_dtype)
+    # A root of each: that of the product would give two points beyond the boundary a distance.
+    conformal = (1 - c * x.square().sum(-1)).sqrt() * (1 - c * y.square().sum(-1)).sqrt()
+    return ((2 / sqrt_c) * torch.asinh(sqrt_c * gap / conformal)).to(out_dtype)
 
 
 def lorentz_lift(x: torch.Tensor, *, c: float) -> torch.Tensor:

@@ -124,6 +124,13 @@ def test_coincident_points_have_zero_distance_and_zero_gradient(function, dtype)
     assert (y.grad == 0).all()
 
 
+@pytest.mark.parametrize("function", [poincare_distance, poincare_cdist])
+def test_beyond_the_boundary_there_is_no_distance(function):
+    outside = torch.tensor([[0.0, 4.0]])
+    for x in ([3.0, 0.0], [0.5, 0.0]):
+        assert function(torch.tensor([x]), outside, c=0.2).isnan().all()
+
+
 @pytest.mark.parametrize("riemannian_gradient", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradient_of_the_ball_map_at_zero_is_the_identity(riemannian_gradient, dtype):
