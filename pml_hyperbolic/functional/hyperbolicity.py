@@ -97,8 +97,8 @@ def suggested_curvature(
         delta = float(relative_delta(distances))
         if not delta > 0:
             raise ValueError(
-                "the features' hyperbolicity is 0 or undefined (all points equal, or a perfect "
-                "tree), which suggests no finite curvature: set c yourself"
+                "the features' hyperbolicity is 0 or undefined (all points equal, a perfect tree, "
+                "or values that are not finite), which suggests no finite curvature: set c yourself"
             )
         curvatures.append(curvature_of_delta(delta))
     values = torch.tensor(curvatures, dtype=torch.float64)
