@@ -5,17 +5,16 @@ curvature, or None for a Euclidean embedding that is compared by cosine. Embeddi
 that distance takes them; numpy arrays and tensors are both accepted.
 """
 
-import math
-
 import numpy as np
 import torch
 
 from ..distances import PoincareDistance
 from ..errors import InputError
-from ..functional import lorentz_lift, poincare_cdist, poincare_distance
+from ..functional import poincare_cdist, poincare_distance
+from ..utils.cosine_knn import CosineKNN
+from ..utils.lifted_points import LiftedPoints
+from ..utils.poincare_kmeans import lorentz_centroids
 from ..utils.retrieval import PoincareKNN
-
-_ROW_BLOCK = 1024  # rows compared with all others at a time
 
 
 def geometry_name(distance: PoincareDistance | None) -> str:
@@ -162,20 +161,10 @@ def nearest_neighbors(
     most = len(among) - leave_out_own
     if not 1 <= k <= most:
         raise InputError(f"k must be between 1 and {most} for {len(among)} rows, got {k}")
-    points = mapped_points(rows, distance)  # raises InputError for points outside the ball
-    if distance is not None:
-        found, indices = PoincareKNN(distance)(rows[query], k, rows[among], leave_out_own)
-        return found.numpy(), among[indices.numpy()]
-    queries, references = points[query], points[among]
-    blocks = []
-    for start in range(0, len(queries), _ROW_BLOCK):
-        block = point_distances(queries[start : start + _ROW_BLOCK], references, None)
-        if leave_out_own:
-            own = torch.arange(len(block))
-            block[own, start + own] = math.inf
-        blocks.append(block.topk(k, dim=1, largest=False, sorted=True))
-    values = torch.cat([block.values for block in blocks])
-    return values.numpy(), among[torch.cat([block.indices for block in blocks]).numpy()]
+    mapped_points(rows, distance)  # raises InputError for points outside the ball
+    search = CosineKNN() if distance is None else PoincareKNN(distance)
+    found, indices = search(rows[query], k, rows[among], leave_out_own)
+    return found.numpy(), among[indices.numpy()]
 
 
 def origin_distances(
@@ -223,14 +212,14 @@ def class_means(
     """
     points = mapped_points(embeddings, distance)
     classes, inverse = np.unique(checked_labels("labels", labels, len(points)), return_inverse=True)
-    lifted = points if distance is None else lorentz_lift(points, c=distance.c)
-    sums = lifted.new_zeros(len(classes), lifted.shape[1])
-    sums.index_add_(0, torch.from_numpy(inverse), lifted)
+    of_class, count = torch.from_numpy(inverse), len(classes)
     if distance is None:
+        sums = points.new_zeros(count, points.shape[1]).index_add_(0, of_class, points)
         return classes, torch.nn.functional.normalize(sums)
-    time, space = sums[:, :1], sums[:, 1:]
-    norm = (time.square() - space.square().sum(1, keepdim=True)).sqrt()
-    return classes, space / ((time + norm) * math.sqrt(distance.c))
+    rows = checked_embeddings("embeddings", embeddings)
+    # Every class has a sample, so how badly each fits is not asked for.
+    fits = torch.zeros(len(rows))
+    return classes, lorentz_centroids(LiftedPoints(rows, distance), of_class, fits, count)
 
 
 def class_distances(

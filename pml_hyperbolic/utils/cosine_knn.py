@@ -47,12 +47,9 @@ class CosineKNN:
             ValueError: wrong shapes, values that are not finite, no references, or ``k`` larger
                 than their number (less one with ``ref_includes_query``).
         """
-        if self.reset_before:
-            self.reset()
         query = _checked("query", query)
-        if reference is not None:
-            self.add(reference)
-        references = self._references
+        stored = None if self.reset_before else self._references
+        references = stored if reference is None else _joined(stored, "reference", reference)
         if references is None:
             raise ValueError(
                 "there are no references to search: pass reference=, or train() a "
@@ -75,26 +72,18 @@ class CosineKNN:
             _nearest(part, references, k, start * rows if ref_includes_query else None)
             for start, part in enumerate(_unit(query).split(rows))
         ]
-        if self.reset_after:
-            self.reset()
+        self._references = None if self.reset_after else references
         dtype = torch.promote_types(query.dtype, torch.float32)
         distances, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
         return distances.to(query.device, dtype), indices.to(query.device)
 
     def train(self, embeddings: torch.Tensor) -> None:
         """Store embeddings (M, D) as the references, in place of any stored before."""
-        self._references = _unit(_checked("embeddings", embeddings))
+        self._references = _joined(None, "embeddings", embeddings)
 
     def add(self, embeddings: torch.Tensor) -> None:
         """Store embeddings (M, D) after those already stored, if any."""
-        added = _unit(_checked("embeddings", embeddings))
-        stored = self._references
-        if stored is not None and stored.shape[1] != added.shape[1]:
-            raise ValueError(
-                f"the stored references have {stored.shape[1]} columns, got embeddings of shape "
-                f"{tuple(added.shape)}"
-            )
-        self._references = added if stored is None else torch.cat([stored, added.to(stored.device)])
+        self._references = _joined(self._references, "embeddings", embeddings)
 
     def reset(self) -> None:
         """Forget the stored references."""
@@ -108,7 +97,7 @@ def _nearest(query, references, k, first):
         rows = torch.arange(len(query), device=references.device)
         distances[rows, first + rows] = torch.inf
     values, indices = distances.topk(k, largest=False)
-    # Equal distances in the order of the references.
+    # Among those found, equal distances in the order of the references.
     order = indices.argsort(dim=1)
     values, indices = values.gather(1, order), indices.gather(1, order)
     values, order = values.sort(dim=1, stable=True)
@@ -125,6 +114,19 @@ def _checked(name, rows):
     if not torch.isfinite(rows).all():
         raise ValueError(f"CosineKNN got NaN or infinite values in {name}, expected finite ones")
     return rows
+
+
+def _joined(stored, name, rows):
+    """Stored references, if any, and further rows, as directions."""
+    added = _unit(_checked(name, rows))
+    if stored is None:
+        return added
+    if stored.shape[1] != added.shape[1]:
+        raise ValueError(
+            f"the stored references have {stored.shape[1]} columns, got {name} of shape "
+            f"{tuple(added.shape)}"
+        )
+    return torch.cat([stored, added.to(stored.device)])
 
 
 def _unit(rows):

@@ -13,7 +13,7 @@ from pml_hyperbolic.analysis.geometry import (
 )
 from pml_hyperbolic.distances import PoincareDistance, PoincareSimilarity
 from pml_hyperbolic.errors import InputError
-from pml_hyperbolic.functional import poincare_distance
+from pml_hyperbolic.functional import lca_depth, poincare_distance
 
 BALL = PoincareDistance(c=0.7, clip_radius=1.5)
 LABELS = np.array([2, 2, 5, 5, 5, 7, 2, 7])
@@ -61,6 +61,25 @@ def test_the_mean_of_a_class_minimises_the_squared_lorentzian_distances(rows):
     best = cost(means[1])
     for _ in range(50):
         assert cost(means[1] + 1e-3 * torch.randn(3, dtype=torch.float64)) > best
+
+
+@pytest.mark.parametrize("norm", [1.0, 5.0])
+def test_the_mean_of_two_points_is_in_the_middle_of_their_geodesic(norm):
+    far = PoincareDistance(c=1.0, clip_radius=None)
+    points = torch.eye(2, dtype=torch.float64) * norm
+    _, means = class_means(points, np.array([0, 0]), far)
+    depth = lca_depth(*far.to_ball(points), c=1.0)
+    radius = poincare_distance(means[0], torch.zeros(2, dtype=torch.float64), c=1.0)
+    torch.testing.assert_close(radius, depth)
+    torch.testing.assert_close(means[0, 0], means[0, 1])
+
+
+def test_the_mean_of_points_far_out_is_on_the_ball():
+    far = PoincareDistance(c=1.0, clip_radius=None)
+    rows = 15 * torch.nn.functional.normalize(torch.randn(40, 3, dtype=torch.float64))
+    for labels in (np.arange(40), np.arange(40) // 2):
+        _, means = class_means(rows, labels, far)
+        assert (means.norm(dim=1) < 1).all()
 
 
 def test_the_mean_for_cosine_is_the_normalised_sum_of_unit_vectors(rows):

@@ -55,7 +55,7 @@ def test_stored_references():
     ("query", "reference", "k", "message"),
     [
         (torch.ones(3), torch.ones(3, 2), 1, "takes query as an"),
-        (torch.ones(3, 2), torch.ones(3, 2).long(), 1, "takes embeddings as an"),
+        (torch.ones(3, 2), torch.ones(3, 2).long(), 1, "takes reference as an"),
         (torch.ones(3, 2), torch.full((3, 2), torch.nan), 1, "NaN or infinite"),
         (torch.ones(3, 2), torch.ones(3, 4), 1, "equally many columns"),
         (torch.ones(3, 2), torch.ones(3, 2), 4, "k must be at most 3"),
@@ -77,3 +77,14 @@ def test_refused_widths_and_the_query_itself():
         knn(torch.randn(3, 3), 1)
     with pytest.raises(ValueError, match="stored references have 2 columns"):
         knn.add(torch.randn(3, 3))
+
+
+def test_a_refused_call_stores_nothing():
+    rows = torch.randn(3, 2)
+    knn = CosineKNN(reset_before=False, reset_after=False)
+    knn.train(rows)
+    for query, k, match in ((rows, 9, "k must be at most 6"), (rows[:, :1], 1, "equally many")):
+        with pytest.raises(ValueError, match=match):
+            knn(query, k, rows)
+    with pytest.raises(ValueError, match="k must be at most 3"):
+        knn(rows, 4)
