@@ -357,7 +357,7 @@ def _sentence(frames, count, at_rim, named):
         f"({drawn})."
     ]
     if frame.limit is not None:
-        clipped = np.mean([f.radii > 0.999 * f.limit for f in frames], axis=1)
+        clipped = np.mean([f.radii > f.near * f.limit for f in frames], axis=1)
         shares = " → ".join(f"{share:.0%}" for share in dict.fromkeys(clipped))
         sentences.append(f"Samples at the clip radius: {shares}.")
     if len(frame.ancestors):

@@ -15,6 +15,7 @@ from ..analysis.geometry import (
     nearest_neighbors,
     origin_distances,
     point_distances,
+    share_of_limit,
 )
 from ..analysis.tree_building import pair_ancestors
 from ..distances import PoincareDistance
@@ -46,6 +47,7 @@ class DiskFrame:
         geometry: its name, such as "geodesic distance, c = 0.1".
         dimension: of the true space.
         title: for example the epoch.
+        near: share of the limit from which a radius counts as being at it.
     """
 
     samples: np.ndarray
@@ -60,6 +62,7 @@ class DiskFrame:
     geometry: str
     dimension: int
     title: str = ""
+    near: float = 0.999
 
 
 def disk_frames(
@@ -140,6 +143,7 @@ def disk_frames(
                 geometry_name(distance),
                 samples.shape[1],
                 str(title),
+                0.999 if distance is None else share_of_limit(distance),
             )
         )
     return frames

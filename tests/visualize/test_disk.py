@@ -1,5 +1,6 @@
 """What the disk draws of its frames."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_true_radii_stand_below_against_the_clip_radius():
     np.testing.assert_allclose(heights, np.histogram(frame.radii, edges)[0] / 60)
     assert [line.get_xdata()[0] for line in strip.lines] == [4.6]
     assert strip.get_xlabel() == "true distance to the origin"
+
+
+def test_a_smooth_clip_only_approaches_its_radius():
+    frame = frame_of()
+    at_radius = dataclasses.replace(frame, radii=0.995 * frame.radii)
+    for near, share in ((0.999, 0.0), (0.99, float((frame.radii == 4.6).mean()))):
+        figure = disk([dataclasses.replace(at_radius, near=near)], np.zeros(60, int))
+        assert f"Samples at the clip radius: {share:.0%}." in words_of(figure)
 
 
 def test_the_sentence_says_which_coordinate_is_whose():

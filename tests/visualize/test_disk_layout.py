@@ -10,6 +10,7 @@ from pml_hyperbolic.analysis import nearest_neighbors, read_embeddings
 from pml_hyperbolic.distances import PoincareDistance
 from pml_hyperbolic.errors import InputError
 from pml_hyperbolic.functional import poincare_distance
+from pml_hyperbolic.visualize import disk_layout
 from pml_hyperbolic.visualize.disk_layout import _centered, disk_frames
 
 BALL = PoincareDistance(c=0.5, clip_radius=2.0)
@@ -115,6 +116,14 @@ def test_few_points_and_cosine(count, distance):
     assert frame.proxies.shape == (0, 2)
     assert len(frame.pairs) == len(frame.proxy_pairs) == 0
     assert frame.limit == (None if distance is None else 4.0)
+
+
+@pytest.mark.parametrize(
+    ("distance", "near"), [(None, 0.999), (BALL, 0.999), (PoincareDistance(clip="smooth"), 0.99)]
+)
+def test_frames_say_from_where_a_radius_is_at_its_limit(distance, near, monkeypatch):
+    monkeypatch.setattr(disk_layout, "_layout", lambda rows, *_: np.eye(len(rows), 2))
+    assert disk_frames([torch.randn(6, 3)], distance=distance)[0].near == near
 
 
 def test_equal_points_are_laid_out():
