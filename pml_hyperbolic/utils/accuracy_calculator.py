@@ -8,6 +8,7 @@ import torch
 from .._pml import AccuracyCalculator, logger, numpy_to_torch
 from ..distances import PoincareDistance
 from ..functional.validation import check_finite
+from .lifted_points import check_hyperbolic
 from .recall_at_k import RecallAtKMixin
 from .retrieval import PoincareKMeans, PoincareKNN
 
@@ -39,7 +40,7 @@ class HyperbolicAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         kmeans_func: Callable | None = None,
         **kwargs: Any,
     ):
-        self.distance = distance
+        self.distance = check_hyperbolic(type(self).__name__, distance)
         self._ranks_geodesically = knn_func is None
         self._uncast: dict[str, torch.Tensor] = {}
         super().__init__(

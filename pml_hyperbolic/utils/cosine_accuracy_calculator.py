@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from .._pml import IS_VERSION_3, AccuracyCalculator, FaissKNN, logger, numpy_to_torch
+from ..functional.validation import check_finite
 from .cosine_knn import CosineKNN
 from .inner_product_search import faiss_or_none
 from .recall_at_k import RecallAtKMixin
@@ -24,7 +25,7 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
         recall_at, kwargs: as :class:`RecallAtKMixin`; kwargs are also those of PML's calculator.
 
     Raises:
-        ValueError: as RecallAtKMixin.
+        ValueError: as RecallAtKMixin; at call time, embeddings that are not finite.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class CosineAccuracyCalculator(RecallAtKMixin, AccuracyCalculator):
 
 
 def _normalized(rows):
-    return torch.nn.functional.normalize(numpy_to_torch(rows).float())
+    rows = numpy_to_torch(rows)
+    check_finite("CosineAccuracyCalculator", rows)
+    return torch.nn.functional.normalize(rows.float())
 
 
 def _sklearn_kmeans(x, nmb_clusters):

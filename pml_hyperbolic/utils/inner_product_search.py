@@ -78,13 +78,8 @@ def merge_largest(
 
 def _torch_search(left, right, k):
     # TF32, bfloat16 products or autocast would break the error bound of the certificate.
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with full_precision(left):
-            return merge_largest(_best_of_blocks(left, right, k), k)
-    finally:
-        torch.set_float32_matmul_precision(precision)
+    with full_precision(left):
+        return merge_largest(_best_of_blocks(left, right, k), k)
 
 
 def _best_of_blocks(left, right, k):

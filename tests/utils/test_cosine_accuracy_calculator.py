@@ -14,3 +14,12 @@ def test_cosine_equals_loops(backend):
     for name, value in slow_metrics(-similarity, labels, (1, 2)).items():
         assert scores[name] == pytest.approx(value, abs=1e-6), name
     assert 0 < scores["NMI"] <= 1
+
+
+def test_embeddings_that_are_not_finite_are_named_as_such():
+    x, labels = data()
+    bad = x.clone()
+    bad[2, 0] = torch.nan
+    for embeddings in ((bad, labels), (x, labels, bad, labels)):
+        with pytest.raises(ValueError, match="CosineAccuracyCalculator got NaN or infinite"):
+            CosineAccuracyCalculator(device=CPU).get_accuracy(*embeddings)

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import pytest
 import torch
 from pytorch_metric_learning.utils import common_functions as c_f
 
@@ -21,6 +22,25 @@ def test_no_precision_setting_or_autocast_reaches_the_torch_search(monkeypatch):
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
+    assert_exact(found, brute_force(x, x, distance, leave_out_own=True), 5)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
+def test_the_search_works_where_a_process_uses_both_settings_of_precision(monkeypatch):
+    """Then torch refuses to say what ``torch.get_float32_matmul_precision()`` is."""
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    x, distance = mixed_radii()
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        with pytest.raises(RuntimeError):
+            torch.get_float32_matmul_precision()
+        found = PoincareKNN(distance)(x, 5, x, True)
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
     assert_exact(found, brute_force(x, x, distance, leave_out_own=True), 5)
 
 
