@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .functional.validation import check_count
+from .functional.validation import check_count, check_positive
 
 __all__ = ["HyperbolicEmbedder", "TwoSpaceEmbedder"]
 
@@ -45,12 +45,8 @@ class HyperbolicEmbedder(torch.nn.Sequential):
         name = type(self).__name__
         in_features = check_count(name, "in_features", in_features)
         embedding_size = check_count(name, "embedding_size", embedding_size)
-        if initial_radius is not None and not (
-            math.isfinite(initial_radius) and initial_radius > 0
-        ):
-            raise ValueError(
-                f"{name} needs a finite initial_radius > 0 or None, got {initial_radius!r}"
-            )
+        if initial_radius is not None:
+            check_positive(name, initial_radius=initial_radius)
         if initial_radius is not None and not layer_norm:
             raise ValueError(
                 f"{name} cannot choose initial_radius={initial_radius!r} without its LayerNorm: "

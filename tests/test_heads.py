@@ -81,7 +81,7 @@ def test_two_space_sizes_below_one_are_refused(sizes):
         TwoSpaceEmbedder(*sizes)
 
 
-@pytest.mark.parametrize("radius", [0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("radius", [0, -1.0, math.nan, math.inf, "2", True])
 def test_a_bad_initial_radius_is_refused(radius):
     with pytest.raises(ValueError, match=f"initial_radius.*{radius}"):
         HyperbolicEmbedder(8, 4, initial_radius=radius)

@@ -61,12 +61,14 @@ def _registered() -> dict[str, tuple[Mapping[str, Callable[..., Any]], Iterable[
 def _signature(name, target, filled):
     """``name(required, optional=default)``, and what it takes from the protocol."""
     accepted = accepted_arguments(target)
+    refused = getattr(target, "refused_arguments", ())
     own = inspect.signature(target).parameters
     given = [
         argument if p.default is inspect.Parameter.empty else f"{argument}={_default(p.default)}"
         for argument, p in accepted.items()
         # What a base requires is given by the class itself.
-        if argument not in filled and (argument in own or p.default is not inspect.Parameter.empty)
+        if argument not in (*filled, *refused)
+        and (argument in own or p.default is not inspect.Parameter.empty)
     ]
     taken = [argument for argument in accepted if argument in filled]
     more = f", from the protocol: {', '.join(taken)}" if taken else ""

@@ -23,6 +23,7 @@ from ..functional.validation import (
     check_curvature,
     check_finite,
     check_flag,
+    check_positive,
     is_readable,
 )
 
@@ -79,6 +80,8 @@ class PoincareDistance(RecordsMixin, BaseDistance):
     Source: Ermolov et al., CVPR 2022 (Hyp); Guo et al. 2022, arXiv 2107.11472 (hard clip).
     """
 
+    # Arguments of BaseDistance that have no meaning on the ball; listings leave them out.
+    refused_arguments = ("normalize_embeddings", "p", "is_inverted")
     # Whether forward may map and measure in one step, without holding the mapped points. A subclass
     # that defines a hook of its own for either is asked for both.
     _is_fused = True
@@ -108,10 +111,9 @@ class PoincareDistance(RecordsMixin, BaseDistance):
                 f'{name} needs inputs="tangent" for clip="smooth", because points on the ball are '
                 f"not clipped: leave it out for these"
             )
-        _refuse_base_arguments(name, kwargs)
+        self._refuse_base_arguments(kwargs)
         power = kwargs.get("power", 1)
-        if not (isinstance(power, (int, float)) and math.isfinite(power) and power > 0):
-            raise ValueError(f"{name} needs a finite power > 0, got {power!r}")
+        check_positive(name, power=power)
         super().__init__(normalize_embeddings=False, **kwargs)
         self.power = power
         self.c = float(c)
@@ -350,6 +352,20 @@ class PoincareDistance(RecordsMixin, BaseDistance):
                     f"{tuple(rows.shape)}: give one row for each of them"
                 )
 
+    def _refuse_base_arguments(self, kwargs):
+        name = type(self).__name__
+        if "normalize_embeddings" in kwargs:
+            raise ValueError(
+                f"{name} takes no normalize_embeddings= (L2 normalisation would destroy the "
+                f'radius): use inputs="tangent" for network outputs or inputs="ball" for points on '
+                f"the ball"
+            )
+        for argument in self.refused_arguments:
+            if argument in kwargs:
+                raise ValueError(
+                    f"{name} takes no {argument}=: its geometry determines it, leave it out"
+                )
+
     def _powered(self, values):
         return values if self.power == 1 else values**self.power
 
@@ -371,17 +387,3 @@ def _settings(state):
         "clip": "smooth" if is_smooth else "hard",
         "inputs": "ball" if is_ball else "tangent",
     }
-
-
-def _refuse_base_arguments(name, kwargs):
-    """Raise ValueError for arguments of BaseDistance that have no meaning on the ball."""
-    if "normalize_embeddings" in kwargs:
-        raise ValueError(
-            f"{name} takes no normalize_embeddings= (L2 normalisation would destroy the radius): "
-            f'use inputs="tangent" for network outputs or inputs="ball" for points on the ball'
-        )
-    for argument in ("p", "is_inverted"):
-        if argument in kwargs:
-            raise ValueError(
-                f"{name} takes no {argument}=: its geometry determines it, leave it out"
-            )

@@ -18,7 +18,8 @@ class PoincareSimilarity(PoincareDistance):
         bounded: the bounded form (default, our choice), or ``-d`` when False.
 
     Raises:
-        ValueError: as PoincareDistance, and for ``bounded=True`` without a clip radius.
+        ValueError: as PoincareDistance, and for ``bounded=True`` without a clip radius, or a
+            ``power`` that is no whole number.
     """
 
     def __init__(
@@ -44,6 +45,11 @@ class PoincareSimilarity(PoincareDistance):
             riemannian_gradient=riemannian_gradient,
             **kwargs,
         )
+        if self.power != int(self.power):
+            raise ValueError(
+                f"PoincareSimilarity needs a whole power, because similarities may be negative, "
+                f"got {self.power!r}"
+            )
         self.is_inverted = True
         self.bounded = bounded
 

@@ -25,10 +25,14 @@ class RiemannianCosineSimilarity(CosineSimilarity):
 
     Raises:
         ValueError: ``distance`` does not scale the gradient, so that this would be
-            CosineSimilarity; at call time, as ``PoincareDistance.to_ball``.
+            CosineSimilarity, or another argument of PML's distances; at call time, as
+            ``PoincareDistance.to_ball``.
 
     Source: the code of Kim, Jeong, Kwak, CVPR 2023 (HIER), arXiv 2212.14258.
     """
+
+    # Arguments of BaseDistance that are settled for a cosine; listings leave them out.
+    refused_arguments = ("normalize_embeddings", "p", "is_inverted")
 
     def __init__(self, distance: PoincareDistance, **kwargs):
         if not (isinstance(distance, PoincareDistance) and distance.riemannian_gradient):
@@ -37,6 +41,12 @@ class RiemannianCosineSimilarity(CosineSimilarity):
                 f"riemannian_gradient=True, got {distance!r}: use CosineSimilarity for the plain "
                 f"gradient"
             )
+        for argument in self.refused_arguments:
+            if argument in kwargs:
+                raise ValueError(
+                    f"RiemannianCosineSimilarity takes no {argument}=: a cosine determines it, "
+                    f"leave it out"
+                )
         super().__init__(**kwargs)
         self.distance = distance
 

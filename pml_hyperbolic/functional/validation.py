@@ -11,16 +11,13 @@ from .reading_waits import reading_waits
 
 def check_curvature(c: float) -> None:
     """Raise ValueError unless ``c`` is a positive finite number."""
-    is_number = isinstance(c, (int, float)) and not isinstance(c, bool)
-    if not (is_number and math.isfinite(c) and c > 0):
+    if not _is_positive_number(c):
         raise ValueError(f"curvature c must be a finite number > 0, got {c!r}")
 
 
 def check_clip_radius(clip_radius: float | None) -> None:
     """Raise ValueError unless ``clip_radius`` is None or a positive finite number."""
-    if clip_radius is not None and not (
-        isinstance(clip_radius, (int, float)) and math.isfinite(clip_radius) and clip_radius > 0
-    ):
+    if not (clip_radius is None or _is_positive_number(clip_radius)):
         raise ValueError(f"clip_radius must be a finite number > 0 or None, got {clip_radius!r}")
 
 
@@ -174,10 +171,11 @@ def check_labels(name: str, labels: torch.Tensor, num_classes: int) -> None:
 
     The values of tensors that are not :func:`is_readable` pass unchecked.
     """
-    if labels.is_floating_point() or labels.dtype == torch.bool:
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{name} needs integer labels, got {labels.dtype}")
     if is_readable(labels) and len(labels):
-        lowest, highest = int(labels.min()), int(labels.max())
+        # torch finds no extremes of wide unsigned integers.
+        lowest, highest = map(int, labels.long().aminmax())
         if lowest < 0 or highest >= num_classes:
             raise ValueError(
                 f"{name} was built for labels 0 to {num_classes - 1}, "
@@ -192,6 +190,12 @@ def check_maps_tangents(name: str, distance: torch.nn.Module | None) -> None:
             f"{name} keeps its proxies as tangent vectors, which a distance with "
             f'inputs="ball" does not map: use inputs="tangent"'
         )
+
+
+def _is_positive_number(value):
+    """Whether this is a plain number; a tensor, which may be a parameter, would not be trained."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0
 
 
 def _is_finite_number(value):

@@ -108,5 +108,10 @@ def test_arguments_are_listed_with_their_defaults(config_file, capsys):
     # A loss gives its base what that requires; only its own arguments without default are needed.
     (multi_similarity,) = [line for line in losses if line.startswith("MultiSimilarityLoss(")]
     assert multi_similarity.startswith("MultiSimilarityLoss(alpha=2, beta=50, base=0.5, embedding_")
-    assert "RiemannianCosineSimilarity(distance, " in text
+    # What a constructor always refuses is no argument, although its base class has it.
+    distances = section(text, "distances")
+    mapping = "c=0.1, clip_radius=2.3, inputs='tangent', clip='hard', riemannian_gradient=False"
+    assert f"PoincareDistance({mapping}, power=1, collect_stats=None)" in distances
+    assert f"PoincareSimilarity({mapping}, bounded=True, power=1, collect_stats=None)" in distances
+    assert "RiemannianCosineSimilarity(distance, power=1, collect_stats=None)" in distances
     assert not re.search(r" at 0x[0-9a-f]+", text)

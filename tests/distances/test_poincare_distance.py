@@ -330,6 +330,9 @@ def test_clip_saturation_is_the_fraction_at_the_radius(distance, expected):
         ({"clip_radius": 0}, "clip_radius must be .*0"),
         ({"clip_radius": -2.3}, "clip_radius must be .*-2.3"),
         ({"clip_radius": math.nan}, "clip_radius must be .*nan"),
+        ({"clip_radius": True}, "clip_radius must be .*True"),
+        ({"clip_radius": torch.tensor(2.3)}, "clip_radius must be .*tensor"),
+        ({"c": torch.tensor(0.1)}, "c must be .*tensor"),
         ({"inputs": "euclidean"}, 'inputs must be "tangent" or "ball", got .euclidean'),
         ({"normalize_embeddings": True}, "inputs="),
         ({"normalize_embeddings": False}, "inputs="),
@@ -413,7 +416,7 @@ def test_a_refused_call_changes_nothing():
     assert vars(distance) == before
 
 
-@pytest.mark.parametrize("power", [0, -1, math.nan, "2"])
+@pytest.mark.parametrize("power", [0, -1, math.nan, "2", True])
 def test_a_power_that_makes_no_distance_is_refused(power):
     with pytest.raises(ValueError, match="power > 0"):
         PoincareDistance(power=power)

@@ -73,6 +73,12 @@ def test_a_bound_needs_a_clip_radius(inputs):
     assert float(similarity(torch.zeros(2, 3)).abs().sum()) == 0
 
 
+@pytest.mark.parametrize("power", [0.5, 1.5])
+def test_a_power_that_negative_similarities_lack_is_refused(power):
+    with pytest.raises(ValueError, match=f"whole power.*{power}"):
+        PoincareSimilarity(power=power)
+
+
 def test_scales_of_cosine_losses_carry_over():
     # The farthest pair is -1 and a coincident one 1, exactly as for cosine.
     x = torch.tensor([[50.0, 0.0], [-50.0, 0.0]], dtype=torch.float64)

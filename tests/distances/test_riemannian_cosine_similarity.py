@@ -75,3 +75,10 @@ def test_half_precision_is_computed_in_single():
 def test_a_distance_that_scales_no_gradient_is_refused(distance):
     with pytest.raises(ValueError, match="needs a PoincareDistance with riemannian_gradient=True"):
         RiemannianCosineSimilarity(distance)
+
+
+@pytest.mark.parametrize("argument", ["normalize_embeddings", "p", "is_inverted"])
+def test_what_a_cosine_determines_is_refused(argument):
+    distance = PoincareDistance(riemannian_gradient=True)
+    with pytest.raises(ValueError, match=f"takes no {argument}=.*leave it out"):
+        RiemannianCosineSimilarity(distance, **{argument: True})
