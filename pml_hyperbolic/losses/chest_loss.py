@@ -82,8 +82,8 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
 
     Raises:
         ValueError: an argument is out of range, or a regularizer of another hyperbolic geometry; at
-            call time embeddings of another size or not finite, or labels out of range (checked on
-            the CPU only).
+            call time no labels, ``ref_emb``, embeddings of another size or not finite, or labels
+            out of range (values are checked on the CPU only).
 
     Source: Saeki, Kawahara, Aman, arXiv 2510.05643; SoftTriple: Qian et al., ICCV 2019.
     """
@@ -175,13 +175,20 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
     def compute_loss(
         self,
         embeddings: torch.Tensor,
-        labels: torch.Tensor,
+        labels: torch.Tensor | None,
         indices_tuple: tuple | None,
         ref_emb: torch.Tensor,
         ref_labels: torch.Tensor | None,
     ) -> dict:
         """PML's loss dictionary of embeddings (N, D_E + D_H) with labels (N,)."""
+        labels = required_labels("CHESTLoss", labels)
         refuse_references("CHESTLoss", embeddings, labels, ref_emb, ref_labels)
+        check_labels("CHESTLoss", labels, self.num_classes)
+        embeddings = self._checked(embeddings)
+        with full_precision(embeddings):
+            return self._parts(embeddings, labels.long(), indices_tuple)
+
+    def _parts(self, embeddings, labels, indices_tuple):
         euclidean, hyperbolic = self.split_spaces(embeddings)
 
         def soft_triple_part(weight, soft_triple, vectors):
@@ -217,6 +224,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         """The loss of embeddings (N, D_E + D_H) with labels (N,); the rest as PML's base class."""
         labels = required_labels("CHESTLoss", labels)
         check_labels("CHESTLoss", labels, self.num_classes)
+        # PML's reducers add the parts in the dtype of the embeddings.
         embeddings = self._checked(embeddings)
         with full_precision(embeddings):
             return super().forward(embeddings, labels.long(), *args, **kwargs)
@@ -308,11 +316,13 @@ def _check_hierarchy(weight, similarity, regularizer, distance):
                 "CHESTLoss takes hierarchy_similarity or hierarchy_regularizer, which has a "
                 "similarity of its own: leave one out"
             )
-        own, other = ((d.c, d.clip_radius, d.clip) for d in (distance, regularizer.distance))
+        own, other = (
+            (d.c, d.clip_radius, d.clip, d.inputs) for d in (distance, regularizer.distance)
+        )
         if own != other:
             raise ValueError(
-                f"hierarchy_regularizer must share the loss's geometry, (c, clip_radius, clip) = "
-                f"{own}, got {other}: give both one distance object"
+                f"hierarchy_regularizer must share the loss's geometry, (c, clip_radius, clip, "
+                f"inputs) = {own}, got {other}: give both one distance object"
             )
     if weight == 0 and not (similarity is None and regularizer is None):
         raise ValueError(

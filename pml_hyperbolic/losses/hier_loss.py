@@ -4,6 +4,7 @@ import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 
 from .._pml import refuse_references
+from ..functional.poincare import full_precision
 from ..functional.validation import required_labels
 from ..regularizers.hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
@@ -48,7 +49,8 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
     Raises:
         ValueError: an argument is out of range, an inverted distance or one with
             ``inputs="ball"``, an embedding regularizer of another hyperbolic geometry; at call time
-            embeddings of another size or not finite (checked on the CPU only).
+            no labels, ``ref_emb``, or embeddings of another size or not finite (values are checked
+            on the CPU only).
 
     Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
     """
@@ -64,14 +66,15 @@ class HIERLoss(HierarchicalProxiesMixin, BaseMetricLossFunction):
         """PML's loss dictionary of embeddings (N, embedding_size) with labels (N,)."""
         labels = required_labels("HIERLoss", labels)
         refuse_references("HIERLoss", embeddings, labels, ref_emb, ref_labels)
-        proxies = self.proxies.to(embeddings.dtype)
-        with torch.no_grad():
-            relevance = torch.exp(-self.distance(embeddings))
-            relevance += labels.unsqueeze(1) == labels
-        loss_dict = {
-            "data_loss": self.data_part(relevance, self.distance(embeddings, proxies)),
-            "proxy_loss": self.proxy_part(self.distance(proxies)),
-        }
+        embeddings, proxies = self.prepared(embeddings)
+        with full_precision(embeddings):
+            with torch.no_grad():
+                relevance = torch.exp(-self.distance(embeddings))
+                relevance += labels.unsqueeze(1) == labels
+            loss_dict = {
+                "data_loss": self.data_part(relevance, self.distance(embeddings, proxies)),
+                "proxy_loss": self.proxy_part(self.distance(proxies)),
+            }
         self.record_parts(
             loss_dict, self.clip_saturation(embeddings), self.clip_saturation(self.proxies)
         )

@@ -37,8 +37,8 @@ class HypLoss(RecordsMixin, BaseMetricLossFunction):
 
     Raises:
         ValueError: ``temperature`` is out of range, or a regularizer of another hyperbolic
-            geometry; at call time classes of unequal size or of one
-            row, a miner's output or ``ref_emb``: the loss compares views of one whole batch.
+            geometry; at call time no labels, classes of unequal size or of one row, a miner's
+            output or ``ref_emb``: the loss compares views of one whole batch.
 
     Source: Ermolov et al., CVPR 2022, arXiv 2203.10833.
     """
@@ -54,6 +54,13 @@ class HypLoss(RecordsMixin, BaseMetricLossFunction):
         return PoincareDistance()
 
     get_default_distance = default_distance  # its name in PML 2
+
+    def forward(self, embeddings: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        """The loss of embeddings (N, D) with labels (N,); the rest as PML's base class."""
+        # PML adds a regularizer in the dtype of the embeddings.
+        embeddings = embeddings.to(at_least_float32(embeddings.dtype))
+        with full_precision(embeddings):
+            return super().forward(embeddings, *args, **kwargs)
 
     def compute_loss(
         self,

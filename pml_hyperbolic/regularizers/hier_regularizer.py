@@ -3,6 +3,7 @@
 import torch
 from pytorch_metric_learning.regularizers import BaseRegularizer
 
+from ..functional.poincare import full_precision
 from .hierarchical_proxies_mixin import HierarchicalProxiesMixin
 
 
@@ -17,25 +18,27 @@ class HIERRegularizer(HierarchicalProxiesMixin, BaseRegularizer):
     Args:
         embedding_size, num_proxies: as HIERLoss.
         margin, temperature, num_neighbors, triplets_per_anchor, anchor_as_negative: as HIERLoss.
-        distance, kwargs: as HIERLoss.
+        distance: as HIERLoss.
+        kwargs: PML's ``reducer`` and ``collect_stats``.
 
     Shapes: embeddings (N, embedding_size). Sub-losses: "data_loss", "proxy_loss".
 
     Raises:
-        ValueError: as HIERLoss.
+        ValueError: as HIERLoss refuses its arguments and embeddings.
 
     Source: Kim, Jeong, Kwak, CVPR 2023, arXiv 2212.14258.
     """
 
     def compute_loss(self, x: torch.Tensor) -> dict:
         """PML's loss dictionary of embeddings (N, embedding_size)."""
-        proxies = self.proxies.to(x.dtype)
-        with torch.no_grad():
-            relevance = torch.exp(-self.distance(x))
-        loss_dict = {
-            "data_loss": self.data_part(relevance, self.distance(x, proxies)),
-            "proxy_loss": self.proxy_part(self.distance(proxies)),
-        }
+        x, proxies = self.prepared(x)
+        with full_precision(x):
+            with torch.no_grad():
+                relevance = torch.exp(-self.distance(x))
+            loss_dict = {
+                "data_loss": self.data_part(relevance, self.distance(x, proxies)),
+                "proxy_loss": self.proxy_part(self.distance(proxies)),
+            }
         self.record_parts(loss_dict, self.clip_saturation(x), self.clip_saturation(self.proxies))
         return loss_dict
 

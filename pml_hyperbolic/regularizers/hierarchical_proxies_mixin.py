@@ -81,10 +81,16 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
 
     def forward(self, embeddings: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         """The loss of a batch of embeddings (N, embedding_size); the rest as PML's base class."""
+        # PML's reducers add the parts in the dtype of the embeddings.
+        embeddings, _ = self.prepared(embeddings)
+        with full_precision(embeddings):
+            return super().forward(embeddings, *args, **kwargs)
+
+    def prepared(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (N, embedding_size) and proxies, checked and in the wider of their dtypes."""
         check_embeddings(type(self).__name__, embeddings, self.embedding_size)
         dtype = torch.promote_types(embeddings.dtype, self.proxies.dtype)
-        with full_precision(embeddings):
-            return super().forward(embeddings.to(dtype), *args, **kwargs)
+        return embeddings.to(dtype), self.proxies.to(dtype)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         # A state of another geometry is refused before it replaces the proxies.

@@ -583,6 +583,14 @@ def test_memory_grows_with_batch_times_proxies_and_proxies_times_dimensions_only
             {"hierarchy_regularizer": HypHCRegularizer(distance=PoincareDistance(c=9))},
             "one distance object",
         ),
+        (
+            # It would take the proxies, which are tangent vectors, for points on the ball.
+            {
+                "hierarchy_weight": 1,
+                "hierarchy_regularizer": HypHCRegularizer(distance=PoincareDistance(inputs="ball")),
+            },
+            "one distance object",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments, word):
@@ -590,7 +598,16 @@ def test_arguments_that_make_no_sense_are_refused(arguments, word):
         CHESTLoss(3, 4, 4, **arguments)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint32])
+def test_labels_may_be_any_integers(dtype):
+    x, labels = batch()
+    loss = build(hierarchy_weight=0)
+    assert loss(x, labels.to(dtype)) == loss(x, labels)
+    with pytest.raises(ValueError, match="got labels from 5 to 5"):
+        loss(x[:1], torch.tensor([5], dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
 def test_labels_must_be_integers(dtype):
     with pytest.raises(ValueError, match="integer labels"):
         CHESTLoss(3, 4, 4)(torch.randn(2, 8), torch.zeros(2, dtype=dtype))

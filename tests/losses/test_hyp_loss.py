@@ -168,6 +168,15 @@ def test_it_computes_in_float32_at_least(dtype, distance, autocast, device):
     assert loss.item() == pytest.approx(exact.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_regularizer_does_not_round_the_loss_of_half_embeddings(dtype):
+    x, labels = batch(dtype=dtype)
+    loss_fn = HypLoss(embedding_regularizer=LpRegularizer())
+    loss = loss_fn(x, labels)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(loss_fn(x.detach().double(), labels).item(), rel=1e-6)
+
+
 @pytest.mark.usefixtures("reduced_precision")
 def test_products_are_in_full_float32_whatever_is_set():
     x, labels = batch(dtype=torch.float32)

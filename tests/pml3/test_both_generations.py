@@ -81,6 +81,41 @@ def test_recalls_are_not_trivial(checked):
             assert 0 < recalls[0] < recalls[-1] < 1
 
 
+TERMS = """
+import warnings
+warnings.simplefilter("ignore")
+import torch
+from pml_hyperbolic.losses import CHESTLoss, HIERLoss, HypLoss
+
+x, labels = torch.randn(12, 6, dtype=torch.bfloat16), (torch.arange(12) % 3).to(torch.int32)
+for loss in (CHESTLoss(3, 3, 3, hierarchy_weight=1), HIERLoss(6, 8, num_neighbors=5), HypLoss()):
+    name = type(loss).__name__
+    torch.manual_seed(0)
+    terms = loss.loss_terms(x, labels)
+    torch.manual_seed(0)
+    values = sum(term["losses"].mean() for term in terms.values()), loss(x, labels)
+    assert values[0] == values[1] > 0, (name, values)
+    assert all(p.dtype == torch.float32 for p in loss.parameters()), name
+    bad = x.clone()
+    bad[3, 4] = torch.nan
+    calls = {"NaN or infinite": (bad, labels), "needs labels": (x,)}
+    if name == "CHESTLoss":
+        calls["labels 0 to 2"] = (x, labels + 1)
+    for words, arguments in calls.items():
+        try:
+            loss.loss_terms(*arguments)
+        except ValueError as error:
+            assert words in str(error), (name, error)
+        else:
+            raise AssertionError((name, words))
+"""
+
+
+def test_loss_terms_are_checked_and_computed_as_the_loss_is():
+    done = run_program(TERMS)
+    assert done.returncode == 0, done.stderr
+
+
 VERSION_2_ONLY = (
     "trainers",
     "testers",
