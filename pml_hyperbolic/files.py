@@ -164,7 +164,7 @@ def content_checksum(content: Any) -> str:
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make the folder of a benchmark, and those above it.
+    """Make a folder to write into, and those above it.
 
     Raises:
         InputError: it cannot be made.
@@ -173,7 +173,8 @@ def make_output_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another --output"
+            f"cannot make the folder {folder} ({error.strerror}): choose another one, with "
+            f"--output on the command line"
         ) from None
 
 
