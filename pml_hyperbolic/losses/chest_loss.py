@@ -183,6 +183,7 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         """PML's loss dictionary of embeddings (N, D_E + D_H) with labels (N,)."""
         labels = required_labels("CHESTLoss", labels)
         refuse_references("CHESTLoss", embeddings, labels, ref_emb, ref_labels)
+        # As in forward, through which the loss_terms of PML 3 do not pass.
         check_labels("CHESTLoss", labels, self.num_classes)
         embeddings = self._checked(embeddings)
         with full_precision(embeddings):

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ..functional.validation import check_labels, check_positive, required_labels
+from ..functional.validation import (
+    check_instance,
+    check_labels,
+    check_positive,
+    required_labels,
+)
 
 
 class MultiLevelLoss(torch.nn.Module):
@@ -101,6 +106,7 @@ class MultiLevelLoss(torch.nn.Module):
 
 
 def _check_ancestors(ancestors):
+    check_instance("MultiLevelLoss", "ancestors", ancestors, torch.Tensor)
     if ancestors.ndim != 2 or not ancestors.numel() or ancestors.is_floating_point():
         raise ValueError(
             f"MultiLevelLoss needs integer ancestors (C, L), got {ancestors.dtype} of shape "

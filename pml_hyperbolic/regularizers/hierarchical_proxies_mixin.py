@@ -87,7 +87,11 @@ class HierarchicalProxiesMixin(SubLossRecordsMixin):
             return super().forward(embeddings, *args, **kwargs)
 
     def prepared(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings (N, embedding_size) and proxies, checked and in the wider of their dtypes."""
+        """Embeddings (N, embedding_size) and proxies, checked and in the wider of their dtypes.
+
+        ``compute_loss`` asks for them too, because the ``loss_terms`` of PML 3 do not pass through
+        ``forward``.
+        """
         check_embeddings(type(self).__name__, embeddings, self.embedding_size)
         dtype = torch.promote_types(embeddings.dtype, self.proxies.dtype)
         return embeddings.to(dtype), self.proxies.to(dtype)

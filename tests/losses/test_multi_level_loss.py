@@ -205,6 +205,11 @@ def test_wrong_arguments_are_refused(count, options, message):
         MultiLevelLoss(losses_of(count), **{"ancestors": ANCESTORS, **options})
 
 
+def test_ancestors_are_a_tensor():
+    with pytest.raises(ValueError, match="a Tensor as ancestors, got list"):
+        MultiLevelLoss([losses.ContrastiveLoss()], [[0], [1]])
+
+
 def test_wrong_labels_are_refused():
     embeddings, labels = batch()
     loss = MultiLevelLoss(losses_of(3), ANCESTORS)
