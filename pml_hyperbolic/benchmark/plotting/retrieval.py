@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...visualize.retrieval import choose_queries, retrieval
-from .embedding_set import EmbeddingSet
+from .embedding_set import EmbeddingSet, title_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +67,7 @@ def draw_retrieval(
     queries = finite[chosen.indices]
     found = {}
     for one in sets:
-        title = one.title if one.title not in found else f"{one.title}, second"
-        found[title] = one.found(k)[queries]
+        found[title_beside(one.title, found)] = one.found(k)[queries]
     return retrieval(
         first.queries[queries],
         found,
