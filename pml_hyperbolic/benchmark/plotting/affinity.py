@@ -36,7 +36,8 @@ def draw_affinity(sets: Sequence[EmbeddingSet], *, level: str | None = None) -> 
     if len(classes) < 2:
         raise InputError(f"{first.title} has one class only: affinity compares at least two")
     present, superclasses = np.unique(first.labels[rows, number], return_inverse=True)
-    matrices, scales = {}, {}
+    matrices: dict[str, np.ndarray] = {}
+    scales: dict[str, str] = {}
     for one in sets:
         if not np.array_equal(np.unique(one.labels[:, 0]), classes):
             raise InputError(

@@ -65,7 +65,7 @@ def draw_retrieval(
     if not len(chosen.indices):
         raise InputError("no queries to show: ask for at least one win, loss or random query")
     queries = finite[chosen.indices]
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for one in sets:
         found[title_beside(one.title, found)] = one.found(k)[queries]
     return retrieval(
