@@ -58,7 +58,8 @@ class Objective:
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
-                f"{name}: its loss fails on a batch of random embeddings: {reason}"
+                f"{name}: its loss fails on a batch of random embeddings: {reason} (change the "
+                f"arguments of its loss, regularizer or miner, or the sizes of batches)"
             ) from error
 
 
@@ -68,7 +69,7 @@ def build_objective(
     where: str,
     num_classes: int,
     sizes: dict[str, int],
-    labels: np.ndarray | None = None,
+    labels: np.ndarray,
 ) -> Objective:
     """Build the objective that a method's config describes.
 
@@ -78,7 +79,7 @@ def build_objective(
         num_classes: number of training classes.
         sizes: dimension of each space, in the order of the embedding.
         labels: (N, L) of the training samples, with classes numbered from 0, for losses of
-            several levels. Default: their classes only.
+            several levels.
 
     Raises:
         InputError: the parts do not fit together; the message names the key and how to fix it.
@@ -89,8 +90,6 @@ def build_objective(
         **{f"{space}_size": size for space, size in sizes.items()},
     }
     if _has_levels(method, where):
-        if labels is None:
-            labels = np.arange(num_classes)[:, None]
         fill["ancestors"] = _ancestors(labels, where)
     _check_spaces(method, where, sizes)
     added, objects, regularizer = _second_term(method, where, fill, sizes)
@@ -173,7 +172,10 @@ def _second_term(method, where, fill, sizes):
     first_class = find("loss", first, f"{where}: loss")
     slot = config.on.removesuffix("s")
     if f"{slot}_regularizer" not in accepted_arguments(first_class):
-        raise InputError(f"{place}: {first} has no {config.on} to regularize")
+        raise InputError(
+            f"{place}: {first} has no {config.on} to regularize: leave the regularizer out, or "
+            f"choose another loss"
+        )
     centers = _centers_per_class(first_class, method.loss[first])
     term = build("regularizer", config.use, where=place, fill={**fill, **centers})
     return False, {f"{slot}_regularizer": term, f"{slot}_reg_weight": config.weight}, term
@@ -241,7 +243,7 @@ def _curvature_owner(where, loss, miner, sizes):
         raise InputError(
             f"{where}: its hyperbolic distances disagree, (c, clip_radius, clip, inputs) = "
             f"{' and '.join(str(kind) for kind in sorted(kinds, key=str))}: a method has one "
-            f"curvature"
+            f"curvature, so give all of them the same"
         )
     return found[0]
 

@@ -93,7 +93,7 @@ def build(
     """
     name, given = _name_and_arguments(spec, where)
     cls = find(kind, name, where)
-    return call(cls, given, where=f"{where}: {name}", fill=fill, objects=objects, nested_fill=fill)
+    return call(cls, given, where=f"{where}: {name}", fill=fill, objects=objects)
 
 
 def call(
@@ -103,7 +103,6 @@ def call(
     where: str,
     fill: Mapping[str, Any] | None = None,
     objects: Mapping[str, Any] | None = None,
-    nested_fill: Mapping[str, Any] | None = None,
 ) -> Any:
     """Call a class or function with checked arguments.
 
@@ -111,9 +110,9 @@ def call(
         target: the class or function.
         given: arguments from the config.
         where: the place in the config, for messages.
-        fill: arguments that the protocol determines, passed if ``target`` takes them.
+        fill: arguments that the protocol determines, passed to ``target`` and to the objects that
+            are built from ``given`` if they take them.
         objects: further arguments, which are objects already.
-        nested_fill: as ``fill``, for objects that are built from ``given``.
 
     Raises:
         InputError: an unknown argument, or ``target`` does not accept its arguments.
@@ -130,13 +129,11 @@ def call(
             raise InputError(f"{where}: unknown argument {key!r}: {nearest(str(key), accepted)}")
         kind = _NESTED.get(key)
         if kind is not None and value is not None:
-            value = build(kind, value, where=f"{where}.{key}", fill=nested_fill)
+            value = build(kind, value, where=f"{where}.{key}", fill=fill)
         kind = _PER_LEVEL.get(key)
         if kind is not None and value is not None:
             place = f"{where}.{key}"
-            value = [
-                build(kind, value, where=place, fill=f) for f in _level_fills(nested_fill, where)
-            ]
+            value = [build(kind, value, where=place, fill=f) for f in _level_fills(fill, where)]
         arguments[key] = value
     try:
         return target(**filled, **arguments, **(objects or {}))
@@ -229,4 +226,6 @@ def _name_and_arguments(spec, where):
         name, arguments = next(iter(spec.items()))
         if arguments is None or isinstance(arguments, Mapping):
             return name, arguments or {}
-    raise InputError(f"{where}: expected Name or {{Name: {{argument: value}}}}, got {spec!r}")
+    raise InputError(
+        f"{where}: expected Name or {{Name: {{argument: value}}}}, got {spec!r}: write one name"
+    )

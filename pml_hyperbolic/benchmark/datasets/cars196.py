@@ -48,8 +48,8 @@ class Cars196(ImageFiles):
         annotations = prefix_of(present, "cars_annos.mat")
         if annotations is not None:
             content = _read_mat(archive, f"{annotations}cars_annos.mat")
-            files = [str(path) for path in _column(content, "annotations", "relative_im_path")]
-            labels = _column(content, "annotations", "class")
+            files = [str(path) for path in _column(content, "relative_im_path")]
+            labels = _column(content, "class")
             parts = [("car_ims", files, labels)]
         else:
             parts = []
@@ -58,8 +58,8 @@ class Cars196(ImageFiles):
                 ("cars_test", "cars_test_annos_withlabels.mat"),
             ):
                 content = self._read_one(archive, present, name)
-                files = [f"{folder}/{file}" for file in _column(content, "annotations", "fname")]
-                parts.append((folder, files, _column(content, "annotations", "class")))
+                files = [f"{folder}/{file}" for file in _column(content, "fname")]
+                parts.append((folder, files, _column(content, "class")))
             content = self._read_one(archive, present, "cars_meta.mat")
         names = [str(name) for name in np.atleast_1d(content["class_names"])]
         self.entries = []
@@ -99,5 +99,5 @@ def _read_mat(archive, name):
         ) from error
 
 
-def _column(content, variable, field):
-    return np.atleast_1d(np.atleast_1d(content[variable])[field]).tolist()
+def _column(content, field):
+    return np.atleast_1d(np.atleast_1d(content["annotations"])[field]).tolist()

@@ -47,13 +47,14 @@ class FeatureData(LabelledData):
         if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
             raise InputError(
                 f"{path}: features must be (N, D) of floats, got {features.dtype} of shape "
-                f"{features.shape}"
+                f"{features.shape}: write one row of floats for each sample"
             )
         labels = labels[:, None] if labels.ndim == 1 else labels
         if labels.ndim != 2 or labels.dtype.kind not in "iuU" or len(labels) != len(features):
             raise InputError(
                 f"{path}: labels must be integers or names of shape (N,) or (N, L) for N = "
-                f"{len(features)} features, got {labels.dtype} of shape {labels.shape}"
+                f"{len(features)} features, got {labels.dtype} of shape {labels.shape}: write one "
+                f"label, or one row of them, for each sample"
             )
         with np.errstate(over="ignore"):
             self.features = features.astype(np.float32)

@@ -57,7 +57,10 @@ def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
         ) from error
     embeddings = loaded.embeddings[:, run.columns(space)]
     if not torch.isfinite(embeddings).all():
-        raise InputError(f"{run.folder}: {EMBEDDINGS_FILE} holds NaN or infinite values")
+        raise InputError(
+            f"{run.folder}: {EMBEDDINGS_FILE} holds NaN or infinite values: lower the method's "
+            f"learning rates, remove the folder and run it again"
+        )
     return loaded._replace(embeddings=embeddings)
 
 

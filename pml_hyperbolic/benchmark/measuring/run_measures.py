@@ -79,9 +79,7 @@ def measure_trained(pipeline: Pipeline, rows: Sequence[Row], tests: EmbeddedTest
         rows: its results, one for each space.
         tests: embeddings of the test images, all spaces side by side.
     """
-    train_levels = _levels_or_reason(
-        pipeline.subsets["scored_train"].labels, pipeline.level_names, "training"
-    )
+    train_levels = _training_levels(pipeline.subsets["scored_train"].labels, pipeline.level_names)
     embeddings = tests.embeddings.detach().float().cpu()
     loss = copy.deepcopy(pipeline.loss).cpu()
     head, features = pipeline.method.head, pipeline.trunk_features
@@ -124,7 +122,7 @@ def measure_space(
         distance = distance_of(row)
         if row.space == "hyperbolic":
             geometry = _geometry(tests.embeddings, distance, head_starts_inside)
-    except (InputError, ValueError) as error:
+    except ValueError as error:
         return SpaceMeasures(problems=[str(error)])
     try:
         levels = test_levels(tests, row.levels)
@@ -151,10 +149,10 @@ def measure_space(
     )
 
 
-def _levels_or_reason(labels, level_names, split):
-    """Superclasses of the classes, or the InputError that says why there are none."""
+def _training_levels(labels, level_names):
+    """Superclasses of the training classes, or the InputError that says why there are none."""
     try:
-        return levels_of_classes(labels, level_names, split)
+        return levels_of_classes(labels, level_names, "training")
     except InputError as error:
         return error
 
@@ -187,8 +185,8 @@ def _measure_again(run):
     spaces = {}
     for row in run.rows:
         size = min(row.dimension, _trunk_features(row))
-        inside = None if head is None else starts_inside(head, size, distance_of(row))
         try:
+            inside = None if head is None else starts_inside(head, size, distance_of(row))
             measures = measure_space(
                 test_set(run, row.space),
                 row,
@@ -196,7 +194,8 @@ def _measure_again(run):
                 train_levels=train_levels,
                 head_starts_inside=inside,
             )
-        except InputError as error:
+        # The geometry of a later version may be none that this one knows.
+        except ValueError as error:
             measures = SpaceMeasures(problems=[str(error)])
         spaces[row.space] = measures.model_copy(
             update={"problems": [*measures.problems, *problems]}
@@ -243,7 +242,7 @@ def _loss_and_levels(run, config, method):
             raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file} cannot be read ({reason})") from error
-    return loss, _levels_or_reason(labels, list(dataset.level_names), "training")
+    return loss, _training_levels(labels, list(dataset.level_names))
 
 
 @lru_cache(maxsize=1)

@@ -132,7 +132,6 @@ def load_test(folder: Path) -> EmbeddedTestSet:
 def concatenate(
     folds: list[EmbeddedTestSet],
     spaces: dict[str, tuple[slice, PoincareDistance | None]],
-    flat: str = "euclidean",
 ) -> EmbeddedTestSet:
     """Concatenate the embeddings that the models of several folds gave the same images.
 
@@ -143,8 +142,8 @@ def concatenate(
 
     Args:
         folds: test sets of the same images.
-        spaces: name -> (columns in each fold, the distance of the hyperbolic space or None).
-        flat: name of the Euclidean space. Default "euclidean".
+        spaces: "euclidean" and "hyperbolic", as far as the embeddings have them -> (columns in each
+            fold, the distance that ranks the space; None for cosine).
 
     Raises:
         ValueError: the folds embedded different images.
@@ -155,10 +154,11 @@ def concatenate(
     for name, (columns, distance) in spaces.items():
         for fold in folds:
             part = fold.embeddings[:, columns]
-            if name == flat:
-                part = torch.nn.functional.normalize(part)
-            elif distance is not None:
+            if name == "euclidean":
+                parts.append(torch.nn.functional.normalize(part))
+                continue
+            if distance is not None:
                 norm = part.norm(dim=1, keepdim=True)
                 part = part * (distance.clipped_norm(norm) / norm.clamp(min=_SMALLEST_NORM))
-            parts.append(part if name == flat else part / math.sqrt(len(folds)))
+            parts.append(part / math.sqrt(len(folds)))
     return folds[0]._replace(embeddings=torch.cat(parts, dim=1))

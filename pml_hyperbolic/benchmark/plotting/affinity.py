@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...analysis import class_similarities, similarity_name
-from ...errors import InputError
+from ...errors import InputError, nearest
 from ...visualize.affinity import affinity
-from .embedding_set import EmbeddingSet
+from .embedding_set import EmbeddingSet, title_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,18 +29,22 @@ def draw_affinity(sets: Sequence[EmbeddingSet], *, level: str | None = None) -> 
     number = first.level(level, 1)
     if number == 0:
         raise InputError(
-            f"{first.levels[0]} is the level of the classes themselves: choose a coarser one of "
-            f"{', '.join(first.levels[1:]) or 'which there is none'}"
+            f"--level {first.levels[0]} is the level of the classes themselves: "
+            f"{nearest('', first.levels[1:])}"
         )
     classes, rows = np.unique(first.labels[:, 0], return_index=True)
     if len(classes) < 2:
         raise InputError(f"{first.title} has one class only: affinity compares at least two")
     present, superclasses = np.unique(first.labels[rows, number], return_inverse=True)
-    matrices, scales = {}, {}
+    matrices: dict[str, np.ndarray] = {}
+    scales: dict[str, str] = {}
     for one in sets:
         if not np.array_equal(np.unique(one.labels[:, 0]), classes):
-            raise InputError(f"{first.title} and {one.title} have different classes")
-        title = one.title if one.title not in matrices else f"{one.title}, second"
+            raise InputError(
+                f"{first.title} and {one.title} have different classes, which have no similarities "
+                f"to compare: name two of the same split"
+            )
+        title = title_beside(one.title, matrices)
         matrices[title] = class_similarities(one.embeddings, one.labels[:, 0], one.distance)[1]
         scales[title] = similarity_name(one.distance)
     return affinity(

@@ -1,7 +1,8 @@
 """The command ``plot`` of ``pml-hyperbolic``: the papers' figures, of runs and of files."""
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _TITLE_SIZE = 10.5  # points, as in figures that draw their title themselves
+# What describes a file of embeddings, and what chooses among runs.
 _FILE_OPTIONS = ("proxies", "c", "clip_radius", "clip", "inputs")
+_RUN_OPTIONS = ("space", "seed", "split", "baseline")
 
 
 def add_plot_command(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -85,16 +88,26 @@ def _plot(options):
                 f"there is no folder or file {path}: give the folder of a benchmark that "
                 f"`pml-hyperbolic run` made, or a file of embeddings"
             )
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        options.output = output
-        figure = options.draw(options)
-        if figure is not None:
+    _refuse_idle_options(options)
+    options.output = output
+    figure = options.draw(options)
+    if figure is not None:
+        with _writing(output):
             _save(figure, output, getattr(options, "title", None))
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror or error}") from error
     show_line(f"figure: {output}")
     return 0
+
+
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Make the folder of a picture, and say that it is the picture which cannot be written."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{output} cannot be written: {error.strerror or error}: choose another --output"
+        ) from error
 
 
 def _save(figure: "Figure", output: Path, title: str | None) -> None:
@@ -127,7 +140,9 @@ def _disk(options):
         return draw_disk(_sets(options, most=1, split=options.split), **how)
     epochs = snapshot_sets(_one_line(options), options.split or "test", options.epochs or [])
     if moving:
-        return animate_disk(options.output, epochs, **how)
+        with _writing(options.output):
+            animate_disk(options.output, epochs, **how)
+        return None
     return draw_disk(epochs, **how)
 
 
@@ -249,12 +264,9 @@ def _sets(options: argparse.Namespace, *, most: int, split: str | None = None):
             f"{options.kind} shows {most} at most, got {len(options.runs)}: name "
             f"{'one' if most == 1 else 'one or two'}"
         )
-    files = [path for path in options.runs if path.is_file()]
-    if not files:
-        _refuse_file_options(options)
     found: list[EmbeddingSet] = []
     for path in options.runs:
-        if path in files:
+        if path.is_file():
             found.append(_file_set(path, options))
             continue
         lines = chosen_lines(
@@ -276,17 +288,20 @@ def _one_line(options: argparse.Namespace) -> "RunLine":
         raise InputError(
             f"{options.kind} over the training shows one run: name one folder of a run or a method"
         )
-    _refuse_file_options(options)
     (line,) = chosen_lines(options.runs[0], most=1, space=options.space, seed=options.seed)
     return line
 
 
-def _refuse_file_options(options):
-    given = [name for name in _FILE_OPTIONS if getattr(options, name, None) is not None]
-    if given:
-        raise InputError(
-            f"--{given[0].replace('_', '-')} describes a file of embeddings, and none is named"
-        )
+def _refuse_idle_options(options):
+    """Refuse options that would do nothing, as what they are about is not among the arguments."""
+    files = [path.is_file() for path in options.runs]
+    for names, has_use, what in (
+        (_FILE_OPTIONS, any(files), "describes a file of embeddings, and no file"),
+        (_RUN_OPTIONS, not all(files), "chooses among runs, and no folder of runs"),
+    ):
+        given = [name for name in names if getattr(options, name, None) is not None]
+        if given and not has_use:
+            raise InputError(f"--{given[0].replace('_', '-')} {what} is named: leave it out")
 
 
 def _file_set(path: Path, options: argparse.Namespace) -> "EmbeddingSet":

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def draw_dimension(groups: Sequence[ScoreGroup], *, metric: str = PRECISION_AT_1) -> "Figure":
-    """Draw the score of every method at every dimension that it was run with.
+    """Draw the score of every method at every dimension of the whole embedding.
+
+    A method with two spaces stands at the sum of their dimensions, as it needs all of them.
 
     Args:
         groups: lines of one or several benchmarks. Lines of the same method and space are points
@@ -31,13 +33,14 @@ def draw_dimension(groups: Sequence[ScoreGroup], *, metric: str = PRECISION_AT_1
     for group in groups:
         values = [100 * value for value in group.values("test", metric)]
         scores = found.setdefault(group.title, {})
-        if group.first.dimension in scores:
+        size = group.first.total_dimension
+        if size in scores:
             raise InputError(
-                f"{group.title} was run with {group.first.dimension} dimensions in two of the "
-                f"folders: leave one of them out"
+                f"{group.title} was run with {size} dimensions in two of the folders: leave one of "
+                f"them out"
             )
         if values:
-            scores[group.first.dimension] = values
+            scores[size] = values
     methods = {title: dimension_scores(values) for title, values in found.items() if values}
     if not methods:
         raise InputError(f"none of these runs has the metric {metric_title(metric)}")

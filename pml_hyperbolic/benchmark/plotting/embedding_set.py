@@ -1,6 +1,6 @@
 """EmbeddingSet: the embeddings that a figure shows, whether of a run or of a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,3 +132,17 @@ class EmbeddingSet:
     def queries(self) -> np.ndarray:
         """(Q,) rows that are queries."""
         return np.arange(len(self.embeddings)) if self.query is None else self.query
+
+
+def title_beside(title: str, others: Container[str]) -> str:
+    """Return a title that differs from others, with a number behind it where it has to.
+
+    Args:
+        title: of a set of embeddings.
+        others: titles of the sets that stand in the figure already.
+    """
+    number, unlike = 1, title
+    while unlike in others:
+        number += 1
+        unlike = f"{title}, {number}"
+    return unlike

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...visualize.retrieval import choose_queries, retrieval
-from .embedding_set import EmbeddingSet
+from .embedding_set import EmbeddingSet, title_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,10 +65,9 @@ def draw_retrieval(
     if not len(chosen.indices):
         raise InputError("no queries to show: ask for at least one win, loss or random query")
     queries = finite[chosen.indices]
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for one in sets:
-        title = one.title if one.title not in found else f"{one.title}, second"
-        found[title] = one.found(k)[queries]
+        found[title_beside(one.title, found)] = one.found(k)[queries]
     return retrieval(
         first.queries[queries],
         found,

@@ -54,7 +54,8 @@ def chosen_lines(
     Args:
         folder: of a benchmark, a method or a run.
         most: 1 or 2 runs.
-        space: that all of them are in. Default: the hyperbolic one of the best method.
+        space: of the best method. Default: the hyperbolic one where there is one. The baseline is
+            in the space that ``baseline`` names, by default in its Euclidean one.
         seed: of the runs. Default: the lowest.
         baseline: as for :func:`~..reporting.comparison.choose_baseline`.
 

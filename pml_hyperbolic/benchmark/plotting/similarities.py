@@ -10,7 +10,7 @@ from ...analysis import class_means, similarity_name
 from ...analysis.geometry import distance_to_similarity, mapped_points, point_distances
 from ...errors import InputError
 from ...visualize.similarities import SimilaritySplit, similarities, split_similarities
-from .embedding_set import EmbeddingSet
+from .embedding_set import EmbeddingSet, title_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def draw_similarities(
     models: dict[str, SimilaritySplit] = {}
     names: dict[str, list[str]] = {}
     for one in sets:
-        title = one.title if one.title not in models else f"{one.title}, second"
+        title = title_beside(one.title, models)
         models[title], name = _split(one, batch, random_seed)
         names.setdefault(name, []).append(title)
     if len(names) == 1:

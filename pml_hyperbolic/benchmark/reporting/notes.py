@@ -114,8 +114,12 @@ def rate_notes(results: BenchmarkResults, groups: Sequence[ScoreGroup]) -> list[
     tuned = results.tuned_rates
     notes = []
     if tuned:
-        unsearched = [m for m in results.methods if not results.setting(m, "search_trials")]
+        trials = {m: results.setting(m, "search_trials") for m in results.methods}
+        unsearched = [m for m, count in trials.items() if not count]
         how = "tuned for each method, in the same range and with the same number of trials"
+        if len(set(trials.values())) > 1:
+            counts = ", ".join(f"{m} {count}" for m, count in trials.items())
+            how = f"tuned for each method, but with different numbers of trials ({counts})"
         if unsearched:
             which = "all methods" if unsearched == results.methods else ", ".join(unsearched)
             how = f"each method's own, but stated without a search for {which}"

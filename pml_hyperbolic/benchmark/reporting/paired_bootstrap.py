@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
+from .statistics import SIGNIFICANCE
+
 REPLICATES = 4000
 # Replicates times queries in a block, whose counts take 16 MiB in float32.
 _BLOCK = 4_000_000
@@ -67,8 +69,8 @@ class PairedBootstrap:
             factor * self.difference, self.repetitions, self.queries, factor * self.deviations
         )
 
-    def test(self, confidence: float = 0.95) -> PairedTest:
-        """Test the difference against 0, two-sided, and return the interval of the same test.
+    def test(self) -> PairedTest:
+        """Test the difference against 0, two-sided, and return the 95% interval of the same test.
 
         With three to five seeds the usual methods are not valid. Bootstrap percentiles ignore the
         missing degrees of freedom and are too narrow: they reject a quarter of all true null
@@ -83,9 +85,6 @@ class PairedBootstrap:
         p-value is the level at which the interval ends at 0. The test keeps its level if the means
         of seeds are approximately normal, and is conservative if neither part dominates the
         variance; docs/statistics.md has its coverage and power, measured.
-
-        Args:
-            confidence: of the interval, between 0 and 1. Default 0.95.
         """
         if self.repetitions < 2:
             return PairedTest(self.difference, math.nan, math.nan, math.nan)
@@ -96,7 +95,7 @@ class PairedBootstrap:
             # says nothing about its spread. A difference of 0 is one method compared with itself.
             same = self.difference == 0
             return PairedTest(self.difference, *((0.0, 0.0, 1.0) if same else (math.nan,) * 3))
-        half_width = self._half_width(by_repetitions, rest, 1 - confidence)
+        half_width = self._half_width(by_repetitions, rest, SIGNIFICANCE)
 
         def excess(log_level):
             return self._half_width(by_repetitions, rest, math.exp(log_level)) - abs(
@@ -185,23 +184,20 @@ def paired_bootstrap(
     return result
 
 
-def share_interval(
-    part: PairedBootstrap, whole: PairedBootstrap, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Return the confidence interval of the quotient of two differences (Fieller).
+def share_interval(part: PairedBootstrap, whole: PairedBootstrap) -> tuple[float, float] | None:
+    """Return the 95% confidence interval of the quotient of two differences (Fieller).
 
     It consists of the shares ``s`` for which ``part - s * whole`` is not shown to differ from 0.
 
     Args:
         part: the numerator.
         whole: the denominator, from the same call of :func:`paired_bootstrap`.
-        confidence: between 0 and 1. Default 0.95.
 
     Returns:
         (low, high), or None if the interval is unbounded because ``whole`` is not shown to differ
         from 0.
     """
-    test = whole.test(confidence)
+    test = whole.test()
     if not test.half_width < abs(test.difference):
         return None
     middle = part.difference / whole.difference
@@ -209,7 +205,7 @@ def share_interval(
     def excess(share):
         # This leaves out the p-value of a test, which costs more than everything else.
         apart = part - share * whole
-        return apart._half_width(*apart._variances(), 1 - confidence) - abs(apart.difference)
+        return apart._half_width(*apart._variances(), SIGNIFICANCE) - abs(apart.difference)
 
     ends = []
     for sign in (-1, 1):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
+# The level of all tests, and one minus the confidence of all intervals.
 SIGNIFICANCE = 0.05
 
 

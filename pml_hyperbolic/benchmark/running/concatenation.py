@@ -8,6 +8,7 @@ from ...distances import PoincareDistance
 from ...errors import InputError
 from ..assembly.evaluation import make_tester
 from ..config import EvaluationConfig
+from ..measuring.run_contents import distance_of
 from ..measuring.run_scores import concatenate, load_test, score_test
 from ..results.row import read_rows, write_rows
 from ..results.run_files import EMBEDDINGS_FILE, QUERIES_FILE, RESULT_FILE
@@ -43,9 +44,13 @@ def add_concatenated(
     rows = results[folders[0]]
     spaces, sizes, start, distance = {}, {}, 0, None
     for row in rows:
-        own = None
+        own = distance_of(row)
         if row.space == "hyperbolic":
-            own = _distance(row, folders[0])
+            if own is None:
+                raise InputError(
+                    f"{folders[0] / RESULT_FILE} has no geometry, which is needed to score the "
+                    f"folds together: remove {folders[0]} and run again"
+                )
             # What has been clipped lies within the radius, and is not to be squashed again.
             distance = own if own.clip == "hard" else PoincareDistance(own.c, own.clip_radius)
         spaces[row.space] = (slice(start, start + row.dimension), own)
@@ -68,12 +73,3 @@ def add_concatenated(
             for row in rows
         ]
         write_rows(folder / RESULT_FILE, scored)
-
-
-def _distance(row, folder):
-    if row.geometry is None:
-        raise InputError(
-            f"{folder / RESULT_FILE} has no geometry, which is needed to score the folds together: "
-            f"remove {folder} and run again"
-        )
-    return PoincareDistance(**row.geometry.model_dump(exclude_unset=True))

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -273,28 +274,34 @@ def _begun_with_others(file, environment, log):
 
 
 def _train_and_test(pipeline, folder, log, tensorboard, on_epoch, identity, state, snapshots):
-    writer = None
-    if tensorboard:
-        from torch.utils.tensorboard import SummaryWriter
-
-        writer = SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER))
-    trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state, snapshots)
-    hooks.load_checkpoint(trainer)
-    scores, train, test_set, trained = _score_selected(pipeline, trainer, folder)
-    write_radii(folder, hooks.radii)
-    if snapshots is None:
-        # A run that was interrupted here may have had them.
-        (folder / SNAPSHOTS_FILE).unlink(missing_ok=True)
-    else:
-        embedded = {"train": trained, "test": test_set.embeddings}
-        snapshots.finish(hooks.best_epoch, embedded)
-    for split, by_space in (("test", scores.test), ("train", train)):
-        hooks.record_scores(split, hooks.best_epoch, by_space)
-    hooks.save_records()
-    if writer is not None:
-        writer.close()
+    with _tensorboard_events(folder, tensorboard) as writer:
+        trainer, hooks = _train(pipeline, folder, log, identity, writer, on_epoch, state, snapshots)
+        hooks.load_checkpoint(trainer)
+        scores, train, test_set, trained = _score_selected(pipeline, trainer, folder)
+        write_radii(folder, hooks.radii)
+        if snapshots is None:
+            # A run that was interrupted here may have had them.
+            (folder / SNAPSHOTS_FILE).unlink(missing_ok=True)
+        else:
+            embedded = {"train": trained, "test": test_set.embeddings}
+            snapshots.finish(hooks.best_epoch, embedded)
+        for split, by_space in (("test", scores.test), ("train", train)):
+            hooks.record_scores(split, hooks.best_epoch, by_space)
+        hooks.save_records()
     seal_records(folder)
     return hooks, scores, train, test_set
+
+
+@contextmanager
+def _tensorboard_events(folder: Path, wanted: bool) -> Iterator[Any]:
+    """A writer of TensorBoard events, whose thread ends with the block; None if none is wanted."""
+    if not wanted:
+        yield None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(log_dir=str(folder / TENSORBOARD_FOLDER)) as writer:
+        yield writer
 
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None, snapshots=None):

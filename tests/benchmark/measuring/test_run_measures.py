@@ -105,6 +105,16 @@ def test_a_config_of_another_version_is_a_problem(run_of):
     assert "is not read by this version" in measures.problems[-1]
 
 
+def test_a_geometry_of_another_version_is_a_problem(run_of):
+    run = run_of("hier")
+    rows = read_checked_json(run.folder / "result.json")
+    rows[0]["geometry"]["inputs"] = "horocyclic"
+    write_checked_json(run.folder / "result.json", rows)
+    measures = measures_of(FinishedRun.read(run.folder)).spaces["hyperbolic"]
+    assert measures.geometry is None
+    assert "horocyclic" in measures.problems[0]
+
+
 def test_a_damaged_checkpoint_is_a_problem(run_of):
     run = with_superclasses(run_of("hier"))
     (run.folder / "checkpoint.pt").write_text("no checkpoint")

@@ -1,5 +1,6 @@
 """The command ``plot``: every kind from runs and from files, and what it refuses."""
 
+import errno
 import shutil
 import sys
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pml_hyperbolic.benchmark.cli import main
 from pml_hyperbolic.benchmark.plotting import commands
+from pml_hyperbolic.benchmark.results import finished_run
 from pml_hyperbolic.checked_files import read_checked_json, write_checked_json
 from tests.visualize.rendering import assert_legible, words_of
 
@@ -131,7 +133,7 @@ def test_the_disk_moves_through_the_epochs(tiny, tmp_path, quick_layout, capsys)
         (["plot", "forest", "RUNS", "--metric", "R@4"], "forest compares MAP@R or R@1"),
         (["plot", "forest", "RUNS", "--baseline", "hie"], "did you mean 'hier'"),
         (["plot", "dimension", "FILE"], "animals.npz is a file, and this figure needs folders"),
-        (["plot", "dimension", "RUNS", "RUNS"], "8 dimensions in two of the folders"),
+        (["plot", "dimension", "RUNS", "RUNS"], "dimensions in two of the folders"),
         (["plot", "affinity", "RUNS"], "has no superclasses, only the level digit"),
         (["plot", "affinity", "RUNS", "--level", "family"], "has no level 'family': "),
         (["plot", "disk", "RUNS", "RUNS"], "disk shows 1 at most, got 2"),
@@ -139,6 +141,10 @@ def test_the_disk_moves_through_the_epochs(tiny, tmp_path, quick_layout, capsys)
         (["plot", "disk", "RUNS", "--seed", "9"], "has no run with seed 9, it has seeds 0, 1"),
         (["plot", "disk", "RUNS", "--space", "flat"], "has no runs in the space 'flat'"),
         (["plot", "disk", "RUNS", "--c", "1"], "--c describes a file of embeddings"),
+        (["plot", "radii", "RUNS", "--c", "1"], "no file is named: leave it out"),
+        (["plot", "similarities", "RUNS", "--clip", "hard"], "--clip describes a file"),
+        (["plot", "affinity", "FILE", "--seed", "1"], "--seed chooses among runs, and no folder"),
+        (["plot", "disk", "FILE", "--split", "train"], "--split chooses among runs"),
         (["plot", "disk", "FILE", "--epochs"], "over the training shows one run"),
         (["plot", "proxy_neighbors", "FILE"], "needs images, and the file has no array 'paths'"),
         (["plot", "retrieval", "RUNS", "--wins=0", "--losses=0", "--random=0"], "no queries to"),
@@ -208,3 +214,38 @@ def test_data_that_have_changed_are_not_shown(refused, tiny, tmp_path):
     rows = read_checked_json(run / "result.json")
     write_checked_json(run / "result.json", [{**row, "data": "0" * 12} for row in rows])
     assert "the data set has changed since the runs" in refused("plot", "retrieval", run)
+
+
+def test_three_runs_of_one_method_are_three_panels(plot, tiny, tmp_path):
+    runs = [
+        shutil.copytree(tiny.folder / "chest" / "fold0_seed0", tmp_path / name / "fold0_seed0")
+        for name in ("a", "b", "c")
+    ]
+    text = words_of(plot("similarities", *runs, "--space", "hyperbolic"))
+    for title in ("chest (hyperbolic)", "chest (hyperbolic), 2", "chest (hyperbolic), 3"):
+        assert title in text
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("forest", "png"), ("disk", "gif")])
+def test_a_run_that_cannot_be_read_is_not_called_a_picture(
+    tiny, tmp_path, monkeypatch, capsys, kind, suffix
+):
+    def fail(file):
+        raise OSError(errno.EIO, "Input/output error", str(file))
+
+    monkeypatch.setattr(finished_run, "read_rows", fail)
+    picture = tmp_path / "new" / f"a.{suffix}"
+    assert main(["plot", kind, str(tiny.folder), "--output", str(picture)]) == 1
+    said = capsys.readouterr().err
+    assert "result.json cannot be used" in said
+    assert str(picture) not in said
+    assert not picture.parent.exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_a_picture_that_cannot_be_written_is_named(refused, tiny, tmp_path, quick_layout, suffix):
+    (tmp_path / "file").write_text("no folder")
+    picture = tmp_path / "file" / f"a.{suffix}"
+    message = refused("plot", "disk", tiny.folder, "--output", picture)
+    assert f"{picture} cannot be written: " in message
+    assert "choose another --output" in message

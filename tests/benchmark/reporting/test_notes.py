@@ -145,6 +145,21 @@ def test_rates_that_were_not_searched_are_not_called_tuned(bench, table_of):
     )
 
 
+def test_rates_of_unequal_searches_are_not_called_equally_tuned(bench):
+    found = {"base": 8, "hyp": 20, "hyp_flat": 20}
+    written_config(
+        bench,
+        "tuned",
+        **{name: {"head_lr": 1e-4, "search_trials": n} for name, n in found.items()},
+    )
+    report = make_report([bench], allowed=["trials"])
+    (note,) = [note for note in report.notes if note.startswith("Learning rates")]
+    assert note == (
+        "Learning rates (head_lr): tuned for each method, but with different numbers of trials "
+        "(base 8, hyp 20, hyp_flat 20)."
+    )
+
+
 def test_levels_that_are_not_ranked_in_whole_are_noted(tmp_path, write_run):
     levels = {
         "family": {"precision_at_1": 0.9, "r_precision": 0.6, "mean_average_precision_at_r": 0.5},

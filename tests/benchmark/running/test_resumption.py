@@ -191,6 +191,16 @@ def test_records_after_the_last_state_are_removed(tmp_path, uninterrupted, stop_
     assert steps == [2, 4]
 
 
+def test_a_run_that_fails_leaves_no_thread_of_tensorboard(tmp_path, uninterrupted, stop_in):
+    config, _ = uninterrupted("hier")
+    before = set(threading.enumerate())
+    stop_in("end_of_iteration_hook", 3, before=True)
+    with pytest.raises(Stop):
+        execute_run(config, "hier", 0, 1, tmp_path / "run", tensorboard=True)
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    assert set(threading.enumerate()) == before
+
+
 _save_state = RunHooks.save_state
 
 
