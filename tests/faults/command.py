@@ -51,8 +51,9 @@ class Command(NamedTuple):
             if self.killed_at is not None:
                 shutil.rmtree(place.output)
                 place.output.mkdir()
-                number = self.killed_at(operations).number
-                answer = place.server(*self.before(place), mode="kill", number=number)
+                answer = place.server(
+                    *self.before(place), mode="kill", at=self.killed_at(operations)
+                )
                 assert answer.status == -9, answer
             place.output.rename(target)
         return target
