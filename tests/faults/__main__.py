@@ -3,8 +3,8 @@
 ``python -m tests.faults RECORD`` appends a line of JSON for each fault to the file RECORD, and goes
 on where it stopped if it is called again; another version of the package needs another file. Words
 that follow choose commands, such as "run", and the order in which they are tried. With
-``--distinct``, operations that the same place in the package does to the same kind of file are
-tried once for each kind of fault, whichever of the commands does them.
+``--distinct``, operations of a command that the same place in the package does to the same kind of
+file are tried once for each kind of fault.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main():
                 firsts = distinct(different)
                 left = [one for one in different if not record.holds(command, mode, one)]
                 if options.distinct:
-                    left = distinct(left, record.identities(mode))
+                    left = distinct(left, record.identities(command, mode))
                 for one in left:
                     record.add(command, mode, one, trials.wrong(mode, one))
                 tried = record.wrong(command, mode)

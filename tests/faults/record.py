@@ -24,15 +24,13 @@ class Record:
         key = command, mode, operation.title
         return any((one["command"], one["fault"], one["operation"]) == key for one in self._tried)
 
-    def identities(self, mode: str) -> set[str]:
-        """Return the identities of the operations of all commands that were tried in this mode."""
-        return {one["identity"] for one in self._tried if one["fault"] == mode}
+    def identities(self, command: str, mode: str) -> set[str]:
+        """Return the identities of the operations of a command that were tried in this mode."""
+        return {one["identity"] for one in self._of(command, mode)}
 
     def wrong(self, command: str, mode: str) -> list[list[str]]:
         """Return what was wrong with each fault of this mode in a command."""
-        return [
-            one["wrong"] for one in self._tried if (one["command"], one["fault"]) == (command, mode)
-        ]
+        return [one["wrong"] for one in self._of(command, mode)]
 
     def add(self, command: str, mode: str, operation: Operation, wrong: list[str]) -> None:
         """Append a fault, and what was wrong with it."""
@@ -46,3 +44,6 @@ class Record:
         self._tried.append(one)
         with self._file.open("a") as file:
             file.write(json.dumps(one) + "\n")
+
+    def _of(self, command, mode):
+        return [one for one in self._tried if (one["command"], one["fault"]) == (command, mode)]

@@ -55,5 +55,5 @@ def test_a_record_goes_on_where_it_stopped(tmp_path):
     assert not record.holds("run", "full disk", log)
     assert not record.holds("report", "kill", log)
     assert record.wrong("run", "kill") == [[], ["it hangs"]]
-    assert record.identities("kill") == {read.identity, log.identity}
-    assert record.identities("full disk") == set()
+    assert record.identities("run", "kill") == {read.identity, log.identity}
+    assert record.identities("run", "full disk") == record.identities("report", "kill") == set()
