@@ -48,8 +48,9 @@ OF_IMAGES = {
     "trunk": "frozen",
     "optimizer": {"head_lr": 1e-2},
 }
-# The time of the first command, and of the one after it, when its trials are surely abandoned.
-CLOCK, LATER = 1_800_000_000, 1_800_003_600
+# The time of the first command, and how much later the next one begins, when the trials of one that
+# was killed are surely abandoned.
+CLOCK, PAUSE = 1_800_000_000, 3_600
 
 
 class Answer(NamedTuple):

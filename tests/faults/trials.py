@@ -3,7 +3,7 @@
 from .command import Command
 from .operation import Operation, different
 from .outcomes import differences, faults_of, state_of
-from .place import LATER, Place
+from .place import PAUSE, Place
 
 
 class Trials:
@@ -58,7 +58,7 @@ class Trials:
                 for name in differences(command.contents(place.output), self.expected)
                 if not name.endswith(".part")
             ]
-        again = place.server(*command.words(place), clock=LATER)
+        again = place.server(*command.words(place), clock=command.clock + PAUSE)
         if again.status != 0:
             return [*found, f"the next command ends with {again.status}: {again.err[-300:]}"]
         names = differences(command.contents(place.output), self.expected)
