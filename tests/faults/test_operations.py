@@ -37,13 +37,17 @@ def test_the_next_command_ends_as_if_nothing_had_happened(trials, command, mode)
     assert wrong == []
 
 
-def test_a_fault_meets_the_operation_that_was_meant(place):
-    command = COMMANDS["second run"]
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("second run", "benchmark.yaml"), ("second run of images", "frozen_trunk.pt")],
+)
+def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place, name, file):
+    command = COMMANDS[name]
     command.begin(place)
     *_, reading = (
         one
         for one in place.server.operations(*command.words(place), clock=command.clock)
-        if (one.name, one.path) == ("read", "/tiny/benchmark.yaml")
+        if (one.name, one.path) == ("read", f"/tiny/{file}")
     )
     command.begin(place)
     answer = place.server(
@@ -51,7 +55,7 @@ def test_a_fault_meets_the_operation_that_was_meant(place):
     )
     assert answer.status == 1
     assert answer.messages == [
-        f"pml-hyperbolic: {place.output}/tiny/benchmark.yaml cannot be used: the disk reports an "
+        f"pml-hyperbolic: {place.output}/tiny/{file} cannot be used: the disk reports an "
         f"input/output error: check it or choose another folder, then run again (finished work is "
         f"kept)"
     ]
