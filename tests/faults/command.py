@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .operation import Operation
 from .outcomes import contents, report_contents, search_contents
-from .place import CLOCK, LATER, Place
+from .place import CLOCK, PAUSE, Place
 
 Words = Callable[[Place], tuple]
 
@@ -31,7 +31,7 @@ class Command(NamedTuple):
     @property
     def clock(self) -> int:
         """When it begins."""
-        return CLOCK if self.before is None else LATER
+        return CLOCK if self.before is None else CLOCK + PAUSE
 
     def begin(self, place: Place) -> None:
         """Let the place's output hold what the command begins with."""
@@ -51,8 +51,9 @@ class Command(NamedTuple):
             if self.killed_at is not None:
                 shutil.rmtree(place.output)
                 place.output.mkdir()
-                number = self.killed_at(operations).number
-                answer = place.server(*self.before(place), mode="kill", number=number)
+                answer = place.server(
+                    *self.before(place), mode="kill", at=self.killed_at(operations)
+                )
                 assert answer.status == -9, answer
             place.output.rename(target)
         return target

@@ -4,7 +4,9 @@
  * covered. Modes: 1 kills the process (in the middle of a write), 2 fills the disk for good, 3 gives
  * one input/output error, 4 makes the disk read-only for good.
  *
- * FAULTS_MODE and FAULTS_NUMBER spoil that operation of every process that begins with them.
+ * FAULTS_MODE and FAULTS_NUMBER spoil that operation of every process that begins with them. If a
+ * name and a file are chosen, only operations of this name on this file are counted. Files below the
+ * root are named from there.
  *
  * A listener, if there is one, is told of every operation: its name, kind and file. The clock can be
  * stopped, so that two undisturbed commands write the same bytes. Flushing is counted, and can fail,
@@ -38,6 +40,7 @@ static char *tracked[FILES];
 static long *count;
 static long target, stopped_clock;
 static int mode, armed, failing;
+static char *chosen_name, *chosen_path;
 static listener_type listener;
 
 void faults_arm(long number, int how);
@@ -63,16 +66,33 @@ void faults_stop_clock(long seconds) { stopped_clock = seconds; }
 
 void faults_listen(listener_type told) { listener = told; }
 
+/* Count operations of this name on this file only. */
+void faults_choose(const char *name, const char *path) {
+    chosen_name = strdup(name);
+    chosen_path = strdup(path);
+}
+
+static int is_chosen(const char *name, const char *path) {
+    return chosen_name == NULL || (!strcmp(name, chosen_name) && !strcmp(path, chosen_path));
+}
+
+/* What follows the root in the path of a file, the whole path if the root is not in it. */
+static const char *from_root(const char *path) {
+    const char *root = getenv("FAULTS_ROOT");
+    return strncmp(path, root, strlen(root)) == 0 ? path + strlen(root) : path;
+}
+
 /* The error of this operation, 0 if it succeeds, -1 if the process dies in the middle of it. */
 static int step(const char *name, int kind, const char *path) {
     if (!armed) return 0;
+    path = from_root(path);
     if (listener != NULL) {
         int before = errno;
         listener(name, kind, path);
         errno = before;
     }
     if (!failing) {
-        if (++*count != target) return 0;
+        if (!is_chosen(name, path) || ++*count != target) return 0;
         if (mode == KILL) return -1;
         if (mode == BROKEN) {
             armed = 0;

@@ -1,5 +1,6 @@
 """Operations of a command on files: which of them are worth a fault of each kind."""
 
+import collections
 import json
 import re
 from collections.abc import Iterator
@@ -15,42 +16,49 @@ _FAILING = {
     "read-only disk": (FLUSHES, WRITES, ALLOCATES, CHANGES),
 }
 _HARMLESS = (READS, FLUSHES)
-_NUMBER, _RANDOM = re.compile(r"[0-9a-f]{12,}|\d+"), re.compile(r"\.part-\w+")
+_NUMBER = re.compile(r"[0-9a-f]{12,}|\d+")
 
 
 class Operation(NamedTuple):
     """One operation of an undisturbed command.
 
     Attributes:
-        number: counted from 1.
         name: such as "write".
         kind: what it does to the disk, a number of faults.c.
-        path: of the file.
+        path: of the file, from the root.
+        occurrence: the how manieth operation of this name on this file it is, counted from 1. Its
+            place among all operations may depend on the order in which a folder is listed.
         lines: the two innermost lines of the package that it was called from, as "file:line".
     """
 
-    number: int
     name: str
     kind: int
     path: str
+    occurrence: int
     lines: tuple[str, ...]
 
     @property
-    def identity(self) -> tuple:
+    def title(self) -> str:
+        """What names it in a message."""
+        return f"{self.name} {self.path} ({self.occurrence})"
+
+    @property
+    def identity(self) -> str:
         """The same for all operations that one place in the package does to one kind of file.
 
         Files of one kind differ by their numbers and hashes alone, such as those of two epochs.
         """
-        kind_of_file = _NUMBER.sub("#", _RANDOM.sub(".part", self.path))
-        return self.name, self.kind, kind_of_file, self.lines
+        return " ".join([self.name, str(self.kind), _NUMBER.sub("#", self.path), *self.lines])
 
 
 def read_operations(text: str) -> list[Operation]:
     """Return the operations that the server wrote as JSON."""
-    return [
-        Operation(number, name, kind, path, tuple(lines))
-        for number, (name, kind, path, lines) in enumerate(json.loads(text), 1)
-    ]
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    operations = []
+    for name, kind, path, lines in json.loads(text):
+        counts[name, path] += 1
+        operations.append(Operation(name, kind, path, counts[name, path], tuple(lines)))
+    return operations
 
 
 def different(operations: list[Operation], mode: str) -> list[Operation]:
@@ -72,7 +80,7 @@ def different(operations: list[Operation], mode: str) -> list[Operation]:
     return [one for one in operations if one.kind in _FAILING[mode]]
 
 
-def distinct(operations: list[Operation], known: set[tuple] | None = None) -> list[Operation]:
+def distinct(operations: list[Operation], known: set[str] | None = None) -> list[Operation]:
     """Return the first operation of each identity.
 
     Args:

@@ -48,8 +48,9 @@ OF_IMAGES = {
     "trunk": "frozen",
     "optimizer": {"head_lr": 1e-2},
 }
-# The time of the first command, and of the one after it, when its trials are surely abandoned.
-CLOCK, LATER = 1_800_000_000, 1_800_003_600
+# The time of the first command, and how much later the next one begins, when the trials of one that
+# was killed are surely abandoned.
+CLOCK, PAUSE = 1_800_000_000, 3_600
 
 
 class Answer(NamedTuple):
@@ -57,7 +58,7 @@ class Answer(NamedTuple):
 
     Attributes:
         status: exit status; negative for a signal, "hangs" if it did not end.
-        count: number of its file operations.
+        count: number of its file operations, or of those that are like the chosen one.
         out, err: what it printed; carriage returns of progress bars count as line breaks.
     """
 
@@ -109,9 +110,11 @@ class Server:
         """Run a command in the server itself, so that all is imported."""
         assert self._ask({"here": True, "words": [str(w) for w in words]})["status"] == 0
 
-    def __call__(self, *words, mode="nothing", number=0, clock=CLOCK):
-        """Run a command, with a fault of this mode at the operation of this number."""
-        return self._run(words, mode=MODES[mode], number=number, clock=clock)
+    def __call__(self, *words, mode="nothing", at: Operation | None = None, clock=CLOCK):
+        """Run a command, with a fault of this mode at an operation."""
+        chosen = {} if at is None else {"name": at.name, "path": at.path}
+        number = 0 if at is None else at.occurrence
+        return self._run(words, mode=MODES[mode], number=number, clock=clock, **chosen)
 
     def operations(self, *words, clock=CLOCK) -> list[Operation]:
         """Run a command, which must succeed, and return its operations."""

@@ -7,10 +7,12 @@ process would import torch for each of many thousand commands.
 import ctypes
 import functools
 import gc
+import itertools
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -62,15 +64,22 @@ def _child(order, faults):
     sys.stdout = os.fdopen(1, "w")
     sys.stderr = os.fdopen(2, "w")
     status = 99
-    # Two undisturbed commands write the same bytes if the time stands still for them.
+    # Two undisturbed commands write the same bytes if the time stands still for them, and give the
+    # same names to the same files.
     faults.faults_stop_clock(ctypes.c_long(order["clock"]))
     time.perf_counter = lambda: 0.0
     uuid.uuid4 = lambda: uuid.UUID(int=order["clock"])
+    tempfile._name_sequence = map("{:08}".format, itertools.count())
+    # record-keeper keeps a cursor of each connection that it closes. SQLite looks for the database
+    # once more when the cursor is collected, as garbage, at any moment.
+    gc.disable()
     operations = None
     if order.get("operations"):
         operations, listener = _listener()
         faults.faults_listen(listener)
     try:
+        if "name" in order:
+            faults.faults_choose(order["name"].encode(), os.fsencode(order["path"]))
         faults.faults_arm(ctypes.c_long(order["number"]), order["mode"])
         status = _main(order["words"])
     finally:
@@ -94,7 +103,8 @@ def _listener():
         lines, frame = [], sys._getframe().f_back
         while frame is not None and len(lines) < _LINES:
             if frame.f_code.co_filename.startswith(_PACKAGE):
-                lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+                file = frame.f_code.co_filename.removeprefix(_PACKAGE)
+                lines.append(f"{file}:{frame.f_lineno}")
             frame = frame.f_back
         operations.append([name.decode(), kind, os.fsdecode(path), lines])
 
@@ -119,6 +129,7 @@ def _save_time():
     from matplotlib.figure import Figure
 
     from pml_hyperbolic.benchmark import environment
+    from pml_hyperbolic.benchmark.running import single_run
     from pml_hyperbolic.images import image_cache
     from pml_hyperbolic.visualize import disk_layout
 
@@ -127,6 +138,8 @@ def _save_time():
 
     # The same for all commands.
     environment.package_versions = functools.cache(environment.package_versions)
+    environment.git_commit = functools.cache(environment.git_commit)
+    single_run.peak_memory = lambda device: 1.0
     pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)
     # The figures of a page are made of what was read; they are neither laid out nor drawn.
     disk_layout._layout = lambda rows, *others: np.zeros((len(rows), 2))

@@ -35,3 +35,27 @@ def test_the_next_command_ends_as_if_nothing_had_happened(trials, command, mode)
     operations = list(spread(distinct(mine.different(mode)), TRIED))
     wrong = [text for one in operations for text in mine.wrong(mode, one)]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("second run", "benchmark.yaml"), ("second run of images", "frozen_trunk.pt")],
+)
+def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place, name, file):
+    command = COMMANDS[name]
+    command.begin(place)
+    *_, reading = (
+        one
+        for one in place.server.operations(*command.words(place), clock=command.clock)
+        if (one.name, one.path) == ("read", f"/tiny/{file}")
+    )
+    command.begin(place)
+    answer = place.server(
+        *command.words(place), mode="broken disk", at=reading, clock=command.clock
+    )
+    assert answer.status == 1
+    assert answer.messages == [
+        f"pml-hyperbolic: {place.output}/tiny/{file} cannot be used: the disk reports an "
+        f"input/output error: check it or choose another folder, then run again (finished work is "
+        f"kept)"
+    ]

@@ -3,7 +3,7 @@
 from .command import Command
 from .operation import Operation, different
 from .outcomes import differences, faults_of, state_of
-from .place import LATER, Place
+from .place import PAUSE, Place
 
 
 class Trials:
@@ -38,17 +38,14 @@ class Trials:
         """Try a fault: what is wrong then, nothing if all is right."""
         place, command = self.place, self.command
         command.begin(place)
-        answer = place.server(
-            *command.words(place), mode=mode, number=operation.number, clock=command.clock
-        )
-        found = faults_of(answer, mode, operation.number, place.output)
+        answer = place.server(*command.words(place), mode=mode, at=operation, clock=command.clock)
+        found = faults_of(answer, mode, operation.occurrence, place.output)
         if answer.status == 0 and answer.out != self.says:
             found.append("it prints something else")
         state = state_of(place.output), answer.status == 0
         if state not in self._known:
             self._known[state] = self._wrong_afterwards(answer.status == 0)
-        where = f"{operation.number}: {operation.name} {self._name(operation)}"
-        return [f"{where}: {one}" for one in found + self._known[state]]
+        return [f"{operation.title}: {one}" for one in found + self._known[state]]
 
     def _wrong_afterwards(self, succeeded):
         """What is wrong with the files of a command, and with the next one."""
@@ -61,11 +58,8 @@ class Trials:
                 for name in differences(command.contents(place.output), self.expected)
                 if not name.endswith(".part")
             ]
-        again = place.server(*command.words(place), clock=LATER)
+        again = place.server(*command.words(place), clock=command.clock + PAUSE)
         if again.status != 0:
             return [*found, f"the next command ends with {again.status}: {again.err[-300:]}"]
         names = differences(command.contents(place.output), self.expected)
         return found + [f"other contents after the next command: {name}" for name in names]
-
-    def _name(self, operation):
-        return operation.path.removeprefix(f"{self.place.output}/")

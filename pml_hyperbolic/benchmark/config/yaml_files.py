@@ -7,6 +7,7 @@ import yaml
 
 from ...checked_files import DamagedFile, checked_text
 from ...errors import InputError
+from ...files import disk_failure, named_file
 
 # Our choice: the shipped configs nest 9 deep and hold a few hundred values.
 _DEEPEST = 50
@@ -153,9 +154,10 @@ def read_mapping(path: Path) -> dict:
     Raises:
         InputError: there is no such file, it is not the text that its checksum was made of, it is
             not YAML, or it does not hold a mapping.
+        OSError: the disk fails; it names ``path``.
     """
     try:
-        with path.open("rb") as file:
+        with named_file(path), path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise InputError(
@@ -169,6 +171,9 @@ def read_mapping(path: Path) -> dict:
             f"{path} is damaged or was edited ({error}): remove its first line if that is meant"
         ) from None
     except OSError as error:
+        # A disk that fails says nothing about the file.
+        if disk_failure(error, path) is not None:
+            raise
         raise InputError(
             f"cannot read {path}: {error.strerror}: give a YAML file, such as "
             f"benchmark_configs/digits.yaml"

@@ -136,6 +136,8 @@ def _keep_frozen_trunk(file, data):
     try:
         with open_checked(file) as stream:
             kept = torch.load(stream, weights_only=True, map_location="cpu")["hash"]
+    except OSError:
+        raise
     # torch and zipfile raise what they like for damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

@@ -1,5 +1,8 @@
 """YAML without its traps."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from pml_hyperbolic.benchmark.config.yaml_files import dump_yaml, parse_yaml, read_mapping
@@ -93,3 +96,20 @@ def test_dump_keeps_order_and_letters():
     assert parse_yaml(text, "here") == content
     assert text.index("b:") < text.index("a:")
     assert "ü" in text
+
+
+def test_a_disk_that_fails_says_nothing_about_the_file(tmp_path, monkeypatch):
+    class Failing:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def read(self, size):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Failing())
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        read_mapping(tmp_path / "tiny.yaml")
+    assert raised.value.filename == str(tmp_path / "tiny.yaml")
