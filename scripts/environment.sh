@@ -1,4 +1,4 @@
-# Sourced by demo.sh, test.sh and .ci/run.
+# Sourced by demo.sh, docs.sh, test.sh and .ci/run.
 
 # Creates .venv in the root of the repository once, and installs the package with the given extras
 # and one FAISS. The environment's programs then come first on PATH.

@@ -1,7 +1,7 @@
 """Make the pictures of docs/gallery.md: short trainings on real images, then ``plot``.
 
-    python scripts/gallery.py --data ../shared/data          # all pictures whose data are there
-    python scripts/gallery.py --data ../shared/data disk     # those whose names hold "disk"
+    python scripts/gallery.py --data data          # all pictures whose data are there
+    python scripts/gallery.py --data data disk     # those whose names hold "disk"
 
 The data folder holds omniglot/ (the official archives), grocery_96px.zip,
 cub200_100species_227px.zip (a zip of family/species/*.jpg), hier_cars/ (the embeddings that HIER's

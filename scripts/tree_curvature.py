@@ -3,6 +3,7 @@
 
     python scripts/tree_curvature.py --output tree.jsonl                  # every benchmark
     python scripts/tree_curvature.py --output tree.jsonl --only depth_5_dim_2
+    python scripts/tree_curvature.py --output tree.jsonl --exchange       # see below
     python scripts/tree_curvature.py --output tree.jsonl --report         # tables in Markdown
 
 `pml-hyperbolic search` and `run` take hours for these 128 pairs of benchmark and method on a core.
@@ -10,6 +11,9 @@ Here the heads of all settings and seeds are one batched tensor: the same featur
 loss, optimizer and schedule as in the runs, in plain PyTorch. For each method, every pair of rate
 and scale trains with the first seed; the best by validation MAP@R of classes trains with all seeds
 and is scored on the test classes, on every level.
+
+``--exchange`` trains the ball of c = 0.1 and the flat one on the benchmarks in the file with the
+rate and scale of each other, which tells whether they differ by curvature or by their settings.
 """
 
 import argparse
@@ -34,6 +38,8 @@ CURVATURES = {"cosine": math.nan, "flat": 1e-4, "c_0_1": 0.1, "c_1": 1.0}
 CLIP_RADIUS = 2.3
 ALPHA, BASE = 2.0, 0.5
 TUNING_SEEDS = 1
+# Methods that --exchange compares, each with the settings of either.
+EXCHANGED = ("c_0_1", "flat")
 
 
 class Job(NamedTuple):
@@ -71,32 +77,50 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="file of results, one a line")
     parser.add_argument("--only", nargs="+", default=[], help="benchmarks, such as depth_5_dim_2")
-    parser.add_argument("--report", action="store_true", help="print tables of the results")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--exchange", action="store_true", help="train with each other's settings")
+    what.add_argument("--report", action="store_true", help="print tables of the results")
     options = parser.parse_args()
+    known = []
+    if options.report or options.exchange:
+        known = [json.loads(line) for line in options.output.read_text().splitlines()]
     if options.report:
-        print(report([json.loads(line) for line in options.output.read_text().splitlines()]))
+        print(report(known))
         return 0
     torch.set_num_threads(1)
     for config in load_benchmarks(CONFIG):
         name = config.name.removeprefix("ablation_tree_")
-        if options.only and name not in options.only:
+        of_benchmark = [row for row in known if row["benchmark"] == name]
+        if (options.only and name not in options.only) or (options.exchange and not of_benchmark):
             continue
         for all_levels in (False, True):
+            if options.exchange:
+                found = [row for row in of_benchmark if row["all_levels"] == all_levels]
+                rows = exchanged(config, all_levels, found)
+            else:
+                rows = results(config, all_levels)
             with options.output.open("a") as file:
-                for row in results(config, all_levels):
+                for row in rows:
                     file.write(json.dumps({"benchmark": name, **row}) + "\n")
         print(name, flush=True)
     return 0
 
 
-def results(config: BenchmarkConfig, all_levels: bool) -> list[dict]:
-    """Tune, train and score every method on one benchmark."""
+def prepared(config: BenchmarkConfig):
+    """Return the data of a benchmark, their subsets, and seed -> what its runs share."""
     protocol = config.protocol
     data = ProtocolData(protocol)
     subsets = data.fold(protocol.folds[0]).subsets(0.0, 1.0, torch.device("cpu"))
     material = {
         seed: seed_material(config, data, subsets["train"], seed) for seed in protocol.seeds
     }
+    return data, subsets, material
+
+
+def results(config: BenchmarkConfig, all_levels: bool) -> list[dict]:
+    """Tune, train and score every method on one benchmark."""
+    protocol = config.protocol
+    data, subsets, material = prepared(config)
     rates = protocol.optimizer.rate_ranges["head_lr"].extremes
     scales = config.methods["flat"].search["loss.MultiSimilarityLoss.beta"].extremes
     tried = [
@@ -128,6 +152,34 @@ def results(config: BenchmarkConfig, all_levels: bool) -> list[dict]:
         }
         for run, job in enumerate(final)
     ]
+
+
+def exchanged(config: BenchmarkConfig, all_levels: bool, found: list[dict]) -> list[dict]:
+    """Train and score the exchanged methods with each other's settings, which ``found`` holds."""
+    data, subsets, material = prepared(config)
+    settings = {row["method"]: (row["rate"], row["scale"]) for row in own_settings(found)}
+    pairs = (EXCHANGED, EXCHANGED[::-1])
+    jobs = [
+        (Job(seed, method, *settings[other]), other)
+        for seed in config.protocol.seeds
+        for method, other in pairs
+    ]
+    heads = train(config, material, [job for job, _ in jobs], all_levels)
+    features, labels = scored(data, subsets["test"])
+    return [
+        {
+            **job._asdict(),
+            "all_levels": all_levels,
+            "settings_of": other,
+            "test": map_at_r(heads.embed(run, features), heads.curvatures[run], labels),
+        }
+        for run, (job, other) in enumerate(jobs)
+    ]
+
+
+def own_settings(rows: list[dict]) -> list[dict]:
+    """Return the rows of methods that were trained with the settings found for them."""
+    return [row for row in rows if "settings_of" not in row]
 
 
 def seed_material(config: BenchmarkConfig, data: ProtocolData, train_set, seed: int) -> Material:
@@ -242,8 +294,13 @@ def map_at_r(vectors: torch.Tensor, c: torch.Tensor, labels: torch.Tensor) -> li
 
 
 def report(rows: list[dict]) -> str:
-    """Return a table for each kind of labels and level: means, and differences to the flat ball."""
+    """Return a table for each kind of labels and level: means, and differences to the flat ball.
+
+    Where settings were exchanged, one more table has the differences between methods that were
+    trained alike.
+    """
     lines = []
+    tuned = own_settings(rows)
     for all_levels in (False, True):
         for title, level in (
             ("leaves", 0),
@@ -257,10 +314,10 @@ def report(rows: list[dict]) -> str:
                 f"| tree, dimension | {' | '.join(CURVATURES)} | c_0_1 - flat | c_1 - flat |",
                 "|---" * (len(CURVATURES) + 3) + "|",
             ]
-            for name in sorted({row["benchmark"] for row in rows}, key=natural):
+            for name in sorted({row["benchmark"] for row in tuned}, key=natural):
                 mine = {
                     (row["method"], row["seed"]): 100 * row["test"][level]
-                    for row in rows
+                    for row in tuned
                     if row["benchmark"] == name and row["all_levels"] == all_levels
                 }
                 seeds = sorted({seed for _, seed in mine})
@@ -272,7 +329,44 @@ def report(rows: list[dict]) -> str:
                     mark = "**" if abs(found.mean) > found.half_width else ""
                     cells.append(f"{mark}{found.mean:+.1f} ± {found.half_width:.1f}{mark}")
                 lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    if len(tuned) < len(rows):
+        lines += exchange_lines(rows)
     return "\n".join(lines).strip()
+
+
+def exchange_lines(rows: list[dict]) -> list[str]:
+    """Return a table of c_0_1 - flat, both at the settings of c_0_1 / both at those of flat."""
+    lines = [
+        "",
+        "c_0_1 - flat, both at the settings of c_0_1 / both at those of flat:",
+        "",
+        "| labels, tree, dimension | leaves | lowest inner nodes | children of the root |",
+        "|---|---|---|---|",
+    ]
+    for all_levels in (False, True):
+        of_labels = [row for row in rows if row["all_levels"] == all_levels]
+        names = {row["benchmark"] for row in of_labels if "settings_of" in row}
+        for name in sorted(names, key=natural):
+            scores = {
+                (row["method"], row.get("settings_of", row["method"]), row["seed"]): row["test"]
+                for row in of_labels
+                if row["benchmark"] == name
+            }
+            seeds = sorted({seed for _, _, seed in scores})
+            cells = []
+            for level in (0, 1, -1):
+                halves = []
+                for settings in EXCHANGED:
+                    curved, flat = (
+                        [100 * scores[method, settings, seed][level] for seed in seeds]
+                        for method in EXCHANGED
+                    )
+                    found = mean_interval([a - b for a, b in zip(curved, flat, strict=True)])
+                    halves.append(f"{found.mean:+.1f} ± {found.half_width:.1f}")
+                cells.append(" / ".join(halves))
+            labels = "all levels" if all_levels else "leaves"
+            lines.append(f"| {labels}, {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    return lines
 
 
 def natural(name: str) -> list[int]:

@@ -1,13 +1,7 @@
 """Importing the package loads none of the optional dependencies."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
-
-import pml_hyperbolic
 
 OPTIONAL = {"timm", "torchvision", "faiss", "matplotlib", "optuna", "record_keeper", "umap"}
 MODULES = [
@@ -77,37 +71,3 @@ def test_the_check_notices_who_asks(tmp_path):
         modules=["pml_hyperbolic_stand_in"], optional=OPTIONAL
     )
     assert run(program) == "asked for timm\n"
-
-
-def imported_by(room):
-    """Return the absolute names of all modules that a room imports, lazily or for types too."""
-    root = Path(pml_hyperbolic.__file__).parent
-    names = set()
-    for file in (root / room).rglob("*.py"):
-        package = ("pml_hyperbolic", *file.relative_to(root).parent.parts)
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) + 1 - node.level] if node.level else ()
-                module = ".".join([*base, *([node.module] if node.module else [])])
-                names |= {f"{module}.{alias.name}" for alias in node.names}
-    return names
-
-
-@pytest.mark.parametrize(
-    ("room", "unknown"),
-    [
-        ("images", "pml_hyperbolic.benchmark"),
-        ("backbones", "pml_hyperbolic.benchmark"),
-        ("benchmark/datasets", "pml_hyperbolic.benchmark.assembly"),
-        ("benchmark/datasets", "pml_hyperbolic.benchmark.config"),
-        ("benchmark/assembly", "pml_hyperbolic.benchmark.checking"),
-        ("benchmark/assembly", "pml_hyperbolic.benchmark.running"),
-        ("benchmark/checking", "pml_hyperbolic.benchmark.running"),
-    ],
-)
-def test_lower_rooms_do_not_know_upper_ones(room, unknown):
-    names = imported_by(room)
-    assert any(name.startswith("pml_hyperbolic.errors") for name in names)
-    assert [name for name in names if f"{name}.".startswith(f"{unknown}.")] == []

@@ -163,6 +163,14 @@ def test_nothing_imports_upward():
     assert upward(imports_of(PACKAGE), LAYERS, EXCEPTIONS) == []
 
 
+def test_data_sets_take_plain_values_and_know_no_config():
+    """Configs lie below data sets, which configs name, but a data set serves without one too."""
+    by_data_sets = [i for i in imports_of(PACKAGE) if room_of(i.module) == "benchmark.datasets"]
+    rooms = {room_of(i.imported) for i in by_data_sets}
+    assert "errors" in rooms
+    assert "benchmark.config" not in rooms
+
+
 def test_every_exception_is_needed():
     found = {(i.module, i.imported) for i in imports_of(PACKAGE)}
     assert set(EXCEPTIONS) <= found

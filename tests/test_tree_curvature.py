@@ -92,6 +92,55 @@ def test_curvatures_and_settings_are_those_of_the_config(script, config):
             }
 
 
+def test_settings_are_exchanged(script, config):
+    found = [
+        {"method": method, "rate": rate, "scale": scale}
+        for method, rate, scale in (("c_0_1", 0.01, 5), ("flat", 0.1, 80), ("cosine", 0.03, 20))
+    ]
+    rows = script.exchanged(config, False, found)
+    assert [(row["seed"], row["method"], row["rate"], row["scale"]) for row in rows] == [
+        (seed, method, rate, scale)
+        for seed in (3, 4)
+        for method, rate, scale in (("c_0_1", 0.1, 80), ("flat", 0.01, 5))
+    ]
+    # Nothing but the settings differs from the training that the tests above compare with runs.
+    data, subsets, material = script.prepared(config)
+    heads = script.train(config, material, [script.Job(4, "flat", 0.01, 5)], False)
+    features, labels = script.scored(data, subsets["test"])
+    expected = script.map_at_r(heads.embed(0, features), heads.curvatures[0], labels)
+    assert rows[-1]["test"] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_report_compares_what_was_trained_alike(script):
+    rows = [
+        {
+            "benchmark": "depth_5_dim_4",
+            "method": method,
+            "seed": seed,
+            "all_levels": True,
+            "test": [score + 0.01 * seed, 0.5, 0.5 + score],
+            **settings,
+        }
+        for seed in range(3)
+        for method, score, settings in (
+            ("cosine", 0.0, {}),
+            ("flat", 0.1, {}),
+            ("c_0_1", 0.2, {}),
+            ("c_1", 0.0, {}),
+            ("c_0_1", 0.13, {"settings_of": "flat"}),
+            ("flat", 0.22, {"settings_of": "c_0_1"}),
+        )
+    ]
+    rows += [{**row, "all_levels": False} for row in rows if "settings_of" not in row]
+    lines = script.report(rows).splitlines()
+    assert lines[-1] == (
+        "| all levels, depth 5 dim 4 | -2.0 ± 0.0 / +3.0 ± 0.0 | +0.0 ± 0.0 / +0.0 ± 0.0 | "
+        "-2.0 ± 0.0 / +3.0 ± 0.0 |"
+    )
+    assert sum(line.startswith("| depth 5 dim 4 | ") for line in lines) == 6
+    assert "| depth 5 dim 4 | 1.0 | 11.0 | 21.0 | 1.0 | **+10.0 ± 0.0** |" in script.report(rows)
+
+
 def test_a_report_pairs_seeds(script):
     rows = [
         {

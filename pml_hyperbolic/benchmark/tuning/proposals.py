@@ -3,20 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from ...files import content_checksum
+from .checked_studies import CheckedStudies
 from .heartbeat import HEARTBEAT, Heartbeat, Watch, heartbeat
 from .repeatable_sampler import repeatable_sampler
-from .storage import named_damage, refuse_damaged
-from .trial_checksum import CHECKSUM, is_damaged, trial_checksum
+from .trial_checksum import (
+    CHECKSUM,
+    CLAIM,
+    FINISHED,
+    PLANNED,
+    PROPOSAL,
+    claim_checksum,
+    trial_checksum,
+)
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-_PROPOSAL, _SEARCH, _PLANNED, _CLAIM = "proposal", "search", "planned", "claim"
-# A heartbeat may arrive just before a trial is finished.
-_CHANGING = (HEARTBEAT,)
+_SEARCH = "search"
 
 
 class Proposals:
@@ -34,7 +38,7 @@ class Proposals:
 
     Args:
         study_name: of the study, which is made if there is none.
-        storage: of the study.
+        studies: of the database.
         trials: the number of proposals to carry out.
         plan: parameters that are tried first, in this order.
         distributions: Optuna's distribution of each parameter.
@@ -47,19 +51,18 @@ class Proposals:
     def __init__(
         self,
         study_name: str,
-        storage: optuna.storages.RDBStorage,
+        studies: CheckedStudies,
         *,
         trials: int,
         plan: Sequence[dict[str, Any]],
-        distributions: Mapping[str, optuna.distributions.BaseDistribution],
+        distributions: Mapping[str, BaseDistribution],
         search: str,
     ):
-        with named_damage(storage):
-            self.study = optuna.create_study(
-                study_name=study_name, storage=storage, direction="maximize", load_if_exists=True
-            )
-        self._storage = storage
-        self._study_id = storage.get_study_id_from_name(study_name)
+        self.study = studies.study(study_name)
+        self._name = study_name
+        self._studies = studies
+        self._storage = studies.storage
+        self._study_id = self._storage.get_study_id_from_name(study_name)
         self._trials = trials
         self._plan = plan
         self._distributions = dict(distributions)
@@ -78,7 +81,7 @@ class Proposals:
 
     def reclaim(self) -> int:
         """Fail abandoned trials; return the number of trials that may be abandoned."""
-        running = read_trials(self.study, self._storage, (TrialState.RUNNING,))
+        running = self._studies.trials(self._name, (TrialState.RUNNING,))
         gone, unsure = self._watch.sort(running, _SEARCH)
         for trial in gone:
             self.finish(trial, TrialState.FAIL)
@@ -86,7 +89,7 @@ class Proposals:
 
     def abandon_own(self) -> None:
         """Fail the running trials of this search, whose workers have been ended."""
-        for trial in read_trials(self.study, self._storage, (TrialState.RUNNING,)):
+        for trial in self._studies.trials(self._name, (TrialState.RUNNING,)):
             if trial.user_attrs.get(_SEARCH) == self._search:
                 self.finish(trial, TrialState.FAIL)
 
@@ -101,11 +104,11 @@ class Proposals:
             return None
         point = self._planned(number, taken)
         attributes = {
-            _PROPOSAL: number,
+            PROPOSAL: number,
             _SEARCH: self._search,
             HEARTBEAT: heartbeat(),
-            _PLANNED: point is not None,
-            _CLAIM: content_checksum([number, point]),
+            PLANNED: point is not None,
+            CLAIM: claim_checksum(number, point),
         }
         template = create_trial(
             state=TrialState.RUNNING,
@@ -114,12 +117,7 @@ class Proposals:
             user_attrs=attributes,
         )
         trial_id = self._storage.create_new_trial(self._study_id, template)
-        # A study object answers from memory what its earlier trials have asked.
-        study = optuna.load_study(
-            study_name=self.study.study_name,
-            storage=self._storage,
-            sampler=repeatable_sampler(number),
-        )
+        study = self._studies.with_sampler(self._name, repeatable_sampler(number))
         trial = Trial(study, trial_id)
         if _alive(self._by_number()[number])[:1] != [trial.number]:
             self.finish(trial, TrialState.FAIL)
@@ -138,9 +136,7 @@ class Proposals:
         try:
             if state in FINISHED:
                 stored = self._storage.get_trial(trial._trial_id)
-                checksum = trial_checksum(
-                    self.study.study_name, stored, state, value, changing=_CHANGING
-                )
+                checksum = trial_checksum(self._name, stored, state, value)
                 self._storage.set_trial_user_attr(trial._trial_id, CHECKSUM, checksum)
             return self._storage.set_trial_state_values(trial._trial_id, state, values)
         except UpdateFinishedTrialError:
@@ -150,13 +146,8 @@ class Proposals:
         """Number of a proposal -> its trials, the first ones first."""
         trials: dict[int, list[FrozenTrial]] = {}
         unnumbered = 0
-        for trial in read_trials(self.study, self._storage):
-            attributes = trial.user_attrs
-            number = attributes.get(_PROPOSAL)
-            # What is proposed next depends on failed and running trials, too.
-            claimed = [number, trial.params if attributes.get(_PLANNED) else None]
-            if attributes.get(_CLAIM, content_checksum(claimed)) != content_checksum(claimed):
-                refuse_damaged(self._storage, f"trial {trial.number} of {self.study.study_name}")
+        for trial in self._studies.trials(self._name):
+            number = trial.user_attrs.get(PROPOSAL)
             # Searches once did not number their proposals: the finished trials were the first ones.
             if number is None and trial.state in FINISHED:
                 number = unnumbered
@@ -169,32 +160,9 @@ class Proposals:
         """The planned parameters of a proposal, which stay the same when it is repeated."""
         if number in taken:
             first = taken[number][0]
-            return first.params if first.user_attrs.get(_PLANNED) else None
+            return first.params if first.user_attrs.get(PLANNED) else None
         others = [trial.params for trials in taken.values() for trial in trials]
         return next((point for point in self._plan if point not in others), None)
-
-
-def read_trials(
-    study: optuna.Study,
-    storage: optuna.storages.RDBStorage,
-    states: Sequence[TrialState] | None = None,
-) -> list[FrozenTrial]:
-    """Return the trials of a study, after the checksums of the finished ones were verified.
-
-    Args:
-        study: to read.
-        storage: of the study.
-        states: of the trials. Default: all.
-
-    Raises:
-        InputError: the database is damaged.
-    """
-    with named_damage(storage):
-        trials = study.get_trials(deepcopy=False, states=states)
-    for trial in trials:
-        if trial.state in FINISHED and is_damaged(study.study_name, trial, changing=_CHANGING):
-            refuse_damaged(storage, f"trial {trial.number} of {study.study_name}")
-    return trials
 
 
 def _alive(trials):

@@ -5,9 +5,10 @@ from optuna.samplers import TPESampler
 
 # Optuna's default: TPE proposes at random until so many trials are finished.
 LEARNT_FROM = 10
+_SEED = 0
 
 
-def repeatable_sampler(proposal: int, seed: int = 0) -> TPESampler:
+def repeatable_sampler(proposal: int) -> TPESampler:
     """Return the sampler of one proposal.
 
     A sampler seeded once would repeat its random numbers when a search is resumed, and workers with
@@ -20,7 +21,6 @@ def repeatable_sampler(proposal: int, seed: int = 0) -> TPESampler:
 
     Args:
         proposal: its number in the study, >= 0.
-        seed: the seed of the search. Default 0.
     """
-    entropy = np.random.SeedSequence([seed, proposal])
+    entropy = np.random.SeedSequence([_SEED, proposal])
     return TPESampler(n_startup_trials=LEARNT_FROM, seed=int(entropy.generate_state(1)[0]))

@@ -28,8 +28,9 @@ from ..checking.check import check_benchmark
 from ..config import BenchmarkConfig, value_at
 from ..running.folder_lock import FolderLock
 from ..running.single_run import validate_run
+from .checked_studies import CheckedStudies
 from .heartbeat import GRACE_SECONDS
-from .proposals import FINISHED, Proposals, read_trials
+from .proposals import Proposals
 from .repeatable_sampler import LEARNT_FROM
 from .search_job import SearchJob
 from .search_space import (
@@ -43,6 +44,7 @@ from .search_space import (
     to_value,
 )
 from .storage import STORAGE_ERRORS, StorageLostError, opened_storage, sqlite_file
+from .trial_checksum import FINISHED
 from .tuned_config import Found, tuned_files
 
 POLL_SECONDS = 1.0
@@ -104,7 +106,8 @@ def search_benchmark(
     fold, identity = config.protocol.folds[0], uuid.uuid4().hex
     search = SearchJob(config, checked.data, trials, fold, chosen, url, folder, identity)
     with opened_storage(url) as opened:
-        proposals = _proposals(search, opened)
+        studies = CheckedStudies(opened)
+        proposals = _proposals(search, studies)
         done = _done(proposals)
         if done:
             say(f"{done} of {trials * len(proposals)} trials are finished already")
@@ -119,7 +122,7 @@ def search_benchmark(
             )
         with _progress(search, proposals, show_progress) as show:
             if jobs == 1:
-                errors = _work_here(search, opened, proposals, show, data)
+                errors = _work_here(search, studies, proposals, show, data)
             else:
                 with ended_in_order():
                     errors = _work_in_processes(search, proposals, jobs, show)
@@ -163,16 +166,17 @@ def _check(config, seeds):
             raise InputError(f"{name}: {error}") from None
     if seeds > len(config.protocol.seeds):
         raise InputError(
-            f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} seeds"
+            f"--seeds {seeds}: protocol.seeds has only {len(config.protocol.seeds)} seeds: lower "
+            f"--seeds, or add seeds to the protocol"
         )
 
 
-def _proposals(search, storage) -> dict[str, Proposals]:
+def _proposals(search, studies) -> dict[str, Proposals]:
     """The proposals of all methods."""
     return {
         name: Proposals(
             search.study_name(name),
-            storage,
+            studies,
             trials=search.trials,
             plan=_plan(search, name),
             distributions={path: distribution(one) for path, one in search.space(name).items()},
@@ -220,10 +224,10 @@ def _progress(search, proposals, show):
         yield lambda: bar.update(_done(proposals) - bar.n)
 
 
-def _work_here(search, storage, proposals, show, data):
+def _work_here(search, studies, proposals, show, data):
     threads = torch.get_num_threads()
     try:
-        return _work(search, storage, proposals, 0, show, data)
+        return _work(search, studies, proposals, 0, show, data)
     finally:
         torch.set_num_threads(threads)
 
@@ -276,8 +280,9 @@ def _worker(search, first, answers):
     try:
         with opened_storage(search.storage) as storage:
             data = ProtocolData(search.config.protocol)
-            proposals = _proposals(search, storage)
-            answers.put(_work(search, storage, proposals, first, lambda: None, data))
+            studies = CheckedStudies(storage)
+            proposals = _proposals(search, studies)
+            answers.put(_work(search, studies, proposals, first, lambda: None, data))
     # The process that started this one reports it.
     except StorageLostError as error:
         answers.put(error)
@@ -288,7 +293,7 @@ def _worker(search, first, answers):
         answers.put(StorageLostError(explain_os_error(error)))
 
 
-def _work(search, storage, proposals, first, show, data) -> dict[str, str]:
+def _work(search, studies, proposals, first, show, data) -> dict[str, str]:
     """Do trials until every method has enough; the errors of methods that fail."""
     names = list(proposals)
     # Workers begin with different methods, so that most studies have one worker.
@@ -305,7 +310,7 @@ def _work(search, storage, proposals, first, show, data) -> dict[str, str]:
             trial = proposals[name].claim()
             if trial is None:
                 continue
-            error = _try(search, storage, proposals[name], name, trial, data)
+            error = _try(search, studies, proposals[name], name, trial, data)
             if error is not None:
                 errors[name] = error
             show()
@@ -315,11 +320,11 @@ def _work(search, storage, proposals, first, show, data) -> dict[str, str]:
             time.sleep(POLL_SECONDS)
 
 
-def _try(search, storage, proposals, name, trial, data) -> str | None:
+def _try(search, studies, proposals, name, trial, data) -> str | None:
     """Carry out a trial; the error of the method if it fails."""
     try:
         with proposals.heartbeat(trial):
-            value = _objective(search, storage, name, trial, data)
+            value = _objective(search, studies, name, trial, data)
     except optuna.TrialPruned:
         proposals.finish(trial, TrialState.PRUNED, _WORST)
     except STORAGE_ERRORS:
@@ -341,7 +346,7 @@ def _try(search, storage, proposals, name, trial, data) -> str | None:
     return None
 
 
-def _objective(search, storage, name, trial, data) -> float:
+def _objective(search, studies, name, trial, data) -> float:
     method = search.config.methods[name]
     values = {
         path: to_value(allowed, suggest(trial, path, allowed))
@@ -351,7 +356,7 @@ def _objective(search, storage, name, trial, data) -> float:
     key = content_hash([candidate.hash, search.fold, search.seeds])
     trial.set_user_attr("values", values)
     trial.set_user_attr("key", key)
-    known = _known(search, storage, name, key)
+    known = _known(search, studies, name, key)
     if known is not None:
         trial.set_user_attr("folder", known.user_attrs["folder"])
         if known.state == TrialState.COMPLETE:
@@ -378,12 +383,11 @@ def _diverged(trial, reason):
     raise optuna.TrialPruned(reason)
 
 
-def _known(search, storage, name, key):
+def _known(search, studies, name, key):
     """A finished trial with the same settings, in this search or in one over another space."""
-    for study_name in optuna.get_all_study_names(storage):
+    for study_name in studies.names():
         if study_name.startswith(search.study_prefix(name)):
-            study = optuna.load_study(study_name=study_name, storage=storage)
-            for other in read_trials(study, storage, FINISHED):
+            for other in studies.trials(study_name, FINISHED):
                 if other.user_attrs.get("key") == key:
                     return other
     return None

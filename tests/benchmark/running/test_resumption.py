@@ -301,9 +301,10 @@ def start(config_file, output, *arguments):
     )
 
 
-def wait_for(file, process, seconds=600):
+def wait_for(file, process, text="", seconds=600):
+    """Wait until a process has written a file that holds a text."""
     end = time.monotonic() + seconds
-    while not file.exists():
+    while not (file.exists() and text in file.read_text(errors="replace")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -326,10 +327,9 @@ def test_killed_with_signal_9_and_run_again(tmp_path, config_file, load):
     )
     assert failures == []
     folder = tmp_path / "runs" / "tiny"
-    for seed, delay in ((0, 0.0), (1, 0.1)):
+    for seed, (name, text) in enumerate(((LAST_FILE, ""), ("run.log", "epoch 4: "))):
         process = start(config_file, tmp_path / "runs", *LONG, "--jobs", "1")
-        wait_for(folder / "hier" / f"fold0_seed{seed}" / LAST_FILE, process)
-        time.sleep(delay)
+        wait_for(folder / "hier" / f"fold0_seed{seed}" / name, process, text)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.communicate()

@@ -8,6 +8,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from pml_hyperbolic.benchmark.tuning import heartbeat
+from pml_hyperbolic.benchmark.tuning.checked_studies import CheckedStudies
 from pml_hyperbolic.benchmark.tuning.proposals import Proposals
 from pml_hyperbolic.benchmark.tuning.storage import opened_storage
 
@@ -28,7 +29,7 @@ def make(storage):
     def make(search="a", trials=4, plan=PLAN, distribution=GRID):
         return Proposals(
             "study",
-            storage,
+            CheckedStudies(storage),
             trials=trials,
             plan=plan,
             distributions={"x": distribution},
