@@ -306,12 +306,13 @@ def _tensorboard_events(folder: Path, wanted: bool) -> Iterator[Any]:
 
 def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=None, snapshots=None):
     """Train to the last epoch and return (trainer, hooks); the selected epoch is a checkpoint."""
-    from record_keeper import RecordKeeper, RecordWriter
+    from record_keeper import RecordKeeper
 
     from ..._pml import common_functions as c_f
+    from .appending_writer import AppendingWriter
 
     with named_errors(folder):
-        record_writer = RecordWriter(str(folder / RECORDS_FOLDER))
+        record_writer = AppendingWriter(str(folder / RECORDS_FOLDER))
     keeper = RecordKeeper(
         tensorboard_writer=writer,
         record_writer=record_writer,
