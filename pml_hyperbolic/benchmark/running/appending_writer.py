@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from record_keeper import RecordWriter
 from record_keeper.utils import separate_iterations_from_series
@@ -17,6 +18,9 @@ class AppendingWriter(RecordWriter):
     Args:
         folder: for the database and the CSV files; it is made.
     """
+
+    # Group -> series -> iteration -> value.
+    records: dict[str, dict[str, dict[int, Any]]]
 
     def save_records(self) -> None:
         """Append the records since the last call to the CSV files and to the database."""
