@@ -70,7 +70,8 @@ def check_folder(folder: Path, identity: Mapping[str, str]) -> str | None:
         OSError: it cannot be read.
     """
     refuse_links(folder)
-    if not folder.exists():
+    # What is no folder is refused when the folder is made.
+    if not folder.is_dir():
         return None
     try:
         stored = _stored_identity(folder / BENCHMARK_FILE, identity)

@@ -169,10 +169,12 @@ def test_a_loss_that_fails_is_refused_before_anything_runs(go, tmp_path, monkeyp
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_output_that_is_a_file_is_refused(load, tmp_path):
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize("output", ["tiny", "."], ids=["the output", "the benchmark's folder"])
+def test_a_file_in_the_place_of_a_folder_is_refused(load, tmp_path, output):
+    (tmp_path / "tiny").write_text("notes")
     with pytest.raises(InputError, match=r"cannot make the folder .*--output"):
-        run_benchmark(load(), tmp_path / "file", show_progress=False)
+        run_benchmark(load(), tmp_path / output, show_progress=False)
+    assert (tmp_path / "tiny").read_text() == "notes"
 
 
 def test_tensorboard_events_on_demand(go, tmp_path):
