@@ -69,8 +69,9 @@ def test_the_command_says_it(config_file, capsys):
         r"\(4 features\)",
         line,
     )
-    assert 0 < float(found[1]) < 1e4
-    assert float(found[2]) >= 0
+    expected = estimate_curvature(load_benchmark(config_file, ["protocol.seeds=[3]"]))
+    assert float(found[1]) == pytest.approx(expected.c, rel=0.01)
+    assert float(found[2]) == pytest.approx(expected.spread, rel=0.05)
     assert hint == "to train with it, add to `pml-hyperbolic run` those of:"
     # Each is an override that the config takes, for every distance that a method names.
     assert [override.split("=")[0].strip() for override in overrides] == [

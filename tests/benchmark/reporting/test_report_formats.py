@@ -154,7 +154,8 @@ def test_latex_is_well_formed(report):
 
 def test_latex_reads_back(report):
     text = to_latex(report)
-    for table, part in zip(report.tables, text.split(r"\end{table}"), strict=False):
+    *parts, _ = text.split(r"\end{table}")
+    for table, part in zip(report.tables, parts, strict=True):
         (columns,) = re.findall(r"\\begin\{tabular\}\{(l+)\}", part)
         assert len(columns) == len(table.header)
         lines = [line.removesuffix(r" \\") for line in part.splitlines() if line.endswith(r"\\")]
