@@ -184,10 +184,14 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         labels = required_labels("CHESTLoss", labels)
         refuse_references("CHESTLoss", embeddings, labels, ref_emb, ref_labels)
         # As in forward, through which the loss_terms of PML 3 do not pass.
-        check_labels("CHESTLoss", labels, self.num_classes)
-        embeddings = self._checked(embeddings)
+        embeddings, labels = self._prepared(embeddings, labels)
         with full_precision(embeddings):
-            return self._parts(embeddings, labels.long(), indices_tuple)
+            return self._parts(embeddings, labels, indices_tuple)
+
+    def _prepared(self, embeddings, labels):
+        labels = required_labels("CHESTLoss", labels)
+        check_labels("CHESTLoss", labels, self.num_classes)
+        return self._checked(embeddings), labels.long()
 
     def _parts(self, embeddings, labels, indices_tuple):
         euclidean, hyperbolic = self.split_spaces(embeddings)
@@ -223,12 +227,10 @@ class CHESTLoss(SubLossRecordsMixin, BaseMetricLossFunction):
         self, embeddings: torch.Tensor, labels: torch.Tensor | None = None, *args, **kwargs
     ) -> torch.Tensor:
         """The loss of embeddings (N, D_E + D_H) with labels (N,); the rest as PML's base class."""
-        labels = required_labels("CHESTLoss", labels)
-        check_labels("CHESTLoss", labels, self.num_classes)
         # PML's reducers add the parts in the dtype of the embeddings.
-        embeddings = self._checked(embeddings)
+        embeddings, labels = self._prepared(embeddings, labels)
         with full_precision(embeddings):
-            return super().forward(embeddings, labels.long(), *args, **kwargs)
+            return super().forward(embeddings, labels, *args, **kwargs)
 
     def get_logits(self, embeddings: torch.Tensor, space: str = "hyperbolic") -> torch.Tensor:
         """(N, C) class similarities of embeddings (N, D_E + D_H) in one space.
