@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Container, Mapping
@@ -206,15 +207,18 @@ class RunHooks(HookContainer):
         return self.best_epoch
 
     def end_of_epoch_hook(
-        self, *arguments, scored_epochs: Container[int] | None = None, **options
+        self, tester, dataset_dict, *, scored_epochs: Container[int] | None = None, **options
     ) -> Callable[[Any], bool]:
         """Return PML's hook, which scores the epoch, followed by :meth:`save_state`.
 
         Args:
-            arguments, options: as PML's hook.
+            tester, dataset_dict, options: as PML's hook, which also takes a folder for the models;
+                here they go into the run's.
             scored_epochs: other epochs are not scored. Default: PML's ``test_interval`` decides.
         """
-        score = super().end_of_epoch_hook(*arguments, **options)
+        # PML makes the folder if it cannot be looked up, so it gets one that is always there: of
+        # the run's own, a disk that fails just then would be said to hold it already.
+        score = super().end_of_epoch_hook(tester, dataset_dict, os.sep, **options)
 
         def hook(trainer):
             skipped = scored_epochs is not None and trainer.epoch not in scored_epochs

@@ -337,7 +337,6 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
         end_of_epoch_hook=hooks.end_of_epoch_hook(
             tester,
             {"validation": pipeline.subsets["validation"]},
-            str(folder),
             scored_epochs=evaluation.scored_epochs(pipeline.protocol.epochs),
             test_collate_fn=keep_batch,
         ),

@@ -1,12 +1,15 @@
 """Hooks record a run, save its best checkpoint and warn of saturation."""
 
 import logging
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pml_hyperbolic.benchmark.assembly.evaluation import make_tester
+from pml_hyperbolic.benchmark.config import EvaluationConfig
 from pml_hyperbolic.benchmark.running.run_hooks import RunHooks
 from pml_hyperbolic.benchmark.running.single_run import execute_run
 from pml_hyperbolic.distances import PoincareSimilarity
@@ -46,6 +49,13 @@ def trainer_at(step, loss, value=1.0):
         loss_funcs={"metric_loss": loss},
         optimizers={"metric_loss_optimizer": optimizer},
     )
+
+
+def test_a_folder_that_the_disk_fails_to_look_up_is_not_made_again(tmp_path, monkeypatch):
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: Path(path) != tmp_path and exists(path))
+    tester = make_tester({"euclidean": 2}, None, EvaluationConfig(), device=torch.device("cpu"))
+    assert callable(hooks(tmp_path).end_of_epoch_hook(tester, {}))
 
 
 def test_records_are_plain_floats_under_clean_names(tmp_path):
@@ -121,7 +131,6 @@ def test_no_warning_without_saturation(tiny):
 
 
 def test_the_best_epoch_is_kept_and_ties_go_to_the_first(tmp_path):
-    from pml_hyperbolic.benchmark.config import EvaluationConfig
     from pml_hyperbolic.distances import PoincareDistance
 
     scored = []
