@@ -1,6 +1,7 @@
 """The line that every comparison needs: what the networks score before any training."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -13,7 +14,9 @@ from ..results.untrained_scores import UNTRAINED_HEAD, UNTRAINED_TRUNK, Untraine
 from .run_scores import EmbeddedTestSet, score_test
 
 
-def untrained_scores(data: ProtocolData) -> list[UntrainedScores]:
+def untrained_scores(
+    data: ProtocolData, known: Sequence[UntrainedScores] = ()
+) -> list[UntrainedScores]:
     """Score the test classes with the networks as runs start, by cosine similarity.
 
     Two embeddings are scored: the features of the trunk at their full dimension, and those of an
@@ -23,11 +26,12 @@ def untrained_scores(data: ProtocolData) -> list[UntrainedScores]:
 
     Args:
         data: of the protocol.
+        known: what was scored before. Default: nothing.
 
     Returns:
         For each fold the trunk, for each seed or, where all seeds start from the same weights, for
-        the first only, and the head for each seed. Folds with the same test classes are scored
-        once.
+        the first only, and the head for each seed; before them what is known of other folds and
+        seeds. Folds with the same test classes are scored once.
     """
     lines: list[UntrainedScores] = []
     scored: dict[tuple[int, ...], list[UntrainedScores]] = {}
@@ -36,7 +40,16 @@ def untrained_scores(data: ProtocolData) -> list[UntrainedScores]:
         if classes not in scored:
             scored[classes] = _scores(data, fold)
         lines += [line.model_copy(update={"fold": fold}) for line in scored[classes]]
-    return lines
+    runs = {(line.fold, line.seed) for line in lines}
+    kept = [line for line in known if (line.fold, line.seed) not in runs]
+    return kept + [line for line in lines if not _is_known_trunk(line, kept)]
+
+
+def _is_known_trunk(line, kept):
+    """Whether another seed started from the same weights."""
+    return line.name == UNTRAINED_TRUNK and any(
+        line == other.model_copy(update={"seed": line.seed}) for other in kept
+    )
 
 
 def _scores(data, number):

@@ -158,7 +158,7 @@ def _check_recorders(tensorboard):
 
 
 def _score_untrained(config, data, folder, say):
-    """Score the untrained networks once a benchmark; a failure leaves the runs as they are."""
+    """Score the untrained networks once a seed; a failure leaves the runs as they are."""
     file = folder / UNTRAINED_FILE
     try:
         stored = read_untrained(file)
@@ -172,7 +172,7 @@ def _score_untrained(config, data, folder, say):
         return
     with _threads(config.protocol.threads):
         try:
-            write_untrained(file, untrained_scores(data))
+            write_untrained(file, untrained_scores(data, stored))
         except OSError:
             raise
         except Exception as error:

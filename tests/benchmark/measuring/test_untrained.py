@@ -62,3 +62,22 @@ def test_trunks_with_the_same_weights_are_scored_once(load, monkeypatch):
         ("head", 1),
     ]
     assert lines[1].test != lines[2].test
+
+
+@pytest.mark.parametrize("same_start", [False, True])
+def test_the_scores_of_other_seeds_are_kept(load, monkeypatch, same_start):
+    # Fewer dimensions than features: a head of more keeps all angles, whatever its seed is.
+    both = load("protocol.embedding_size=2").protocol
+    trunk = build_trunk(both.backbone, 1, torch.device("cpu"))
+
+    def data(*seeds):
+        made = ProtocolData(both.model_copy(update={"seeds": list(seeds)}))
+        if same_start:
+            monkeypatch.setattr(made, "trunk", lambda device: trunk)
+        return made
+
+    first = untrained_scores(data(0, 1))
+    assert untrained_scores(data(2), first) == untrained_scores(data(0, 1, 2))
+    # What is scored anew takes the place of what is known.
+    stale = [line.model_copy(update={"dimension": 1}) for line in first]
+    assert untrained_scores(data(0, 1), stale) == first

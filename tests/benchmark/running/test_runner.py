@@ -215,7 +215,7 @@ def test_untrained_networks_are_scored_once(go, tmp_path, monkeypatch):
         "untrained head",
     ]
     score = runner.untrained_scores
-    monkeypatch.setattr(runner, "untrained_scores", lambda data: pytest.fail("scored again"))
+    monkeypatch.setattr(runner, "untrained_scores", lambda *args: pytest.fail("scored again"))
     go("methods=[proxy_anchor]", "protocol.seeds=[0]")
     # A file of an earlier version has the first seed only, which it does not name.
     content = json.loads(file.read_text())
@@ -228,7 +228,7 @@ def test_untrained_networks_are_scored_once(go, tmp_path, monkeypatch):
 def test_runs_do_not_fail_with_the_untrained_networks(go, monkeypatch):
     from pml_hyperbolic.benchmark.running import runner
 
-    def fail(data):
+    def fail(data, known):
         raise RuntimeError("out of\nmemory")
 
     monkeypatch.setattr(runner, "untrained_scores", fail)
