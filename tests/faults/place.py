@@ -35,7 +35,7 @@ PROTOCOL = {
     "backbone": "identity",
     "embedding_size": 4,
     "sampler": {"batch_size": 6, "samples_per_class": 2},
-    "optimizer": {"trunk_lr": 1e-3, "head_lr": 1e-2},
+    "optimizer": {"head_lr": 1e-2},
     "epochs": 2,
     "steps_per_epoch": 1,
     "evaluation": {"recall_at": [1]},
@@ -43,11 +43,7 @@ PROTOCOL = {
     "device": "cpu",
 }
 # Of images: decoded once, and features that are computed once.
-OF_IMAGES = {
-    "backbone": "small_conv",
-    "trunk": "frozen",
-    "optimizer": {"head_lr": 1e-2},
-}
+OF_IMAGES = {"backbone": "small_conv", "trunk": "frozen"}
 # The time of the first command, and how much later the next one begins, when the trials of one that
 # was killed are surely abandoned.
 CLOCK, PAUSE = 1_800_000_000, 3_600

@@ -67,7 +67,7 @@ def check_fairness(config: BenchmarkConfig, facts: Mapping[str, MethodFacts]) ->
     notes = [
         *_check_parameters(config.methods, facts),
         *_check_search_trials(config.methods),
-        *_batch_doubts(config),
+        *_protocol_doubts(config),
     ]
     for name, method in config.methods.items():
         notes += [f"{name}: {doubt}" for doubt in facts[name].doubts]
@@ -148,7 +148,7 @@ def _check_search_trials(methods):
     ]
 
 
-def _batch_doubts(config):
+def _protocol_doubts(config):
     sampler = config.protocol.sampler
     if sampler.samples_per_class == 1:
         yield (
@@ -159,6 +159,11 @@ def _batch_doubts(config):
         yield (
             "a batch has a single class: pair-based losses see no negative pair, proxy-based "
             "losses do not need one"
+        )
+    if "identity" in config.protocol.backbone and config.protocol.optimizer.trunk_lr is not None:
+        yield (
+            "protocol.optimizer.trunk_lr does nothing, because backbone identity has nothing to "
+            "train: leave it out"
         )
 
 

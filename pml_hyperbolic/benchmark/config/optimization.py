@@ -42,7 +42,7 @@ class OptimizerConfig(StrictModel):
     """
 
     name: Literal["AdamW", "Adam", "SGD"] = "AdamW"
-    # None with `trunk: frozen` only.
+    # None with `trunk: frozen` and `backbone: identity` only.
     trunk_lr: Rate | None = None
     head_lr: Rate
     # head_lr, trunk_lr -> the range in which a search looks for it.

@@ -125,7 +125,7 @@ class ProtocolConfig(StrictModel):
     @model_validator(mode="after")
     def _trunk_has_what_it_needs(self):
         if self.trunk == "trained":
-            if self.optimizer.trunk_lr is None:
+            if self.optimizer.trunk_lr is None and "identity" not in self.backbone:
                 raise ValueError(
                     "optimizer.trunk_lr is required: set it, or keep the trunk as it is with "
                     "trunk: frozen"

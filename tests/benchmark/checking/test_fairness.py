@@ -237,6 +237,15 @@ NOTED = {
         ["protocol.sampler={batch_size: 4, samples_per_class: 4}"],
         "note: a batch has a single class",
     ),
+    "a rate without a trunk": (
+        {"a": MS},
+        [
+            "protocol.data={tree: {branching: [4, 2, 4]}}",
+            "protocol.backbone=identity",
+            "protocol.augmentation={}",
+        ],
+        "note: protocol.optimizer.trunk_lr does nothing",
+    ),
     "declared parameters": (
         {"a": MS, "chest": {**CHEST, "different_parameters": True}},
         ["protocol.equal_total_dimension=false"],

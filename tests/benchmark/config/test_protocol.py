@@ -87,6 +87,11 @@ def test_a_trained_trunk_needs_a_rate():
         ProtocolConfig(**{**PROTOCOL, "optimizer": {"head_lr": 1e-3}})
 
 
+def test_a_trunk_without_weights_needs_no_rate():
+    changes = {"optimizer": {"head_lr": 1e-3}, "backbone": "identity"}
+    assert ProtocolConfig(**{**PROTOCOL, **changes}).optimizer.trunk_lr is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
