@@ -10,6 +10,16 @@ class InputError(ValueError):
     """What was given, what is expected and how to mend it; the command line exits with 2."""
 
 
+def message_of(error: BaseException, longest: int | None = None) -> str:
+    """The message of an error in one line; the name of its type where it has none.
+
+    Args:
+        error: whose message may have line breaks.
+        longest: the number of characters that are kept. Default: all.
+    """
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A half-sentence that helps with an unknown name: the nearest known one, else all.
 

@@ -6,6 +6,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from .errors import message_of
+
 # What the readers of NumPy and torch raise for files that are damaged or something else.
 UNREADABLE = (
     ArithmeticError,
@@ -101,4 +103,4 @@ def why_unreadable(path: Path, error: Exception) -> str:
         return f"it is {kind}"
     if isinstance(error, pickle.UnpicklingError):
         return "it holds Python objects other than tensors, which could run code, or is damaged"
-    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+    return message_of(error, _LONGEST_REASON)

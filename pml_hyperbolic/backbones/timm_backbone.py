@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..array_files import read_arrays
-from ..errors import nearest
+from ..errors import message_of, nearest
 from ..file_kinds import why_unreadable
 from .backbone import Backbone
 
@@ -195,7 +195,7 @@ def _pretrained(model, weights, arguments):
         trained = _create(model, arguments, **published)
     # The download, its cache and torch's unpickling raise exceptions of many kinds.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         if len(reason) > 300:
             reason = f"{reason[:300]}..."
         if weights is None:

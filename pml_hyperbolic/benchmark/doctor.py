@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import message_of
 from .packages import (
     BENCHMARK_PACKAGES,
     FAISS_PACKAGES,
@@ -82,7 +83,7 @@ def _why_no_cuda():
         torch.cuda.init()
         reason = "torch finds no GPU"
     except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
     return (
         f"{reason} (for a GPU: this torch is built for CUDA {torch.version.cuda}, which must not "
         f"be above the version that nvidia-smi shows: update the driver, or install a torch for it)"
@@ -148,6 +149,6 @@ def _faiss_problems(installed):
         try:
             import faiss  # noqa: F401
         except ImportError as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             return [f"{name} cannot be imported ({reason}): pip install --force-reinstall {name}"]
     return []

@@ -11,7 +11,7 @@ import tqdm
 from pytorch_metric_learning.distances import BaseDistance
 
 from ..backbones import add_weights, to_trunk_device
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..files import content_hash
 from ..functional.validation import check_count
 from ..utils import CosineKNN, PoincareKNN
@@ -99,7 +99,7 @@ class Embedder(torch.nn.Module):
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             raise InputError(
                 f"{folder}: the weights do not fit the architecture, they are of another model or "
                 f"another version of it ({reason[:300]}): get it again, or save the model again"
@@ -310,7 +310,7 @@ class Embedder(torch.nn.Module):
         except (AssertionError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise InputError(
                 f"the model does not take {names[0]} as an input of shape "
                 f"{tuple(inputs.shape[1:])}: {reason}"
@@ -338,7 +338,7 @@ def _chosen(device):
         torch.empty(0, device=chosen)
     # torch asserts that a device was compiled in.
     except (AssertionError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error, 200)
         raise InputError(
             f"the device {device} cannot be used here ({reason}): use auto or cpu"
         ) from error

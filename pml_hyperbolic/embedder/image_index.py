@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..files import write_atomically
 from .embedder import Embedder
 from .space_layout import SpaceLayout
@@ -197,7 +197,7 @@ class ImageIndex:
             )
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            reason = kind + " ".join(str(error).split())
+            reason = kind + message_of(error)
             raise InputError(
                 f"{path} does not hold what an index holds ({reason:.200}): make the index again"
             ) from error

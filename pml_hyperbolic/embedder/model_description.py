@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 
 from ..backbones import BACKBONES
-from ..errors import InputError, nearest
+from ..errors import InputError, message_of, nearest
 from ..heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from .preprocessing import Preprocessing
 from .space_layout import SpaceLayout
@@ -141,7 +141,7 @@ def build_backbone(backbone: Mapping[str, Mapping[str, Any]], in_channels: int) 
         TypeError,
         ValueError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise InputError(f"the backbone {name} cannot be built here: {reason}") from error
 
 

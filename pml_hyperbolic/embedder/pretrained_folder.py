@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..checked_files import file_checksum
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..files import (
     content_checksum,
     make_output_folder,
@@ -128,7 +128,7 @@ def find_pretrained(name: str | Path, *, revision: str | None = None) -> Path:
         )
     # The hub's client raises exceptions of its own and of its network library.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = message_of(error, 200)
         raise InputError(
             f"{name} is neither a folder here nor a model that the hub gives ({reason})"
         ) from error

@@ -8,7 +8,7 @@ import torch
 from ..array_files import read_tensors
 from ..backbones import weights_hash
 from ..checked_files import open_checked, read_checked_json, read_checked_text
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..file_kinds import UNREADABLE, why_unreadable
 from .benchmark_scores import benchmark_scores
 from .model_description import ModelDescription, build_backbone, without_origin
@@ -120,7 +120,7 @@ def _check_same_run(folder, config, rows):
 
 
 def _unreadable(file, error):
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = message_of(error)
     return InputError(f"{file} cannot be read ({reason}): {_AGAIN}")
 
 

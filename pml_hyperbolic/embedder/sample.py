@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, message_of
 from .preprocessing import Preprocessing
 
 
@@ -64,5 +64,5 @@ def _read(sample, preprocessing):
         raise
     # Images that users give may fail in whatever way, such as a closed file of PIL's.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise InputError(f"{sample.name} cannot be read: {reason}") from error

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from ..checked_files import open_checked, write_checked
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..files import content_hash
 from .image_cache import CACHE_VARIABLE, cache_folder
 
@@ -50,7 +50,7 @@ def cached_features(
                     return _read(file, key, shape)
                 # NumPy and zipfile raise what they like for damaged files.
                 except Exception as error:
-                    reason = " ".join(str(error).split()) or type(error).__name__
+                    reason = message_of(error)
                     tqdm.tqdm.write(
                         f"the features in {file} cannot be used ({reason}): they are computed "
                         f"again",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, message_of
 from .folder_listing import FolderListing
 from .limits import UnpackedSize, check_file_size
 
@@ -113,7 +113,7 @@ class ImageArchive:
             return (self.path / name).read_bytes()
         # zipfile also raises RuntimeError, for passwords and unknown compressions.
         except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             raise InputError(
                 f"{self.where(name)} cannot be read ({reason}): download {self.path} again"
             ) from error
@@ -202,7 +202,7 @@ def unpack_tar(path: Path, target: Path) -> Path:
         raise
     # Headers that describe headers are read recursively, and their numbers may be anything.
     except (OSError, EOFError, RecursionError, ValueError, OverflowError, *_DAMAGED) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise InputError(
             f"{path} cannot be unpacked into {target} ({reason}): download it again if it is "
             f"damaged, or name a folder with room for it as unpacked"

@@ -17,7 +17,7 @@ import numpy as np
 import tqdm
 
 from ..checked_files import DamagedFile, checked_size, open_checked, write_checked
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..files import content_hash, named_file
 from .decoded_images import DecodedImages
 from .folder_listing import FolderListing
@@ -115,7 +115,7 @@ def decode_images(
                 "the decoded images of %s in %s are damaged (%s): decoding them again",
                 name,
                 target,
-                " ".join(str(error).split()),
+                message_of(error),
             )
         _build(target, lambda: decode(everything), damaged=True)
         return _open(target)
@@ -190,7 +190,7 @@ def _decode(read, indices, name, short_side, interpolation):
             return reduce_short_side(image, short_side, interpolation)
         # Readers and Pillow raise exceptions of many kinds.
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise InputError(f"{name}: image {index} cannot be decoded: {reason}") from error
 
     channels = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, message_of
 from ..file_kinds import kind_of
 from .limits import check_image_size
 
@@ -64,7 +64,7 @@ def decode_image(
     # Pillow's decoders raise exceptions of many kinds for damaged files.
     except Exception as error:
         # Pillow names the stream by its memory address.
-        reason = re.sub(r"<.*?>", "it", " ".join(str(error).split()))
+        reason = re.sub(r"<.*?>", "it", message_of(error))
         raise InputError(
             f"{name} cannot be read as an image ({reason}): replace it with an undamaged copy"
         ) from error

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ...backbones import BACKBONES, Backbone, to_trunk_device
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...heads import HyperbolicEmbedder, TwoSpaceEmbedder
 from ...images import InputSize
 from ..config import ImageConfig
@@ -69,7 +69,7 @@ def check_trunk(trunk: Backbone, spec: Spec, inputs: torch.Tensor) -> None:
                 f"protocol.backbone: {name} takes images, and the data are features of {size} "
                 f"dimensions: use backbone: identity"
             ) from error
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise InputError(
             f"protocol.backbone: {name} does not take input of size {size} ({reason}): set "
             f"protocol.image.size, or choose another backbone"

@@ -8,7 +8,7 @@ import torch
 from pytorch_metric_learning.losses import MultipleLosses
 
 from ...distances import PoincareDistance
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...functional.class_ancestors import class_ancestors
 from ..config import MethodConfig
 from .registry import REGISTRY, accepted_arguments, build, find
@@ -56,7 +56,7 @@ class Objective:
             self.loss(embeddings, labels, mined).backward()
         # PML's losses use assertions and unchecked look-ups.
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise InputError(
                 f"{name}: its loss fails on a batch of random embeddings: {reason} (change the "
                 f"arguments of its loss, regularizer or miner, or the sizes of batches)"

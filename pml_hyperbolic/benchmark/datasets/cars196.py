@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...images.image_archive import ImageArchive
 from .image_files import ImageFiles
 from .release import existing_root, open_images, prefix_of
@@ -93,7 +93,7 @@ def _read_mat(archive, name):
         return loadmat(io.BytesIO(content), squeeze_me=True)
     # scipy raises exceptions of many kinds for damaged files.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise InputError(
             f"{archive.where(name)} is not a MATLAB file ({reason}): download it again"
         ) from error

@@ -11,7 +11,7 @@ import torch
 from ...analysis import nearest_neighbors
 from ...checked_files import file_checksum
 from ...distances import PoincareDistance
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...files import disk_failure, is_storage_failure, read_bytes
 from ..results.finished_run import FinishedRun
 from ..results.metric_names import PRIMARY
@@ -50,7 +50,7 @@ def test_set(run: FinishedRun, space: str) -> EmbeddedTestSet:
     except Exception as error:
         if is_storage_failure(error):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise InputError(
             f"{run.folder}: {EMBEDDINGS_FILE} or {QUERIES_FILE} cannot be read ({reason}): remove "
             f"the folder and run it again"

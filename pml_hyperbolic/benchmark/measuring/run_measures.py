@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ...analysis import geometry_facts
 from ...array_files import read_tensors
 from ...checked_files import open_checked
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...files import is_storage_failure
 from ..assembly.class_splits import class_splits
 from ..assembly.objective import build_objective
@@ -178,7 +178,7 @@ def _measure_again(run):
         if len(run.first.levels) > 1 and _PROXIES & _names(method):
             loss, train_levels = _loss_and_levels(run, config, method)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error, 200)
         problems.append(f"{run.folder / CONFIG_FILE} is not read by this version ({reason})")
     except InputError as error:
         problems.append(f"the learned proxies cannot be measured: {error}")
@@ -240,7 +240,7 @@ def _loss_and_levels(run, config, method):
     except Exception as error:
         if is_storage_failure(error):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error, 200)
         raise InputError(f"{file} cannot be read ({reason})") from error
     return loss, _training_levels(labels, list(dataset.level_names))
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ..plotting.gathering import line_set
 from ..plotting.run_line import RunLine
 from ..reporting.score_group import ScoreGroup, common_keys
@@ -36,7 +36,7 @@ def gallery_section(
     try:
         figure = _figure(best, baseline)
     except InputError as error:
-        return Section("gallery", title, problems=[" ".join(str(error).split())])
+        return Section("gallery", title, problems=[message_of(error)])
     return Section(
         "gallery",
         title,

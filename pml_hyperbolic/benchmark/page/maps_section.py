@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ..plotting.embedding_set import EmbeddingSet
 from ..plotting.gathering import line_set, run_config, snapshot_sets
 from ..plotting.run_line import RunLine, line_of
@@ -47,7 +47,7 @@ def maps_section(
                 if figure is not None:
                     figures.append(figure)
         except (InputError, ImportError) as error:
-            problems.setdefault(" ".join(str(error).split()), []).append(name)
+            problems.setdefault(message_of(error), []).append(name)
     return Section(
         "maps",
         "Maps of the embedding",
@@ -196,7 +196,7 @@ def _readable(
         try:
             sets.append(read(line_of(group)))
         except InputError as error:
-            reasons.append(" ".join(str(error).split()))
+            reasons.append(message_of(error))
     if not sets:
         raise InputError(reasons[0])
     for reason in reasons:

@@ -1,5 +1,6 @@
 """Embedding sets of runs, of their snapshots and of files."""
 
+import errno
 import functools
 import json
 from collections.abc import Sequence
@@ -189,6 +190,9 @@ def _images(run: FinishedRun, labels, indices) -> dict[str, Any]:
         return {"no_image": str(error)}
     # A damaged archive raises whatever its reader raises: figures without images are still drawn.
     except Exception as error:
+        # A full disk can only concern the cache of images.
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            raise
         return {"no_image": f"the data set cannot be read ({type(error).__name__}: {error})"}
     return {
         "names": images.names_of(labels, indices),

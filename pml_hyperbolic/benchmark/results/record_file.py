@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ...checked_files import read_checked_json
-from ...errors import InputError
+from ...errors import InputError, message_of
 from .row import first_problem
 
 _Record = TypeVar("_Record")
@@ -35,5 +35,5 @@ def read_record(file: Path, validate: Callable[[Any], _Record], remedy: str) -> 
         problem = first_problem(error)
     # Deeply nested lists exhaust the JSON parser's recursion.
     except (ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
+        problem = message_of(error)
     raise InputError(f"{file} is damaged ({problem}): {remedy}")

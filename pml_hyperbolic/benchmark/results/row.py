@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ...checked_files import read_checked_json, write_checked_json
-from ...errors import InputError
+from ...errors import InputError, message_of
 from .metric_names import METRICS
 
 Text = Annotated[str, Field(min_length=1)]
@@ -167,7 +167,7 @@ def read_rows(file: Path) -> list[Row]:
         problem = error.strerror
     # Deeply nested lists exhaust the JSON parser's recursion.
     except (ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
+        problem = message_of(error)
     raise InputError(
         f"{file} is not a result of `pml-hyperbolic run` ({problem}): remove {file.parent} and run "
         f"again"

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ...checked_files import read_checked_json
+from ...errors import message_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,4 +58,4 @@ class RunEnvironment(BaseModel):
 
 
 def _line(error):
-    return " ".join(str(error).split())[:200]
+    return message_of(error, 200)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...files import is_storage_failure
 from .array_file import read_arrays, write_arrays
 from .radii_by_epoch import RadiiByEpoch
@@ -119,7 +119,7 @@ def _read(
     except Exception as error:
         if is_storage_failure(error):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise InputError(
             f"{file} cannot be read ({reason}): remove {folder} and run it again"
         ) from error

@@ -13,6 +13,7 @@ import torch
 
 from ...distributed.collectives import world_size
 from ...distributed.worker_process import become_worker, ended_in_order
+from ...errors import message_of
 from ...files import is_storage_failure
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
@@ -82,7 +83,7 @@ def _do(task: Task, data: ProtocolData, on_epoch: Callable[[int, float], None]) 
     except Exception as error:
         if is_storage_failure(error):
             raise
-        reason = " ".join(str(error).split()) or "no message"
+        reason = message_of(error)
         return Outcome(task, f"{type(error).__name__}: {reason}", traceback.format_exc())
     return Outcome(task)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...checked_files import DamagedFile, open_checked
+from ...errors import message_of
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE, SNAPSHOTS_FILE, remove_leftovers
 from .records import rewind_records
 
@@ -85,5 +86,5 @@ def _load(file):
         raise CannotResume(f"{file.name} cannot be read ({error.strerror or error})") from error
     # A truncated file may fail in any way; a file that would run code is refused, too.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error, 200)
         raise CannotResume(f"{file.name} cannot be read ({reason})") from error

@@ -9,7 +9,7 @@ import torch
 
 from ...checked_files import open_checked, write_checked, write_checked_text
 from ...distributed.collectives import world_size
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...files import make_output_folder, write_json
 from ..assembly.models import choose_device
 from ..assembly.protocol_data import ProtocolData
@@ -140,7 +140,7 @@ def _keep_frozen_trunk(file, data):
         raise
     # torch and zipfile raise what they like for damaged files.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error, 200)
         raise InputError(f"{file} is damaged ({reason}): remove it and run again") from error
     if kept != frozen.hash:
         raise InputError(
@@ -176,7 +176,7 @@ def _score_untrained(config, data, folder, say):
         except OSError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             say(f"note: the untrained networks were not scored: {type(error).__name__}: {reason}")
 
 

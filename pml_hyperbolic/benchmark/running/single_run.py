@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...checked_files import read_checked_json, write_checked_json, write_checked_text
+from ...errors import message_of
 from ...trainers import NonFiniteError
 from ..assembly.evaluation import select_space
 from ..assembly.pipeline import Pipeline, run_title
@@ -405,7 +406,7 @@ def _store_measures(pipeline, rows, test_set, folder, log):
         raise
     # Reports measure again where this failed, and say what is wrong.
     except Exception as error:
-        log.warning("not measured: %s: %s", type(error).__name__, " ".join(str(error).split()))
+        log.warning("not measured: %s: %s", type(error).__name__, message_of(error))
 
 
 def _defined(values: dict[str, float]) -> dict[str, float]:

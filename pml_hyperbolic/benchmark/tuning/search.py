@@ -14,7 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from ...distributed.worker_process import become_worker, ended_in_order
-from ...errors import InputError
+from ...errors import InputError, message_of
 from ...files import (
     content_hash,
     disk_failure,
@@ -336,7 +336,7 @@ def _try(search, studies, proposals, name, trial, data) -> str | None:
             raise failure from error
         # A trial that another worker took over may have lost its folder.
         if proposals.finish(trial, TrialState.FAIL):
-            reason = " ".join(str(error).split()) or "no message"
+            reason = message_of(error)
             return f"{type(error).__name__}: {reason}"
     except BaseException:
         proposals.finish(trial, TrialState.FAIL)

@@ -1,12 +1,18 @@
 """Embedding sets of runs, of their snapshots and of files."""
 
+import errno
+import os
+
 import numpy as np
+import pytest
 import torch
 
 from pml_hyperbolic.analysis import read_embeddings
 from pml_hyperbolic.benchmark.measuring.run_contents import test_set as read_test_set
+from pml_hyperbolic.benchmark.plotting import gathering
 from pml_hyperbolic.benchmark.plotting.gathering import file_set, line_set, snapshot_sets
 from pml_hyperbolic.benchmark.plotting.run_line import chosen_lines
+from pml_hyperbolic.benchmark.results.run_files import CONFIG_FILE
 from pml_hyperbolic.benchmark.results.snapshots import read_snapshots
 
 
@@ -18,6 +24,24 @@ def test_a_run_has_its_test_embeddings_and_the_names_of_their_classes(tiny):
     assert one.image(0).shape == (8, 8)
     # CHEST's proxies are those of training classes.
     assert one.of_classes is None
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_data_set_without_images(tiny, monkeypatch):
+    (line,) = chosen_lines(tiny.folder / "chest", most=1)
+    read, reads = gathering.read_mapping, []
+
+    def fail_at_the_second(path):
+        reads.append(path)
+        if len(reads) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    monkeypatch.setattr(gathering, "read_mapping", fail_at_the_second)
+    with pytest.raises(OSError, match=CONFIG_FILE):
+        line_set(line)
+    # Of a data set that is damaged, all else is still drawn.
+    monkeypatch.setattr(gathering, "_opened", lambda *_: {}["no such member"])
+    assert "the data set cannot be read (KeyError" in line_set(line).no_image
 
 
 def test_snapshots_have_the_columns_and_proxies_of_their_space(tiny):
