@@ -7,6 +7,9 @@ from typing import Any
 from record_keeper import RecordWriter
 from record_keeper.utils import separate_iterations_from_series
 
+from ..results.run_files import DATABASE_FILE
+from .record_database import RecordDatabase
+
 
 class AppendingWriter(RecordWriter):
     """A ``RecordWriter`` whose groups keep the columns that they start with.
@@ -21,6 +24,10 @@ class AppendingWriter(RecordWriter):
 
     # Group -> series -> iteration -> value.
     records: dict[str, dict[str, dict[int, Any]]]
+
+    def __init__(self, folder: str):
+        super().__init__(folder)
+        self.local_db = RecordDatabase(str(Path(folder, DATABASE_FILE)))
 
     def save_records(self) -> None:
         """Append the records since the last call to the CSV files and to the database."""

@@ -25,7 +25,7 @@ def named_errors(folder: Path) -> Iterator[None]:
     Args:
         folder: of the run.
     """
-    # record-keeper tries again, and then finds the database locked by its first attempt.
+    # record-keeper tries again, and what is wrong then may only follow from the first failure.
     with named_disk_failures(_database(folder)), named_file(folder / RECORDS_FOLDER):
         yield
 
