@@ -47,7 +47,7 @@ def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place,
     *_, reading = (
         one
         for one in place.server.operations(*command.words(place), clock=command.clock)
-        if (one.name, one.path) == ("read", f"/tiny/{file}")
+        if (one.name, one.path) == ("read", f"/output/tiny/{file}")
     )
     command.begin(place)
     answer = place.server(
