@@ -1,8 +1,8 @@
-"""Suggestions for unknown names."""
+"""Messages in one line, and suggestions for unknown names."""
 
 import pytest
 
-from pml_hyperbolic.errors import nearest
+from pml_hyperbolic.errors import message_of, nearest
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,10 @@ from pml_hyperbolic.errors import nearest
 )
 def test_nearest(name, known, answer):
     assert nearest(name, known) == answer
+
+
+def test_a_message_has_one_line_and_is_never_empty():
+    assert message_of(RuntimeError("out of\n  memory")) == "out of memory"
+    assert message_of(RuntimeError("out of\n  memory"), 6) == "out of"
+    assert message_of(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert message_of(ValueError(" \n ")) == "ValueError"

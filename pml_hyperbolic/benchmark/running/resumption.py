@@ -11,7 +11,7 @@ import torch
 from ...checked_files import DamagedFile, open_checked
 from ...errors import message_of
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE, SNAPSHOTS_FILE, remove_leftovers
-from .records import rewind_records
+from .records.record_files import rewind_records
 
 
 class CannotResume(Exception):

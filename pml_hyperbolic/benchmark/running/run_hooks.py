@@ -18,7 +18,7 @@ from ..assembly.evaluation import clip_saturation, radius_histogram, space_metri
 from ..results.radii_by_epoch import RadiiByEpoch
 from ..results.radius_histogram import RadiusHistogram, on_common_bins
 from ..results.run_files import CHECKPOINT_FILE, LAST_FILE
-from .records import named_errors, record_position
+from .records.record_files import named_errors, record_position
 from .resumption import install_selected, selected_file
 from .snapshot_keeper import SnapshotKeeper
 from .training_state import restore_training, training_state

@@ -44,7 +44,7 @@ from ..results.snapshots import write_radii
 from .folder_lock import FolderLock
 from .freed_memory import keep_freed_memory
 from .process_group import train_together
-from .records import named_errors, seal_records
+from .records.record_files import named_errors, seal_records
 from .resumption import CannotResume, stored_state
 from .run_hooks import RunHooks
 from .run_log import RunLog
@@ -310,7 +310,7 @@ def _train(pipeline, folder, log, identity, writer=None, on_epoch=None, state=No
     from record_keeper import RecordKeeper
 
     from ..._pml import common_functions as c_f
-    from .appending_writer import AppendingWriter
+    from .records.appending_writer import AppendingWriter
 
     with named_errors(folder):
         record_writer = AppendingWriter(str(folder / RECORDS_FOLDER))

@@ -7,7 +7,7 @@ from typing import Any
 from record_keeper import RecordWriter
 from record_keeper.utils import separate_iterations_from_series
 
-from ..results.run_files import DATABASE_FILE
+from ...results.run_files import DATABASE_FILE
 from .record_database import RecordDatabase
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from pml_hyperbolic.benchmark.running.records import (
+from pml_hyperbolic.benchmark.running.records.record_files import (
     named_errors,
     record_position,
     rewind_records,

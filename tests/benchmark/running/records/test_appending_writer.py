@@ -5,7 +5,7 @@ import os
 import pytest
 from record_keeper import RecordKeeper, RecordWriter
 
-from pml_hyperbolic.benchmark.running.appending_writer import AppendingWriter
+from pml_hyperbolic.benchmark.running.records.appending_writer import AppendingWriter
 
 
 def written(folder, writer):

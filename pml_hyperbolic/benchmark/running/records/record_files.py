@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...checked_files import file_checksum
-from ...files import named_disk_failures, named_file, write_text
-from ..results.run_files import DATABASE_FILE, RECORDS_FOLDER, SEAL_FILE, TENSORBOARD_FOLDER
+from ....checked_files import file_checksum
+from ....files import named_disk_failures, named_file, write_text
+from ...results.run_files import DATABASE_FILE, RECORDS_FOLDER, SEAL_FILE, TENSORBOARD_FOLDER
 
 
 @contextmanager

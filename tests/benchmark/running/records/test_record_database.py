@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from record_keeper.db_utils import DBManager
 
-from pml_hyperbolic.benchmark.running.record_database import RecordDatabase
+from pml_hyperbolic.benchmark.running.records.record_database import RecordDatabase
 
 
 def theirs(path):

@@ -1,0 +1,1 @@
+"""What a run records as it trains: by record-keeper, whatever the disk does."""
