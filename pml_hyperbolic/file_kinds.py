@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from .errors import message_of
+from .files import disk_failure
 
 # What the readers of NumPy and torch raise for files that are damaged or something else.
 UNREADABLE = (
@@ -93,7 +94,13 @@ def why_unreadable(path: Path, error: Exception) -> str:
         path: of the file, .npz, .pt or .safetensors by its name.
         error: that its reader raised. What torch says of pickled objects is replaced, because it
             advises to run their code.
+
+    Raises:
+        OSError: the disk failed, which says nothing about the file; it names ``path``.
     """
+    failure = disk_failure(error, path)
+    if failure is not None:
+        raise failure from error
     try:
         with path.open("rb") as file:
             kind = kind_of(file.read(SIGNATURE_LENGTH))

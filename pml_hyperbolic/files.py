@@ -188,14 +188,16 @@ def disk_failure(error: BaseException | None, file: str | Path) -> OSError | Non
 
     Args:
         error: as it was caught.
-        file: the database in question, where it was SQLite that failed: it names no file.
+        file: the file in question, where the failure names none, as those of SQLite and of reading.
 
     Returns:
         An error that names a file, or None if the disk did not fail.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK_FAILURES:
-            return error
+            if error.filename is not None:
+                return error
+            return OSError(error.errno, error.strerror, str(file))
         if isinstance(error, sqlite3.Error):
             number = _sqlite_error(str(error), Path(file).parent)
             if number is not None:

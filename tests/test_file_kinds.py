@@ -1,5 +1,6 @@
 """Files are known by their first bytes, whatever they are called."""
 
+import errno
 import io
 import tarfile
 import zipfile
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pml_hyperbolic.file_kinds import kind_of
+from pml_hyperbolic.file_kinds import kind_of, why_unreadable
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,13 @@ def test_arrays_and_archives():
 )
 def test_others(content, kind):
     assert kind_of(content) == kind or kind_of(content).startswith(kind)
+
+
+def test_a_disk_that_fails_says_nothing_about_a_file(tmp_path):
+    file = tmp_path / "features.npz"
+    np.savez(file, features=np.zeros(3))
+    # zipfile says "File is not a zip file" then.
+    error = zipfile.BadZipFile("File is not a zip file")
+    error.__context__ = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(OSError, match=r"Input/output error: .*features.npz"):
+        why_unreadable(file, error)

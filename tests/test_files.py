@@ -142,6 +142,8 @@ def test_the_disk_is_found_behind_the_errors_of_libraries():
 
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file")
     assert disk_failure(wrapped(full), "x.db") is full
+    unnamed = disk_failure(wrapped(OSError(errno.EIO, "broken")), "x.db")
+    assert (unnamed.errno, unnamed.filename) == (errno.EIO, "x.db")
     found = disk_failure(wrapped(sqlite3.OperationalError("disk I/O error")), "x.db")
     assert (found.errno, found.filename) == (errno.EIO, "x.db")
     assert disk_failure(wrapped(sqlite3.OperationalError("no such table")), "x.db") is None

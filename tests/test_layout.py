@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pml_hyperbolic"
 # images, for example, use nothing of losses.
 LAYERS = (
     ("pml_hyperbolic", "errors", "_pml"),
-    ("files", "file_kinds", "unpacked_size", "argument_types", "escaping"),
-    ("checked_files", "array_files"),
+    ("files", "unpacked_size", "argument_types", "escaping"),
+    ("checked_files", "array_files", "file_kinds"),
     ("functional",),
     ("distances",),
     ("regularizers", "heads"),

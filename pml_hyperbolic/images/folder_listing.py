@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..files import disk_failure
 
 # Links may lead to folders that were listed already, but not so often that the list never ends.
 _MOST_REPEATS = 1000
@@ -30,6 +31,7 @@ class FolderListing(NamedTuple):
         Raises:
             InputError: a link leads to a folder that contains it, or links lead to the same folders
                 over and over again.
+            OSError: the disk failed: what it did not list would be missing without a word.
         """
         found = cls([], [], [])
         linked: set[tuple[int, int]] = set()
@@ -41,7 +43,9 @@ class FolderListing(NamedTuple):
             try:
                 with os.scandir(root / folder) as entries:
                     inside = list(entries)
-            except OSError:
+            except OSError as error:
+                if disk_failure(error, root / folder) is not None:
+                    raise
                 found.unreadable.append(folder or ".")
                 continue
             if not inside:
@@ -72,7 +76,9 @@ class FolderListing(NamedTuple):
 def _is_folder(entry):
     try:
         return entry.is_dir()
-    except OSError:
+    except OSError as error:
+        if disk_failure(error, entry.path) is not None:
+            raise
         return False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, message_of
+from ..files import disk_failure
 from .folder_listing import FolderListing
 from .limits import UnpackedSize, check_file_size
 
@@ -46,6 +47,7 @@ class ImageArchive:
     Raises:
         InputError: the path is neither a folder nor an archive, or it is a tar that is damaged or
             would write outside its folder.
+        OSError: the disk failed; it names the archive.
     """
 
     def __init__(self, path: str | Path, unpacked: str | Path | None = None):
@@ -58,7 +60,7 @@ class ImageArchive:
             return
         if not path.exists():
             raise InputError(f"{path} does not exist: give the path of a folder, a zip or a tar")
-        if zipfile.is_zipfile(path) and self._opens():
+        if self._opens():
             self._is_zip = True
         elif path.name.lower().endswith(TAR_SUFFIXES):
             folder = path.parent if unpacked is None else Path(unpacked).expanduser().absolute()
@@ -98,6 +100,7 @@ class ImageArchive:
         Raises:
             InputError: the file does not exist, is damaged, or is larger than any image within
                 the limit.
+            OSError: the disk failed; it names the file.
         """
         try:
             if self._is_zip:
@@ -113,6 +116,9 @@ class ImageArchive:
             return (self.path / name).read_bytes()
         # zipfile also raises RuntimeError, for passwords and unknown compressions.
         except (OSError, LookupError, EOFError, RuntimeError, *_DAMAGED) as error:
+            failure = disk_failure(error, self.where(name))
+            if failure is not None:
+                raise failure from error
             reason = message_of(error)
             raise InputError(
                 f"{self.where(name)} cannot be read ({reason}): download {self.path} again"
@@ -160,7 +166,11 @@ class ImageArchive:
     def _opens(self):
         try:
             self._zip()
-        except zipfile.BadZipFile:
+        # It also says so if the disk fails.
+        except zipfile.BadZipFile as error:
+            failure = disk_failure(error, self.path)
+            if failure is not None:
+                raise failure from error
             return False
         return True
 

@@ -18,7 +18,7 @@ import tqdm
 
 from ..checked_files import DamagedFile, checked_size, open_checked, write_checked
 from ..errors import InputError, message_of
-from ..files import content_hash, named_file
+from ..files import content_hash, disk_failure, explain_os_error, named_file
 from .decoded_images import DecodedImages
 from .folder_listing import FolderListing
 from .resizing import Interpolation, reduce_short_side
@@ -190,7 +190,9 @@ def _decode(read, indices, name, short_side, interpolation):
             return reduce_short_side(image, short_side, interpolation)
         # Readers and Pillow raise exceptions of many kinds.
         except Exception as error:
-            reason = message_of(error)
+            failure = disk_failure(error, f"a file of {name}")
+            # Not as an OSError: the disk of the cache did not fail.
+            reason = message_of(error) if failure is None else explain_os_error(failure)
             raise InputError(f"{name}: image {index} cannot be decoded: {reason}") from error
 
     channels = None

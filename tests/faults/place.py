@@ -188,7 +188,9 @@ class Place(NamedTuple):
         server: runs them.
         config: of the tiny benchmark on features.
         photos: config of the one on images.
-        output: folder of every command, with the cache of images in it; operations can fail there.
+        disk: folder of all that a command reads and writes; operations can fail there. Configs,
+            features and images are in it, and the output.
+        output: folder of every command, with the cache of images in it.
         finished: folder of runs that were never disturbed.
         prepared: for folders to begin with.
     """
@@ -196,6 +198,7 @@ class Place(NamedTuple):
     server: Server
     config: Path
     photos: Path
+    disk: Path
     output: Path
     finished: Path
     prepared: Path
@@ -208,14 +211,16 @@ def made_place(folder: Path) -> Iterator[Place]:
     Raises:
         FileNotFoundError: there is no C compiler.
     """
-    config, photos = write_benchmarks(folder)
-    output, finished, prepared = (folder / n for n in ("output", "finished", "prepared"))
+    disk, finished, prepared = (folder / n for n in ("disk", "finished", "prepared"))
+    disk.mkdir()
     prepared.mkdir()
-    server = Server(folder, output, output / "cache")
+    config, photos = write_benchmarks(disk)
+    output = disk / "output"
+    server = Server(folder, disk, output / "cache")
     try:
         server.warm_up("run", config, "--output", finished, "--no-page", "--jobs", "1")
         server.warm_up("search", config, "--output", finished, "--trials", "2")
         server.warm_up("report", finished / "tiny", "--write", finished / "report")
-        yield Place(server, config, photos, output, finished / "tiny", prepared)
+        yield Place(server, config, photos, disk, output, finished / "tiny", prepared)
     finally:
         server.close()

@@ -39,7 +39,12 @@ def test_the_next_command_ends_as_if_nothing_had_happened(trials, command, mode)
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("second run", "benchmark.yaml"), ("second run of images", "frozen_trunk.pt")],
+    [
+        ("second run", "/output/tiny/benchmark.yaml"),
+        ("second run of images", "/output/tiny/frozen_trunk.pt"),
+        ("run", "/features.npz"),
+        ("report", "/features.npz"),
+    ],
 )
 def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place, name, file):
     command = COMMANDS[name]
@@ -47,7 +52,7 @@ def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place,
     *_, reading = (
         one
         for one in place.server.operations(*command.words(place), clock=command.clock)
-        if (one.name, one.path) == ("read", f"/tiny/{file}")
+        if (one.name, one.path) == ("read", file)
     )
     command.begin(place)
     answer = place.server(
@@ -55,7 +60,7 @@ def test_a_fault_meets_the_operation_that_was_meant_and_its_file_is_named(place,
     )
     assert answer.status == 1
     assert answer.messages == [
-        f"pml-hyperbolic: {place.output}/tiny/{file} cannot be used: the disk reports an "
+        f"pml-hyperbolic: {place.disk}{file} cannot be used: the disk reports an "
         f"input/output error: check it or choose another folder, then run again (finished work is "
         f"kept)"
     ]

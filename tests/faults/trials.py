@@ -39,7 +39,7 @@ class Trials:
         place, command = self.place, self.command
         command.begin(place)
         answer = place.server(*command.words(place), mode=mode, at=operation, clock=command.clock)
-        found = faults_of(answer, mode, operation.occurrence, place.output)
+        found = faults_of(answer, mode, operation.occurrence, place.disk)
         if answer.status == 0 and answer.out != self.says:
             found.append("it prints something else")
         state = state_of(place.output), answer.status == 0

@@ -1,6 +1,9 @@
 """Files below a folder are listed once, whatever links there are."""
 
+import errno
 import os
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import pytest
 
@@ -70,3 +73,30 @@ def test_folders_that_cannot_be_listed_are_named(tree, monkeypatch):
     listing = FolderListing.of(tree)
     assert listing.unreadable == ["b"]
     assert "a/1.jpg" in listing.files
+
+
+@pytest.mark.parametrize("folder", ["", "b"])
+def test_a_disk_that_fails_does_not_make_a_folder_vanish(tree, monkeypatch, folder):
+    scandir = os.scandir
+
+    def fail(path):
+        if path == tree / folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(OSError, match=r"Input/output error: .*tree"):
+        FolderListing.of(tree)
+
+
+def test_a_disk_that_fails_to_look_up_a_link_does_not_make_a_folder_a_file(tree, monkeypatch):
+    class Link(NamedTuple):
+        name: str = "b"
+        path: str = str(tree / "b")
+
+        def is_dir(self):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), self.path)
+
+    monkeypatch.setattr(os, "scandir", lambda path: nullcontext([Link()]))
+    with pytest.raises(OSError, match=r"Input/output error: .*tree/b"):
+        FolderListing.of(tree)

@@ -1,5 +1,6 @@
 """Folders, zips and tars are read in place or unpacked once, never outside their folder."""
 
+import errno
 import gzip
 import io
 import multiprocessing
@@ -205,6 +206,35 @@ def test_damaged_members_of_a_zip_are_named(tmp_path):
     assert archive.read("photos/a/1.jpg") == b"one"
     with pytest.raises(InputError, match=r"photos/b/2.jpg cannot be read .*CRC.* download"):
         archive.read("photos/b/2.jpg")
+
+
+def broken(*_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(
+    ("form", "reader"), [("folder", "pathlib.Path.read_bytes"), ("zip", "zipfile.ZipFile.read")]
+)
+def test_a_disk_that_fails_says_nothing_about_a_file(tmp_path, monkeypatch, form, reader):
+    archive = ImageArchive(FORMS[form](tmp_path))
+    monkeypatch.setattr(reader, broken)
+    with pytest.raises(OSError, match=r"Input/output error: .*tree.*photos/a/1.jpg"):
+        archive.read("photos/a/1.jpg")
+
+
+def test_a_disk_that_fails_says_nothing_about_a_zip(tmp_path, monkeypatch):
+    path = fill_zip(tmp_path / "tree.zip")
+
+    def opened(file):
+        # zipfile takes a read that fails for a file of another kind.
+        try:
+            broken()
+        except OSError:
+            raise zipfile.BadZipFile("File is not a zip file")  # noqa: B904
+
+    monkeypatch.setattr(zipfile, "ZipFile", opened)
+    with pytest.raises(OSError, match=r"Input/output error: .*tree.zip"):
+        ImageArchive(path)
 
 
 def test_bombs_in_a_zip_are_not_unpacked(tmp_path):

@@ -264,6 +264,24 @@ def test_an_image_that_cannot_be_decoded_is_named(photos, cache):
         decode(photos)
 
 
+@pytest.mark.parametrize("number", [0, 7])
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_image_or_a_failing_cache(
+    photos, cache, number
+):
+    whole = photos.image
+
+    def image(index):
+        if index == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), "/photos/7.png")
+        return whole(index)
+
+    photos.image = image
+    with pytest.raises(
+        InputError, match=rf"image {number} .* /photos/7.png .* the disk reports .*: check it or"
+    ):
+        decode(photos)
+
+
 def test_a_first_image_that_promises_too_little(cache, monkeypatch):
     """What was thought to fit into memory goes to the cache if it does not."""
     monkeypatch.setattr(image_cache, "IN_MEMORY", 1000)

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from ...errors import InputError, similar
+from ...files import disk_failure
 from .strict_model import NAME_PATTERN
 
 METHOD_FOLDER = "methods"
@@ -56,6 +57,7 @@ def find_config(given: str | Path, folder: Path = Path()) -> Path:
 
     Raises:
         InputError: there is neither; the message names shipped configs of similar names.
+        OSError: the disk failed to look it up.
     """
     file, name = folder / given, Path(given).as_posix()
     try:
@@ -63,6 +65,8 @@ def find_config(given: str | Path, folder: Path = Path()) -> Path:
             return file
         problem = "it is a folder"
     except OSError as error:
+        if disk_failure(error, file) is not None:
+            raise
         problem = error.strerror or str(error)
     # A null character.
     except ValueError as error:

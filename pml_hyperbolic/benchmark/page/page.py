@@ -96,15 +96,15 @@ def _guarded(name: str, title: str, make: Callable[[], Section]) -> Section:
     """Return a section, or one that says why it could not be made."""
     try:
         return make()
-    except (InputError, ImportError) as error:
-        problem = str(error)
     # Files of other versions and other hands hold whatever they hold: the page shows the rest.
     except Exception as error:
-        failure = disk_failure(error, "a database of records")
+        failure = disk_failure(error, "a file of the runs")
         # A full disk can only concern the cache of images.
         if failure is not None and failure.errno == errno.EIO:
             raise failure from error
-        problem = f"This part could not be made ({type(error).__name__}: {error})."
+        problem = str(error)
+        if not isinstance(error, (InputError, ImportError)):
+            problem = f"This part could not be made ({type(error).__name__}: {error})."
     return Section(name, title, problems=[" ".join(problem.split())])
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ...analysis import EmbeddingFile
 from ...errors import InputError
+from ...files import disk_failure
 from ..config.yaml_files import read_mapping
 from ..measuring.run_contents import distance_of, test_set
 from ..results.finished_run import FinishedRun
@@ -186,13 +187,14 @@ def _images(run: FinishedRun, labels, indices) -> dict[str, Any]:
     try:
         protocol = run_config(run).get("protocol")
         images = _opened(json.dumps(protocol, sort_keys=True), run.first.data)
-    except InputError as error:
-        return {"no_image": str(error)}
     # A damaged archive raises whatever its reader raises: figures without images are still drawn.
     except Exception as error:
+        failure = disk_failure(error, "a file of the data set")
         # A full disk can only concern the cache of images.
-        if isinstance(error, OSError) and error.errno == errno.EIO:
-            raise
+        if failure is not None and failure.errno == errno.EIO:
+            raise failure from error
+        if isinstance(error, InputError):
+            return {"no_image": str(error)}
         return {"no_image": f"the data set cannot be read ({type(error).__name__}: {error})"}
     return {
         "names": images.names_of(labels, indices),

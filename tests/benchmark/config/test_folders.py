@@ -1,5 +1,7 @@
 """Configs are found as files and by the names of the shipped ones."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,16 @@ def test_a_folder_of_that_name_is_no_config(shipped):
 def test_what_is_neither(shipped, given, message):
     with pytest.raises(InputError, match=message):
         find_config(given)
+
+
+def test_a_disk_that_fails_to_look_a_config_up(shipped, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    # Not even a shipped one of that name is taken in its place.
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(OSError, match="Input/output error: 'digits'"):
+        find_config("digits")
 
 
 def test_a_config_anywhere_extends_a_shipped_one_by_its_name(tmp_path):

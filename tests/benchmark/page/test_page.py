@@ -11,6 +11,7 @@ import pytest
 
 from pml_hyperbolic.benchmark.page import page as page_module
 from pml_hyperbolic.checked_files import read_checked_text
+from pml_hyperbolic.errors import InputError
 
 ORDER = [
     "verdict",
@@ -205,12 +206,13 @@ def test_an_error_that_nobody_expected_becomes_a_line(
     assert "KeyError" in html.unescape(problems_of(page)["training"][0])
 
 
-def test_a_disk_that_fails_ends_the_page_and_not_a_part_of_it(tiny, page_of, monkeypatch):
+@pytest.mark.parametrize("kind", [ValueError, InputError])
+def test_a_disk_that_fails_ends_the_page_and_not_a_part_of_it(tiny, page_of, monkeypatch, kind):
     def fail(*arguments):
         try:
             raise OSError(errno.EIO, "Input/output error", "queries.npz")
         except OSError as error:
-            raise ValueError("not a zip file") from error
+            raise kind("not a zip file") from error
 
     monkeypatch.setattr(page_module, "training_section", fail)
     with pytest.raises(OSError, match=r"queries\.npz"):

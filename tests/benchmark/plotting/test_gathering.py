@@ -14,6 +14,7 @@ from pml_hyperbolic.benchmark.plotting.gathering import file_set, line_set, snap
 from pml_hyperbolic.benchmark.plotting.run_line import chosen_lines
 from pml_hyperbolic.benchmark.results.run_files import CONFIG_FILE
 from pml_hyperbolic.benchmark.results.snapshots import read_snapshots
+from pml_hyperbolic.errors import InputError
 
 
 def test_a_run_has_its_test_embeddings_and_the_names_of_their_classes(tiny):
@@ -38,6 +39,17 @@ def test_a_disk_that_fails_is_not_taken_for_a_data_set_without_images(tiny, monk
 
     monkeypatch.setattr(gathering, "read_mapping", fail_at_the_second)
     with pytest.raises(OSError, match=CONFIG_FILE):
+        line_set(line)
+    monkeypatch.setattr(gathering, "read_mapping", read)
+
+    def fail(*_):
+        try:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), "7.png")
+        except OSError as error:
+            raise InputError("an image cannot be decoded") from error
+
+    monkeypatch.setattr(gathering, "_opened", fail)
+    with pytest.raises(OSError, match=r"7\.png"):
         line_set(line)
     # Of a data set that is damaged, all else is still drawn.
     monkeypatch.setattr(gathering, "_opened", lambda *_: {}["no such member"])
