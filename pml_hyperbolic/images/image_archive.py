@@ -1,5 +1,6 @@
 """ImageArchive: the files of a folder or an archive, read by name."""
 
+import errno
 import lzma
 import os
 import shutil
@@ -197,6 +198,7 @@ def unpack_tar(path: Path, target: Path) -> Path:
     Raises:
         InputError: the tar is damaged, a member is a link, a device or outside the folder, there is
             no room for the files, or they are out of proportion to the size of the tar.
+        OSError: the disk failed with an input/output error.
     """
     from filelock import FileLock
 
@@ -212,6 +214,9 @@ def unpack_tar(path: Path, target: Path) -> Path:
         raise
     # Headers that describe headers are read recursively, and their numbers may be anything.
     except (OSError, EOFError, RecursionError, ValueError, OverflowError, *_DAMAGED) as error:
+        failure = disk_failure(error, path)
+        if failure is not None and failure.errno == errno.EIO:
+            raise failure from error
         reason = message_of(error)
         raise InputError(
             f"{path} cannot be unpacked into {target} ({reason}): download it again if it is "

@@ -336,3 +336,19 @@ def test_headers_that_describe_headers_without_end_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"a.tar cannot be unpacked into .*recursion"):
         ImageArchive(tmp_path / "a.tar")
     assert not (tmp_path / "a.unpacked").exists()
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_tar(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w"):
+        pass
+
+    def fail(*arguments, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(tarfile, "open", fail)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        unpack_tar(path, tmp_path / "a")
+    assert not isinstance(caught.value, InputError)
+    assert caught.value.filename == str(path)
+    assert not (tmp_path / "a").exists()
