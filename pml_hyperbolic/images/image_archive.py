@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, message_of
-from ..files import disk_failure
+from ..files import disk_failure, named_disk_failures
 from .folder_listing import FolderListing
 from .limits import UnpackedSize, check_file_size
 
@@ -166,12 +166,10 @@ class ImageArchive:
 
     def _opens(self):
         try:
-            self._zip()
-        # It also says so if the disk fails.
-        except zipfile.BadZipFile as error:
-            failure = disk_failure(error, self.path)
-            if failure is not None:
-                raise failure from error
+            # zipfile also says that it is none if the disk fails.
+            with named_disk_failures(self.path):
+                self._zip()
+        except zipfile.BadZipFile:
             return False
         return True
 

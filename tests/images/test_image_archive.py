@@ -208,7 +208,7 @@ def test_damaged_members_of_a_zip_are_named(tmp_path):
         archive.read("photos/b/2.jpg")
 
 
-def broken(*_):
+def broken(*_, **__):
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
@@ -343,10 +343,7 @@ def test_a_disk_that_fails_is_not_taken_for_a_damaged_tar(tmp_path, monkeypatch)
     with tarfile.open(path, "w"):
         pass
 
-    def fail(*arguments, **options):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(tarfile, "open", fail)
+    monkeypatch.setattr(tarfile, "open", broken)
     with pytest.raises(OSError, match="Input/output error") as caught:
         unpack_tar(path, tmp_path / "a")
     assert not isinstance(caught.value, InputError)
