@@ -1,8 +1,6 @@
 """The benchmark's MultiSimilarity on real photos scores what a plain PyTorch + PML loop scores."""
 
-import math
 import shutil
-import statistics
 import zipfile
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from tests.conftest import shared_path
 from tests.references.multi_similarity_loop import MAP, train_and_score
 
 BIRDS = Path(__file__).resolve().parents[3] / "benchmark_configs" / "birds_frozen.yaml"
-SEEDS = range(10, 15)
+OUR_SEEDS = range(5)
+LOOP_SEEDS = range(10, 22)
 
 
 @pytest.fixture
@@ -50,8 +49,8 @@ def cache(tmp_path):
 
 @pytest.mark.parametrize(
     ("birds", "widest"),
-    # The half width on all photos was measured as 4.0 points of MAP@R.
-    [("some_birds", 0.03), pytest.param("all_birds", 0.05, marks=pytest.mark.long)],
+    # The half widths were measured as 0.4 and 1.0 points of MAP@R.
+    [("some_birds", 0.01), pytest.param("all_birds", 0.015, marks=pytest.mark.long)],
 )
 def test_multi_similarity_scores_what_a_plain_loop_scores(
     birds, widest, cache, tmp_path, monkeypatch, request
@@ -67,8 +66,12 @@ def test_multi_similarity_scores_what_a_plain_loop_scores(
     config = load_benchmark(BIRDS, overrides)
     protocol = config.protocol
     data = ProtocolData(protocol)
-    (row,) = execute_run(config, "multi_similarity", 0, 0, tmp_path / "run", data=data)
-    expected = [
+    ours = []
+    for seed in OUR_SEEDS:
+        folder = tmp_path / f"run{seed}"
+        (row,) = execute_run(config, "multi_similarity", 0, seed, folder, data=data)
+        ours.append(row.test[MAP])
+    loops = [
         train_and_score(
             data.frozen_trunk.features,
             data.dataset.labels[:, 0],
@@ -79,12 +82,10 @@ def test_multi_similarity_scores_what_a_plain_loop_scores(
             steps=protocol.steps_per_epoch,
             warmup=protocol.schedule.warmup_steps,
         )
-        for seed in SEEDS
+        for seed in LOOP_SEEDS
     ]
-    # The 95% interval of one more seed, by Student's t.
-    mean, deviation = statistics.fmean(expected), statistics.stdev(expected)
-    quantile = stats.t.ppf(0.975, len(expected) - 1)
-    half_width = quantile * deviation * math.sqrt(1 + 1 / len(expected))
-    assert abs(row.test[MAP] - mean) < half_width
+    # The means differ by chance alone: the 95% interval of their difference, by Student's t.
+    interval = stats.ttest_ind(ours, loops).confidence_interval(0.95)
+    assert interval.low < 0 < interval.high
     # An interval of many points would show nothing.
-    assert half_width < widest
+    assert (interval.high - interval.low) / 2 < widest
