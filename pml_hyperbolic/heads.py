@@ -20,8 +20,8 @@ class HyperbolicEmbedder(torch.nn.Sequential):
     Args:
         in_features: size of the trunk's output, >= 1.
         embedding_size: size of the tangent vectors, >= 1.
-        initial_radius: mean tangent norm at the start, > 0, for example half the clip radius, or
-            None (default) for the published initialisation.
+        initial_radius: mean tangent norm at the start, > 0, for example a quarter of the clip
+            radius, or None (default) for the published initialisation.
         layer_norm: whether the LayerNorm is there. Default True (HIER).
 
     Shapes: (N, in_features) -> (N, embedding_size).

@@ -42,7 +42,7 @@ print(tree.level_names, len(tree), "points", tree.features.shape[1], "features")
 features, labels = torch.from_numpy(tree.features), torch.from_numpy(tree.labels[:, 0])
 is_test = torch.isin(labels, torch.from_numpy(tree.test_classes))
 distance = PoincareDistance(c=0.1, clip_radius=2.3)
-head = HyperbolicEmbedder(features.shape[1], 16, initial_radius=1.15)
+head = HyperbolicEmbedder(features.shape[1], 16, initial_radius=0.575)
 metric, hier = losses.MultiSimilarityLoss(distance=distance), HIERLoss(16, 32, distance=distance)
 optimizer = torch.optim.AdamW(
     [{"params": head.parameters()}, {"params": hier.parameters(), "lr": 1e-2}], lr=3e-3

@@ -56,7 +56,7 @@ print(f"features: R@1 {scores['precision_at_1']:.3f}")
 # ## HIER on MultiSimilarity
 #
 # One distance owns the curvature; both losses, the scores and the search take it. The head starts
-# at half the clip radius.
+# at a quarter of the clip radius.
 
 # %%
 distance = PoincareDistance(c=0.1, clip_radius=2.3)
@@ -79,7 +79,7 @@ def train(head, loss):
 metric = losses.MultiSimilarityLoss(distance=distance)
 hier = HIERLoss(32, num_proxies=64, distance=distance)
 loss = losses.MultipleLosses({"metric": metric, "hier": hier}, weights={"metric": 1, "hier": 0.5})
-head = HyperbolicEmbedder(features.shape[1], 32, initial_radius=1.15)
+head = HyperbolicEmbedder(features.shape[1], 32, initial_radius=0.575)
 embeddings = train(head, loss)
 scores = HyperbolicAccuracyCalculator(distance).get_accuracy(embeddings, unseen_labels)
 print(f"HIER: R@1 {scores['precision_at_1']:.3f}")
@@ -99,7 +99,7 @@ print(geometry_facts(embeddings, distance))
 # A Euclidean and a hyperbolic embedding side by side, each scored in its own geometry.
 
 # %%
-head = TwoSpaceEmbedder(features.shape[1], 16, 16, initial_radius=1.15)
+head = TwoSpaceEmbedder(features.shape[1], 16, 16, initial_radius=0.575)
 loss = CHESTLoss(num_classes=len(folder.classes) // 2, euclidean_size=16, hyperbolic_size=16)
 embeddings = train(head, loss)
 euclidean, hyperbolic = embeddings[:, :16], embeddings[:, 16:]

@@ -40,15 +40,15 @@ def saturation_advice(
     place += "." if method.head_lr is None else " "
     if not method.head.layer_norm:
         embeddings = (
-            "set the method's head.layer_norm to true and its head.initial_radius to about half "
-            "the clip radius"
+            "set the method's head.layer_norm to true and its head.initial_radius to about a "
+            "quarter of the clip radius"
         )
     elif not inside and method.head.initial_radius is None:
-        embeddings = "set the method's head.initial_radius to about half the clip radius"
+        embeddings = "set the method's head.initial_radius to about a quarter of the clip radius"
     elif not inside:
         embeddings = (
             f"lower the method's head.initial_radius ({method.head.initial_radius:g}) to about "
-            f"half the clip radius"
+            "a quarter of the clip radius"
         )
     else:
         embeddings = (

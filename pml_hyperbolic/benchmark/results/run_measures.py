@@ -55,8 +55,8 @@ class GeometryMeasures(Record):
         if self.saturation == 1:
             advice = {
                 True: "lower head_lr",
-                False: "set the method's head.initial_radius to about half the clip radius, and "
-                "lower head_lr if they still do",
+                False: "set the method's head.initial_radius to about a quarter of the clip "
+                "radius, and lower head_lr if they still do",
                 None: "let head.initial_radius be below the clip radius, and lower head_lr",
             }[self.starts_inside]
             # A smooth clip lets radii differ by up to 1 % where it counts as saturated.
